@@ -1,0 +1,107 @@
+# Two commands set everything up: "make run" and "make test". The rest are chores.
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 3000
+# Given to pytest, for example: make test PYTEST_FLAGS="-k upgrade -x"
+PYTEST_FLAGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo -n)
+INTEROP := tests/interop
+
+.PHONY: help run test lint format types coverage coverage-report docs changelog \
+	dist bench clean node-packages chromium
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make run       serve Engine.IO on port $(PORT), with a live page at /'
+	@echo 'make test      install what the tests need, then run every test'
+	@echo 'make lint      ruff: rules and layout    make format    let ruff lay out the code'
+	@echo 'make types     mypy --strict             make coverage  every test, and what they reach'
+	@echo 'make docs      docs/_build/html          make changelog what the next release will say'
+	@echo 'make dist      dist/                     make bench     the benchmarks'
+	@echo 'make clean     remove what the above left behind'
+
+run: $(VENV)/run.stamp
+	$(BIN)/twistd -n --pidfile= engineio --port $(PORT)
+
+test: $(VENV)/test.stamp node-packages chromium
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(VENV)/lint.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/lint.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/lint.stamp
+	$(BIN)/mypy
+
+coverage:
+	$(MAKE) --no-print-directory test PYTEST_FLAGS='--cov --cov-report= $(PYTEST_FLAGS)'
+	$(MAKE) --no-print-directory coverage-report
+
+coverage-report:
+	$(BIN)/coverage report
+
+docs: $(VENV)/docs.stamp
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+changelog: $(VENV)/lint.stamp
+	$(BIN)/towncrier build --draft
+
+dist: $(VENV)/test.stamp
+	$(BIN)/python -m build
+
+bench: $(VENV)/bench.stamp
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist docs/_build *.egg-info .coverage .coverage.* htmlcov \
+		.mypy_cache .ruff_cache .pytest_cache .hypothesis _trial_temp \
+		twisted/plugins/dropin.cache $(INTEROP)/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What the commands stand on. A stamp is touched when its step is done, so that running
+# a command again costs nothing until one of the files on the right has changed.
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'twisted_engineio needs Python 3.11 or newer; name one with PYTHON=...' >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo '$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv' >&2; \
+		exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: setup.py pyproject.toml | $(BIN)/python
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/%.stamp: setup.py pyproject.toml | $(BIN)/python
+	$(PIP) --editable '.[$*]'
+	@touch $@ $(VENV)/run.stamp
+
+node-packages:
+ifneq ($(wildcard $(INTEROP)/package-lock.json),)
+	@if command -v npm >/dev/null; \
+	then $(MAKE) --no-print-directory $(INTEROP)/node_modules/.stamp; \
+	else echo 'Node 20 and npm are missing: the tests against the npm client cannot run.' >&2; \
+	fi
+endif
+
+$(INTEROP)/node_modules/.stamp: $(INTEROP)/package-lock.json
+	cd $(INTEROP) && npm ci --no-audit --no-fund
+	@touch $@
+
+chromium:
+	@if command -v chromium >/dev/null; then :; \
+	elif command -v apt-get >/dev/null && $(SUDO) true 2>/dev/null; then \
+		$(SUDO) apt-get update -q && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y chromium; \
+	else echo 'Chromium is missing, and only an administrator can install it (apt-get install chromium): the browser tests cannot run.' >&2; \
+	fi
