@@ -1,0 +1,153 @@
+"""
+Runs: every server gets the same work, in turn, for several rounds.
+
+A run has a server process of its own: it is started, rehearsed (so that code is loaded
+and memory has its shape), given its sessions, warmed up, and then measured between two
+readings of the meters. Who comes first changes from round to round.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from benchmarks import meter
+from benchmarks.clients import Echo, Tally
+from benchmarks.loop import Loop
+from benchmarks.meter import Reading
+from benchmarks.servers import Server, Start, free_port, running
+from benchmarks.workloads import ONE, Workload
+
+# Below the backlog of 50 that Twisted listens with.
+REHEARSAL = 32
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run lasts, in seconds, and how often it is done."""
+
+    warm_up: float
+    measure: float
+    rounds: int
+
+
+FULL = Length(warm_up=1.5, measure=3.5, rounds=3)
+QUICK = Length(warm_up=0.5, measure=1.0, rounds=1)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One server at one kind of work; shares are of one core, 0 to 1."""
+
+    server: str
+    workload: str
+    messages: int
+    seconds: float
+    cpu_us: float
+    kernel_share: float
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    server_share: float
+    others_share: float
+    load_share: float
+    kib_per_session: float
+
+    def as_dict(self) -> dict[str, float | int | str]:
+        """Return it for JSON."""
+        return asdict(self)
+
+
+def interleaved(
+    servers: list[Server], workloads: list[Workload], length: Length
+) -> Iterator[Run]:
+    """Run every workload on every server, round after round."""
+    for round_number in range(length.rounds):
+        for workload in workloads:
+            first = round_number % len(servers)
+            for server in servers[first:] + servers[:first]:
+                print(
+                    f"round {round_number + 1}/{length.rounds}"
+                    f"  {workload.name:15} {server.name}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                yield run_once(server, workload, length)
+
+
+def run_once(server: Server, workload: Workload, length: Length) -> Run:
+    """Start a server, put it to work, and read the meters before and after."""
+    load_core, server_core = meter.cores()
+    start = Start(free_port(), workload.ping_interval)
+    with running(server, start, server_core) as pid, meter.on_core(load_core):
+        _rehearse(start.port)
+        loop = Loop(start.port)
+        gc.collect()
+        gc.disable()
+        try:
+            empty = Reading.take(pid, server_core)
+            tally = workload.setup(loop)
+            loop.run(length.warm_up)
+            tally.messages = 0
+            del tally.latencies[:]
+            before = Reading.take(pid, server_core)
+            loop.run(length.measure)
+            after = Reading.take(pid, server_core)
+        finally:
+            gc.enable()
+            loop.close()
+    return _run(server, workload, tally, (empty, before, after))
+
+
+def _rehearse(port: int) -> None:
+    """Open and close some sessions."""
+    loop, tally = Loop(port), Tally()
+    sessions = [Echo(loop, tally, ONE, ONE.lumps()) for _ in range(REHEARSAL)]
+    loop.run_until(lambda: all(one.open for one in sessions), 20, "rehearsal")
+    for session in sessions:
+        session.begin()
+    loop.run(0.1)
+    loop.close()
+
+
+def _run(
+    server: Server,
+    workload: Workload,
+    tally: Tally,
+    readings: tuple[Reading, Reading, Reading],
+) -> Run:
+    empty, before, after = readings
+    wall = after.wall - before.wall
+    cpu = after.server - before.server
+    user = after.server_user - before.server_user
+    system = after.server_system - before.server_system
+    busy = after.core_busy - before.core_busy
+    messages = tally.messages
+    p50, p99 = _percentiles(tally)
+    return Run(
+        server=server.name,
+        workload=workload.name,
+        messages=messages,
+        seconds=wall,
+        cpu_us=cpu / messages * 1e6 if messages else 0.0,
+        kernel_share=system / (user + system) if user + system else 0.0,
+        rate=messages / wall,
+        p50_ms=p50 * 1e3,
+        p99_ms=p99 * 1e3,
+        server_share=cpu / wall,
+        others_share=max(0.0, busy - cpu) / wall,
+        load_share=(after.load - before.load) / wall,
+        kib_per_session=(after.rss_bytes - empty.rss_bytes) / 1024 / workload.sessions
+        if workload.sessions
+        else 0.0,
+    )
+
+
+def _percentiles(tally: Tally) -> tuple[float, float]:
+    if len(tally.latencies) < 2:
+        return 0.0, 0.0
+    cuts = statistics.quantiles(tally.latencies, n=100)
+    return cuts[49], cuts[98]
