@@ -17,6 +17,8 @@ from time import perf_counter
 from benchmarks import wire
 from benchmarks.loop import Loop, Stuck, Wire
 
+NEVER = 1 << 62
+
 
 @dataclass
 class Tally:
@@ -104,7 +106,7 @@ class Echo(WebSocket):
         self.window, self.batch = work.window, work.batch
         self.open = self.verified = False
         self.partial = self.received = self.owed = 0
-        self.mark, self.marked_at = 1, 0.0
+        self.mark, self.marked_at = NEVER, 0.0
         self.opened = self._opened
 
     def _opened(self) -> None:
@@ -286,7 +288,7 @@ class Knocker:
 
 
 class Poller:
-    """A polling session: a GET that waits, a POST that delivers, the echo, and again."""
+    """A polling session: a GET waits, a POST delivers, the echo comes, and again."""
 
     def __init__(self, loop: Loop, tally: Tally, packet: bytes):
         """Open a session that will send ``packet`` once ``begin`` is called."""

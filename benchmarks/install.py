@@ -1,4 +1,4 @@
-"""Fetch the two peers, once, into ``build/bench/peers``, in the versions pinned here."""
+"""Fetch the peers, once, into ``build/bench/peers``, in the versions pinned here."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Loop:
 class Wire:
     """A TCP connection that never blocks and never loses the rest of a write."""
 
-    __slots__ = ("loop", "socket", "fd", "rest")
+    __slots__ = ("fd", "loop", "rest", "socket")
 
     def __init__(self, loop: Loop) -> None:
         """Connect; on the loopback interface that takes no waiting."""

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 
 from benchmarks import meter
 from benchmarks.clients import Echo, Tally
-from benchmarks.loop import Loop
+from benchmarks.loop import Loop, Stuck
 from benchmarks.meter import Reading
 from benchmarks.servers import Server, Start, free_port, running
 from benchmarks.workloads import ONE, Workload
@@ -62,9 +62,12 @@ class Run:
 
 
 def interleaved(
-    servers: list[Server], workloads: list[Workload], length: Length
+    servers: list[Server],
+    workloads: list[Workload],
+    length: Length,
+    failures: list[str],
 ) -> Iterator[Run]:
-    """Run every workload on every server, round after round."""
+    """Run every workload on every server; what doesn't work goes into ``failures``."""
     for round_number in range(length.rounds):
         for workload in workloads:
             first = round_number % len(servers)
@@ -75,7 +78,11 @@ def interleaved(
                     file=sys.stderr,
                     flush=True,
                 )
-                yield run_once(server, workload, length)
+                try:
+                    yield run_once(server, workload, length)
+                except (Stuck, OSError, ValueError) as failure:
+                    failures.append(f"{workload.name}, {server.name}: {failure}")
+                    print(f"  FAILED: {failure}", file=sys.stderr)
 
 
 def run_once(server: Server, workload: Workload, length: Length) -> Run:

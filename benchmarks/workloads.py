@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from benchmarks import wire
@@ -54,15 +55,17 @@ class Workload:
     extra: bool = False
 
 
+def _all_open(batch: Sequence[Echo | Poller]) -> bool:
+    return all(one.open for one in batch)
+
+
 def _gather(loop: Loop, count: int, make: Callable[[], Kind]) -> list[Kind]:
     """Open so many sessions, a few at a time."""
     ready: list[Kind] = []
     for start in range(0, count, KNOCKING):
         batch = [make() for _ in range(min(KNOCKING, count - start))]
         loop.run_until(
-            lambda batch=batch: all(one.open for one in batch),
-            30,
-            f"opening session {start} and some after it",
+            partial(_all_open, batch), 30, f"opening session {start} and some after it"
         )
         ready += batch
     return ready

@@ -1,0 +1,111 @@
+"""The table, in plain text, and what to beware of when reading it."""
+
+from __future__ import annotations
+
+from benchmarks.servers import NODE, PYTHON
+from benchmarks.summary import Median, Summary
+from benchmarks.workloads import Workload
+
+SATURATED = 0.95
+NOISY = 0.10
+MANY = 1000
+
+HEAD = (
+    f"{'':20}{'CPU us':>9}{'spread':>8}{'kernel':>8}{'per s':>11}"
+    f"{'p50 ms':>9}{'p99 ms':>9}{'KiB/sess':>10}{'server':>8}{'load':>6}{'other':>7}"
+)
+
+LEGEND = """\
+CPU us: server CPU time (user + system, all threads) per unit of work, in microseconds.
+spread: (largest - smallest) / median over the rounds.   kernel: share in system calls.
+KiB/sess: growth of the server's resident memory per session.
+server, load, other: share of a core used by the server, by the load generator (on
+another core), and by anybody else on the server's core.
+"""
+
+
+def table(summary: Summary, heading: str, failures: list[str]) -> str:
+    """Write everything."""
+    blocks = [heading, LEGEND]
+    blocks += [_block(summary, workload) for workload in summary.workloads]
+    blocks += [
+        _ratios(summary),
+        _caveats(summary),
+        *(f"FAILED: {text}" for text in failures),
+    ]
+    return "\n".join(block for block in blocks if block)
+
+
+def _block(summary: Summary, workload: Workload) -> str:
+    title = f"{workload.title}  [{workload.name}, per {workload.unit}]"
+    lines = [title, HEAD]
+    for server, median in summary.medians[workload.name].items():
+        lines.append(f"  {server:18}{_row(workload, median)}")
+    return "\n".join(lines) + "\n"
+
+
+def _row(workload: Workload, median: Median) -> str:
+    memory = f"{median.kib_per_session:.1f}" if workload.sessions >= MANY else "-"
+    spread = f"{median.spread:.0%}" if median.rounds > 1 else "-"
+    speed = f"{'-':>9}{spread:>8}{'-':>8}{'-':>11}"
+    if median.rate:
+        speed = (
+            f"{median.cpu_us:>9.2f}{spread:>8}{median.kernel_share:>8.0%}"
+            f"{median.rate:>11,.0f}"
+        )
+    if median.p99_ms:
+        speed += f"{median.p50_ms:>9.2f}{median.p99_ms:>9.2f}"
+    else:
+        speed += f"{'-':>9}{'-':>9}"
+    return (
+        f"{speed}{memory:>10}{median.server_share:>8.0%}"
+        f"{median.load_share:>6.0%}{median.others_share:>7.0%}"
+    )
+
+
+def _ratios(summary: Summary) -> str:
+    """Write ours / theirs, beside what was promised."""
+    lines = [f"{'ours / theirs':42}{NODE:>20}{PYTHON:>24}"]
+    for workload in summary.workloads:
+        ratios = {ratio.peer: ratio for ratio in summary.ratios(workload)}
+        if not ratios:
+            continue
+        cells = ""
+        for peer, width in ((NODE, 20), (PYTHON, 24)):
+            ratio = ratios.get(peer)
+            text = ""
+            if ratio is not None:
+                text = f"{ratio.value:.2f}"
+                if ratio.at_most is not None:
+                    text += f" (<= {ratio.at_most:.2f} {ratio.verdict})"
+            cells += f"{text:>{width}}"
+        name = workload.title + (" (KiB)" if workload.memory else "")
+        lines.append(f"{name:42}{cells}")
+    return "\n".join(lines) + "\n" if len(lines) > 1 else ""
+
+
+def _caveats(summary: Summary) -> str:
+    """Say where a server's core was not saturated, or not its own."""
+    lines = []
+    for workload in summary.workloads:
+        if workload.memory or workload.name == "heartbeat":
+            continue
+        for server, median in summary.medians[workload.name].items():
+            where = f"{workload.name}, {server}"
+            if median.others_share > NOISY:
+                lines.append(
+                    f"{where}: others used {median.others_share:.0%} of its core."
+                )
+            elif median.server_share < SATURATED:
+                why = (
+                    "the load generator was the bottleneck"
+                    if median.load_share > SATURATED
+                    else "it waited for its clients' next messages"
+                )
+                lines.append(
+                    f"{where}: busy for {median.server_share:.0%} of the time only; "
+                    f"{why}. Read CPU us, not the rate."
+                )
+    if not lines:
+        return "Every server's core was saturated, and its own, in every workload."
+    return "\n".join(["Not saturated, or disturbed:", *lines])
