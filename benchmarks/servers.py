@@ -61,7 +61,8 @@ def _python(start: Start) -> list[str]:
         *("--app-dir", str(install.PEERS / "python"), "server:app"),
         *("--host", "127.0.0.1", "--port", str(start.port), "--loop", "uvloop"),
         *("--http", "httptools", "--ws", "auto", "--no-access-log"),
-        *("--log-level", "warning"),
+        # Its WebSocket pings, every 20 s besides Engine.IO's: out of the way, too.
+        *("--log-level", "warning", "--ws-ping-interval", "3600"),
     ]
 
 
