@@ -1,0 +1,124 @@
+"""
+Servers under test: ours and the reference, each a process of its own.
+
+Nothing here sleeps: waiting is for an event (a port that accepts, a process that ends),
+and every wait has a deadline.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+PROJECT = HERE.parent.parent
+START_DEADLINE = 20.0
+STOP_DEADLINE = 10.0
+
+
+def free_port() -> int:
+    """A port on the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Service:
+    """A server process that is told its port, watched, and ended with SIGTERM."""
+
+    name: str
+
+    def __init__(self, command: Sequence[str], port: int, log: Path) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self._log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command,
+                cwd=PROJECT,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def log(self) -> str:
+        """All that the server has written so far, to stdout and to stderr."""
+        return self._log.read_text("utf-8", "replace")
+
+    def wait_until_it_accepts(self) -> None:
+        """Connect until somebody answers."""
+        for _ in range(int(START_DEADLINE / 0.05)):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+                return
+            except ConnectionRefusedError:
+                self._still_starting()
+        self.fail(f"did not listen within {START_DEADLINE} s")
+
+    def _still_starting(self) -> None:
+        try:
+            status = self.process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            return
+        self.fail(f"ended with status {status} before it listened")
+
+    def check_log(self) -> None:
+        """Whatever was done to it, a server must not have stumbled."""
+        if "Unhandled" in self.log or "Traceback" in self.log:
+            self.fail("has stumbled")
+
+    def stop(self) -> None:
+        """SIGTERM, and a clean end."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(STOP_DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            self.fail(f"did not end within {STOP_DEADLINE} s of SIGTERM")
+        if status != 0:
+            self.fail(f"ended with status {status} on SIGTERM")
+        self.check_log()
+
+    def fail(self, what: str) -> None:
+        """End the test with the server's own words."""
+        pytest.fail(f"{self.name} {what}; its log:\n{self.log[-8000:]}", pytrace=False)
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(HERE), "PYTHONUNBUFFERED": "1"}
+
+
+class Ours(Service):
+    """``twistd -n engineio``, as an operator starts it."""
+
+    def __init__(self, options: Sequence[str], log: Path) -> None:
+        port = free_port()
+        self.name = f"twistd -n engineio {' '.join(options)}"
+        twistd = Path(sys.executable).with_name("twistd")
+        listen = f"tcp:{port}:interface=127.0.0.1"
+        plugin = ["engineio", "--listen", listen, *options]
+        super().__init__([str(twistd), "-n", "--pidfile=", *plugin], port, log)
+
+
+class Reference(Service):
+    """npm's engine.io, with an application like ours."""
+
+    def __init__(self, options: dict[str, object], log: Path) -> None:
+        port = free_port()
+        self.name = f"reference.mjs {options}"
+        script = str(HERE / "reference.mjs")
+        command = ["node", script, str(port), json.dumps(options)]
+        super().__init__(command, port, log)

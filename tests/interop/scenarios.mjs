@@ -1,0 +1,308 @@
+/**
+ * What a real client must be able to do: told once, run in Node and in Chromium.
+ *
+ * A scenario gets a World (how to connect, and the arguments of the test) and returns
+ * facts, which the Python test judges. What comes back wrong is thrown at once.
+ */
+const DEADLINE = 10_000; // milliseconds
+
+/** `promise`, or an error that says what was waited for in vain. */
+export function within(promise, what) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    const error = new Error(`waited ${DEADLINE} ms for ${what}`);
+    timer = setTimeout(() => reject(error), DEADLINE);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** One engine.io-client Socket whose events can be awaited. */
+class Client {
+  #messages = [];
+  #readers = [];
+
+  constructor(Socket, url, options) {
+    this.socket = new Socket(url, options);
+    this.socket.binaryType = "arraybuffer";
+    this.errors = [];
+    this.upgraded = false;
+    // Listeners stand from the start, so that no event can come too early.
+    this.opened = new Promise((resolve) => this.socket.once("open", resolve));
+    this.upgrade = new Promise((resolve) => this.socket.once("upgrade", resolve));
+    this.closed = new Promise((resolve) => {
+      this.socket.once("close", (reason, detail) =>
+        resolve({ reason, code: detail?.context?.code ?? null }),
+      );
+    });
+    this.socket.on("upgrade", () => (this.upgraded = true));
+    this.socket.on("error", (error) => this.errors.push(String(error)));
+    this.socket.on("message", (data) => this.#take(data ?? ""));
+  }
+
+  #take(data) {
+    const reader = this.#readers.shift();
+    reader ? reader(data) : this.#messages.push(data);
+  }
+
+  get transport() {
+    return this.socket.transport.name;
+  }
+
+  message() {
+    if (this.#messages.length > 0) return Promise.resolve(this.#messages.shift());
+    const next = new Promise((resolve) => this.#readers.push(resolve));
+    return within(next, "a message");
+  }
+
+  async ask(text) {
+    this.socket.send(text);
+    return this.message();
+  }
+
+  /** A promise of the `count`th packet of this type from now. */
+  packets(type, count) {
+    const seen = new Promise((resolve) => {
+      this.socket.on("packet", (packet) => {
+        if (packet.type === type && --count === 0) resolve();
+      });
+    });
+    return within(seen, `${type} packets`);
+  }
+
+  async close() {
+    this.socket.close();
+    return within(this.closed, "our own close");
+  }
+}
+
+/** The server, the way to reach it, and the arguments of the test. */
+export class World {
+  constructor(Socket, url, options, args = {}) {
+    Object.assign(this, { Socket, url, options, args });
+    this.upgrades = options.transports.length > 1;
+  }
+
+  start(options = {}) {
+    return new Client(this.Socket, this.url, { ...this.options, ...options });
+  }
+
+  async connect(options = {}) {
+    const client = this.start(options);
+    const refused = client.closed.then(({ reason }) => {
+      throw new Error(`not connected: ${reason}: ${client.errors}`);
+    });
+    refused.catch(() => {});
+    await within(Promise.race([client.opened, refused]), "the connection to open");
+    return client;
+  }
+
+  /** A client on the last transport it will have. */
+  async settled(options = {}) {
+    const client = await this.connect(options);
+    if (this.upgrades) await within(client.upgrade, "the upgrade");
+    return client;
+  }
+
+  /** Why the server says that a session ended. */
+  async reasonOf(sid) {
+    const witness = await this.connect({ transports: ["polling"] });
+    const reason = await witness.ask(`!reason ${sid}`);
+    await witness.close();
+    return reason;
+  }
+}
+
+const TEXTS = [
+  "hello", "", "4", "0{}", "b", "bAAEC", "1", "2probe", "é", "€", "😀 👩‍👩‍👧 🇫🇷",
+  "\u0000", "\ufeffwith a byte order mark", "a\r\nb\nc", "%1E &=+?", "\u2028\u2029",
+  "</script>", '{"json": "\\n"}', "x".repeat(100_000), "😀".repeat(25_000), "the end",
+];
+
+const BYTES = [
+  new Uint8Array(0),
+  Uint8Array.from({ length: 256 }, (_, i) => i),
+  Uint8Array.from([0x1e]),
+  Uint8Array.from({ length: 100_000 }, (_, i) => (i * 7919) >> 3),
+];
+
+function alike(sent, received) {
+  if (typeof sent === "string") return sent === received;
+  if (!(received instanceof ArrayBuffer)) return false;
+  const bytes = new Uint8Array(received);
+  return bytes.length === sent.length && bytes.every((byte, i) => byte === sent[i]);
+}
+
+function show(data) {
+  return JSON.stringify(typeof data === "string" ? data : [...new Uint8Array(data)])
+    .slice(0, 100);
+}
+
+async function echoed(client, messages) {
+  for (const message of messages) client.socket.send(message);
+  for (const sent of messages) {
+    const received = await client.message();
+    if (!alike(sent, received)) {
+      throw new Error(`sent ${show(sent)}, got back ${show(received)}`);
+    }
+  }
+}
+
+/** Echo these all at once when the connection opens, and again when it has settled. */
+async function echo(world, messages) {
+  const client = await world.connect();
+  await echoed(client, messages);
+  if (world.upgrades) await within(client.upgrade, "the upgrade");
+  await echoed(client, messages);
+  await client.close();
+  return { errors: client.errors };
+}
+
+const turn = () => new Promise((resolve) => setTimeout(resolve, 1));
+
+export const scenarios = {
+  text: (world) => echo(world, TEXTS),
+  binary: (world) => echo(world, BYTES),
+  mixed: (world) => echo(world, TEXTS.flatMap((text, i) => [text, BYTES[i % 4]])),
+
+  /** Numbers go both ways, one a turn, from before the upgrade until after it. */
+  async ordering(world) {
+    const { count } = world.args;
+    const client = await world.connect();
+    const journal = { echoes: [], numbers: [], echoedBefore: 0, numberedBefore: 0 };
+    client.socket.on("upgrade", () => {
+      journal.echoedBefore = journal.echoes.length;
+      journal.numberedBefore = journal.numbers.length;
+    });
+    client.socket.send(`!numbers ${count}`);
+    const reading = (async () => {
+      while (journal.echoes.length + journal.numbers.length < 2 * count) {
+        const text = await client.message();
+        const list = text.startsWith("n") ? journal.numbers : journal.echoes;
+        list.push(Number(text.slice(1)));
+      }
+    })();
+    for (let i = 0; i < count; i++) {
+      // The last fifth is for the time after the upgrade.
+      if (i === Math.floor(count * 0.8)) await within(client.upgrade, "the upgrade");
+      client.socket.send(`c${i}`);
+      await turn();
+    }
+    await reading;
+    await client.close();
+    return journal;
+  },
+
+  async clientCloses(world) {
+    const client = await world.settled();
+    const sid = client.socket.id;
+    const { reason } = await client.close();
+    return { client: reason, server: await world.reasonOf(sid) };
+  },
+
+  async serverCloses(world) {
+    const client = await world.settled();
+    const sid = client.socket.id;
+    const last = await client.ask("!goodbye so long 😀");
+    const { reason, code } = await within(client.closed, "the server to close");
+    return { last, client: reason, code, server: await world.reasonOf(sid) };
+  },
+
+  /** The server closes while the probe is under way. */
+  async serverClosesDuringUpgrade(world) {
+    const client = await world.connect();
+    const sid = client.socket.id;
+    client.socket.send("!goodbye early");
+    const last = await client.message();
+    const { reason } = await within(client.closed, "the server to close");
+    return { last, client: reason, server: await world.reasonOf(sid) };
+  },
+
+  /** A client that is deaf to pings: it never sends a pong. */
+  async pingTimeout(world) {
+    const client = await world.settled();
+    const sid = client.socket.id;
+    const send = client.socket._sendPacket.bind(client.socket);
+    client.socket._sendPacket = (type, ...rest) => {
+      if (type !== "pong") send(type, ...rest);
+    };
+    const { reason } = await within(client.closed, "the server to give up");
+    return { client: reason, server: await world.reasonOf(sid) };
+  },
+
+  /** Alive after many heartbeats, and an upgrade between them. */
+  async heartbeats(world) {
+    const client = await world.connect();
+    await client.packets("ping", world.args.count);
+    await echoed(client, ["still here"]);
+    const { transport } = client;
+    await client.close();
+    return { transport };
+  },
+
+  /** The largest message that is allowed, and many that exceed the limit only together. */
+  async fits(world) {
+    const client = await world.settled();
+    const { _maxPayload } = client.socket;
+    const largest = "x".repeat(client.transport === "polling" ? _maxPayload - 1 : 999);
+    await echoed(client, [largest]);
+    await echoed(client, Array.from({ length: 400 }, (_, i) => `message ${i}`));
+    await client.close();
+    return { maxPayload: _maxPayload };
+  },
+
+  async tooLarge(world) {
+    const client = await world.settled();
+    const sid = client.socket.id;
+    client.socket.send("x".repeat(client.socket._maxPayload));
+    const { reason, code } = await within(client.closed, "the refusal");
+    return { client: reason, code, server: await world.reasonOf(sid) };
+  },
+
+  /** Which transport one ends up with, when the server doesn't offer them all. */
+  async transport(world) {
+    const client = await world.connect();
+    await echoed(client, ["hello"]);
+    const { transport, upgraded } = client;
+    const upgrades = client.socket._upgrades;
+    await client.close();
+    return { transport, upgraded, upgrades };
+  },
+
+  async refused(world) {
+    const client = world.start({ query: world.args.query });
+    const { reason } = await within(client.closed, "the refusal");
+    return { client: reason, errors: client.errors };
+  },
+
+  /** Many at once; each gets its own messages and nobody else's. */
+  async crowd(world) {
+    const names = Array.from({ length: world.args.count }, (_, i) => `client ${i}`);
+    const talk = async (name) => {
+      const client = await world.connect();
+      await echoed(client, Array.from({ length: 20 }, (_, i) => `${name}: ${i}`));
+      if (world.upgrades) await within(client.upgrade, "the upgrade");
+      await echoed(client, [name]);
+      await client.close();
+      return client.errors.length;
+    };
+    const errors = await Promise.all(names.map(talk));
+    return { errors: errors.reduce((sum, n) => sum + n, 0) };
+  },
+
+  /** Why a session ended, as soon as it has. */
+  async reasonOf(world) {
+    return { server: await world.reasonOf(world.args.sid) };
+  },
+
+  /** Says that it is there, and waits for its end. */
+  async waits(world) {
+    const client = await world.settled();
+    world.announce(client.socket.id);
+    const { reason } = await client.closed;
+    return { client: reason };
+  },
+};
+
+export function play(name, world) {
+  return scenarios[name](world);
+}

@@ -1,0 +1,38 @@
+"""
+Our server and the reference server, told the same things on the wire.
+
+The cases stand in the parity_* files, one per section of the protocol, and with them
+every difference that is meant, by name.
+"""
+
+from __future__ import annotations
+
+import parity_packets
+import parity_polling
+import parity_requests
+import parity_websocket
+import pytest
+from conftest import StartOurs, StartReference
+from parity import Case
+
+CASES = [
+    *parity_requests.CASES,
+    *parity_packets.CASES,
+    *parity_polling.CASES,
+    *parity_websocket.CASES,
+]
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
+def test_parity(case: Case, ours: StartOurs, reference: StartReference) -> None:
+    """Every difference between the two is one that was named."""
+    there = case.play(reference(**case.pair.reference).port)
+    here = case.play(ours("--app", "interop_app:App", *case.pair.ours).port)
+    mistakes = case.mistakes(there, here)
+    assert not mistakes, "\n".join(mistakes)
+
+
+def test_names_are_unique() -> None:
+    """A failure can be found by its name."""
+    names = [case.name for case in CASES]
+    assert len(names) == len(set(names))
