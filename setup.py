@@ -1,21 +1,23 @@
 """
 What this distribution is: its name, its version, what it needs, what it holds.
 
-The version stands here and nowhere else; everything that wants it at run time asks
-``importlib.metadata``.
+The version is read from the package, where it stands as ``__version__``.
 """
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 
+PACKAGE = (HERE / "twisted_engineio" / "__init__.py").read_text(encoding="utf-8")
+VERSION = re.search(r'^__version__ = "(.+)"$', PACKAGE, re.MULTILINE).group(1)
 TLS = ["twisted[tls]"]
 
 setup(
     name="twisted-engineio",
-    version="0.1.0",
+    version=VERSION,
     description="An Engine.IO server on Twisted",
     long_description=(HERE / "README.rst").read_text(encoding="utf-8"),
     long_description_content_type="text/x-rst",
@@ -55,7 +57,7 @@ setup(
             "treq",
         ],
         # Pinned to a series: a new release of a judge must not turn a build red.
-        "lint": ["mypy~=2.4.1", "ruff~=0.17.5", "towncrier"],
+        "lint": ["mypy~=2.4.1", "mypy-zope", "ruff~=0.17.5", "towncrier"],
         "docs": ["furo", "sphinx"],
         "bench": [],
     },

@@ -1,0 +1,32 @@
+"""
+Every message comes back, text as text and bytes as bytes.
+
+Run ``python examples/echo.py [PORT]`` and open the page it names.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.resources import files
+
+from twisted.internet import reactor
+from twisted.web.resource import Resource
+from twisted.web.static import File
+
+from twisted_engineio import Application, EngineIOResource, EngineIOSite, Server
+
+
+class Echo(Application):
+    def message_received(self, session, data):
+        session.send(data)
+
+
+port = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
+server = Server(Echo())
+root = Resource()
+root.putChild(b"", File(str(files("twisted_engineio") / "live.html")))
+root.putChild(b"engine.io", EngineIOResource(server))
+reactor.listenTCP(port, EngineIOSite(root, server))
+reactor.addSystemEventTrigger("before", "shutdown", server.stop)
+print(f"Echoing: open http://localhost:{port}/", flush=True)
+reactor.run()

@@ -1,0 +1,39 @@
+"""
+A site that already serves pages gets a realtime channel beside them.
+
+Run ``python examples/mounted_in_site.py [PORT]``: ``/`` is a page, ``/count`` tells how
+many sessions are open, and Engine.IO is at ``/engine.io``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from twisted.internet import reactor
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from twisted.web.static import Data
+
+from twisted_engineio import Application, EngineIOResource, Server
+
+
+class Shout(Application):
+    def message_received(self, session, data):
+        session.send(data.upper())
+
+
+class Count(Resource):
+    def render_GET(self, request):
+        return b"%d" % len(server.sessions)
+
+
+port = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
+server = Server(Shout())
+root = Resource()
+root.putChild(b"", Data(b"<h1>A page of the site</h1>", "text/html"))
+root.putChild(b"count", Count())
+root.putChild(b"engine.io", EngineIOResource(server))
+reactor.listenTCP(port, Site(root))
+reactor.addSystemEventTrigger("before", "shutdown", server.stop)
+print(f"The site: open http://localhost:{port}/", flush=True)
+reactor.run()

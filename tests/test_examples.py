@@ -1,0 +1,126 @@
+"""The examples run as they stand: each is started, talked to, and stopped."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+class Visitor:
+    """A client that polls, with nothing but the standard library."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.path = "/engine.io/?EIO=4&transport=polling"
+        hello, *self.packets = self.request("GET", self.path)[1].split("\x1e")
+        self.path += "&sid=" + json.loads(hello[1:])["sid"]
+
+    def request(self, method: str, path: str, body: str | None = None):
+        """Send one request; return its answer's status and text."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def say(self, packet: str) -> None:
+        """Send one packet."""
+        assert self.request("POST", self.path, packet) == (200, "ok")
+
+    def hear(self) -> str:
+        """Wait for the next packet that arrives."""
+        if not self.packets:
+            status, text = self.request("GET", self.path)
+            assert status == 200
+            self.packets = text.split("\x1e")
+        return self.packets.pop(0)
+
+    def page(self, path: str) -> str:
+        """Read a page of the site."""
+        status, text = self.request("GET", path)
+        assert status == 200
+        return text
+
+
+@contextmanager
+def running(name: str) -> Iterator[int]:
+    """Run an example on a free port, until SIGTERM stops it in good order."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with subprocess.Popen(
+        [sys.executable, EXAMPLES / name, str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            announced = process.stdout.readline()
+            if not announced:
+                pytest.fail(process.stderr.read())
+            assert f"http://localhost:{port}/" in announced
+            yield port
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, complaints = process.communicate(timeout=20)
+    assert complaints == ""
+    assert process.returncode == 0
+
+
+def test_every_example_is_tested():
+    """No example stands in the folder without a test below."""
+    names = {path.name for path in EXAMPLES.glob("*.py")}
+    assert names == {"echo.py", "chat.py", "mounted_in_site.py"}
+
+
+@pytest.mark.parametrize("path", [*EXAMPLES.glob("*.py")], ids=lambda path: path.name)
+def test_an_example_is_short(path):
+    """An example is read in one look."""
+    assert 15 <= len(path.read_text().splitlines()) <= 40
+
+
+def test_echo():
+    """Text and bytes come back as they were sent, and there is a page."""
+    with running("echo.py") as port:
+        visitor = Visitor(port)
+        visitor.say("4hello")
+        assert visitor.hear() == "4hello"
+        visitor.say("bAAEC")
+        assert visitor.hear() == "bAAEC"
+        assert "<html" in visitor.page("/")
+
+
+def test_chat():
+    """What one tab says, both hear; the one that stays hears the other leave."""
+    with running("chat.py") as port:
+        first = Visitor(port)
+        assert first.hear() == "4Welcome! Others here: 0."
+        second = Visitor(port)
+        assert second.hear() == "4Welcome! Others here: 1."
+        first.say("4Ada: hi")
+        assert first.hear() == second.hear() == "4Ada: hi"
+        second.say("1")
+        assert first.hear() == "4Somebody left (transport close)."
+        assert "A whole Engine.IO client" in first.page("/")
+
+
+def test_mounted_in_site():
+    """The site's own pages stay, and Engine.IO answers beside them."""
+    with running("mounted_in_site.py") as port:
+        visitor = Visitor(port)
+        visitor.say("4quiet")
+        assert visitor.hear() == "4QUIET"
+        assert visitor.page("/count") == "1"
+        assert "A page of the site" in visitor.page("/")

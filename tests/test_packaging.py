@@ -1,0 +1,125 @@
+"""What the wheel holds, and what a machine that installs it gets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import twisted_engineio
+
+PROJECT = Path(__file__).parent.parent
+
+# Where Twisted itself comes from, and whether it is whole.
+WHOSE_TWISTED = """
+import twisted, twisted.plugins, twisted.plugins.engineio_plugin
+print(twisted.__file__)
+print(twisted.plugins.__file__)
+print(twisted.plugins.engineio_plugin.__file__)
+"""
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Run ``command`` away from this process's settings; return what it printed."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel, built from the source distribution as an installer would."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--outdir", folder, PROJECT, cwd=folder)
+    [built] = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """The ``bin`` folder of an environment that holds the wheel and what it needs."""
+    folder = tmp_path_factory.mktemp("empty")
+    venv.create(folder, with_pip=True)
+    pip = (folder / "bin" / "python", "-m", "pip", "install", "--quiet")
+    run(*pip, "--disable-pip-version-check", wheel, cwd=folder)
+    return folder / "bin"
+
+
+def test_the_wheel_holds_the_package_and_the_plugin(wheel):
+    """The package with its page and its type marker, the plugin, and no more."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    assert {
+        "twisted_engineio/__init__.py",
+        "twisted_engineio/live.html",
+        "twisted_engineio/py.typed",
+        "twisted/plugins/engineio_plugin.py",
+    } <= names
+    tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
+    assert tops == {"twisted_engineio", "twisted"}
+    plugins = {name for name in names if name.startswith("twisted/")}
+    assert plugins == {"twisted/plugins/engineio_plugin.py"}
+
+
+def test_the_version_stands_in_one_place(wheel):
+    """The wheel's version is the package's."""
+    assert wheel.name.startswith(f"twisted_engineio-{twisted_engineio.__version__}-")
+
+
+def test_every_module_is_in_the_wheel(wheel):
+    """No folder of the package was forgotten."""
+    modules = (PROJECT / "twisted_engineio").rglob("*.py")
+    wanted = {str(module.relative_to(PROJECT)) for module in modules}
+    with zipfile.ZipFile(wheel) as archive:
+        assert wanted <= set(archive.namelist())
+
+
+def test_twistd_finds_the_plugin(installed, tmp_path):
+    """In an environment that had nothing, twistd knows engineio once we are in."""
+    assert "engineio" in run(installed / "twistd", "--help", cwd=tmp_path)
+    assert "--ping-interval" in run(
+        installed / "twistd", "engineio", "--help", cwd=tmp_path
+    )
+
+
+def test_everything_it_imports_is_installed(installed, tmp_path):
+    """Each module is importable with nothing but the declared dependencies."""
+    run(
+        installed / "python",
+        "-W",
+        "error::ImportWarning",
+        "-c",
+        "import importlib, pkgutil, twisted_engineio as package\n"
+        "for found in pkgutil.walk_packages(package.__path__, 'twisted_engineio.'):\n"
+        "    importlib.import_module(found.name)\n",
+        cwd=tmp_path,
+    )
+
+
+def test_an_installed_plugin_shadows_nothing(installed, tmp_path):
+    """After an install, twisted and twisted.plugins are Twisted's own."""
+    ours_and_theirs = run(installed / "python", "-c", WHOSE_TWISTED, cwd=tmp_path)
+    twisted, plugins, plugin = map(Path, ours_and_theirs.split())
+    assert twisted.name == "__init__.py"
+    assert (twisted.parent / "internet" / "reactor.py").exists()
+    assert plugins == twisted.parent / "plugins" / "__init__.py"
+    assert plugin == twisted.parent / "plugins" / "engineio_plugin.py"
+
+
+def test_the_checkout_shadows_nothing():
+    """In a checkout, first on the path, twisted is still Twisted's own."""
+    assert not list(PROJECT.joinpath("twisted").rglob("__init__.py"))
+    twisted, plugins, plugin = map(
+        Path, run(sys.executable, "-c", WHOSE_TWISTED, cwd=PROJECT).split()
+    )
+    assert PROJECT / "twisted" not in twisted.parents
+    assert plugins == twisted.parent / "plugins" / "__init__.py"
+    assert plugin == PROJECT / "twisted" / "plugins" / "engineio_plugin.py"
