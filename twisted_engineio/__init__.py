@@ -1,0 +1,69 @@
+"""
+An Engine.IO server on Twisted and Autobahn.
+
+A session always connects over HTTP long-polling, then moves to WebSocket without losing
+a message. ``Application`` is what you write, ``Server`` keeps its sessions, and
+``EngineIOResource`` puts it into a twisted.web site; ``twistd engineio`` does all of it.
+"""
+
+from __future__ import annotations
+
+from .application import Application, EchoApplication
+from .config import Config
+from .exceptions import (
+    CloseReason,
+    ConfigError,
+    EngineIOError,
+    ErrorCode,
+    InvalidPacket,
+    PayloadTooLarge,
+    ProtocolError,
+    Refused,
+    Reject,
+    SessionClosed,
+)
+from .handshake import Handshake
+from .observer import Observer
+from .packet import Encoded, Packet, PacketType
+from .resource import EngineIOResource
+from .server import Server
+from .session import Session, State
+from .site import EngineIOSite
+
+__version__ = "0.1.0"
+
+__all__ = [  # noqa: RUF022  grouped by module, not by alphabet
+    # application
+    "Application",
+    "EchoApplication",
+    # config
+    "Config",
+    # exceptions
+    "CloseReason",
+    "ConfigError",
+    "EngineIOError",
+    "ErrorCode",
+    "InvalidPacket",
+    "PayloadTooLarge",
+    "ProtocolError",
+    "Refused",
+    "Reject",
+    "SessionClosed",
+    # handshake
+    "Handshake",
+    # observer
+    "Observer",
+    # packet
+    "Encoded",
+    "Packet",
+    "PacketType",
+    # server
+    "Server",
+    # session
+    "Session",
+    "State",
+    # resource
+    "EngineIOResource",
+    # site
+    "EngineIOSite",
+]

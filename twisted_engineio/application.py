@@ -1,0 +1,76 @@
+"""
+The four things that an application is told, and nothing else.
+
+Each method is called with the session it concerns. What it raises is logged and ends
+that one session, never the server. Only ``session_closed`` comes for certain: exactly
+once for each session that was opened.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .exceptions import CloseReason
+    from .handshake import Handshake
+    from .session import Session
+
+__all__ = ["Application", "EchoApplication"]
+
+
+class Application:
+    """What a server does with its sessions: override what you need."""
+
+    def admit(self, handshake: Handshake) -> object:
+        """
+        Decide whether a client may open a session; by default any may.
+
+        May be async, or return a Deferred: the client waits for it.
+
+        Args:
+            handshake: The client's first request.
+
+        Raises:
+            Reject: To refuse the client, with an HTTP status and a message.
+
+        """
+
+    def session_opened(self, session: Session) -> object:
+        """
+        Greet a new session: it is open, and may be sent to.
+
+        Args:
+            session: The new session.
+
+        """
+
+    def message_received(self, session: Session, data: str | bytes) -> object:
+        """
+        Take a message from a client.
+
+        May be async, or return a Deferred: this session's next message waits for it,
+        so that order is kept; other sessions go on.
+
+        Args:
+            session: Where it came from.
+            data: The message, ``str`` or ``bytes``, exactly as it was sent.
+
+        """
+
+    def session_closed(self, session: Session, reason: CloseReason) -> object:
+        """
+        Say goodbye to a session that is over; it can no longer be sent to.
+
+        Args:
+            session: The session that ended.
+            reason: Why it ended.
+
+        """
+
+
+class EchoApplication(Application):
+    """Sends every message back, as it came: what runs when no other is given."""
+
+    def message_received(self, session: Session, data: str | bytes) -> None:
+        """Send the message back."""
+        session.send(data)

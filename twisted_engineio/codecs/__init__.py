@@ -1,0 +1,1 @@
+"""One file for each revision of the protocol, all with the same functions."""

@@ -1,0 +1,109 @@
+"""
+Engine.IO protocol revision 4: between packets and what stands on the wire.
+
+Rules of this file:
+
+1. Pure functions. Nothing here knows a session, a transport or a clock.
+2. Whatever comes in gives packets or ``InvalidPacket``, nothing else.
+3. A message is ``str`` or ``bytes``; everything else is a ``Packet``.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterator
+from typing import Final
+
+from ..exceptions import InvalidPacket
+from ..packet import Encoded, Outgoing, Packet, PacketType
+
+__all__ = [
+    "BINARY_PREFIX",
+    "PROTOCOL",
+    "SEPARATOR",
+    "decode_packet",
+    "decode_payload",
+    "encode_packet",
+]
+
+PROTOCOL: Final = 4
+SEPARATOR: Final = "\x1e"
+BINARY_PREFIX: Final = b""
+"""What stands before the bytes of a message in a binary WebSocket frame: nothing."""
+
+_TYPES: Final = {each.value: each for each in PacketType}
+
+
+def decode_packet(text: str) -> Packet:
+    """
+    Read one packet from its textual form.
+
+    Engine.IO protocol v4, "Packet encoding". On a WebSocket this is the whole of a
+    text frame; in a polling payload, what stands between two separators.
+
+    Args:
+        text: A type digit followed by the data, or ``b`` followed by base64.
+
+    Raises:
+        InvalidPacket: If ``text`` is empty, its type is unknown, or its base64 is bad.
+
+    """
+    kind = _TYPES.get(text[:1])
+    if kind is not None:
+        return Packet(kind, text[1:])
+    if text[:1] == "b":
+        return Packet(PacketType.MESSAGE, _from_base64(text[1:]))
+    raise InvalidPacket("it is empty" if not text else "its type is unknown")
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return binascii.a2b_base64(text, strict_mode=True) if text else b""
+    except ValueError:  # bad base64, or not even ASCII
+        raise InvalidPacket("its base64 is bad") from None
+
+
+def decode_payload(body: bytes) -> Iterator[str | bytes | Packet]:
+    """
+    Read the packets of a polling payload, one after the other.
+
+    Engine.IO protocol v4, "HTTP long-polling". The packets before a bad one are
+    given first: they count. A text message comes as plain ``str``: a million bytes
+    may hold half a million of them.
+
+    Args:
+        body: Packets in their textual form, UTF-8, joined by U+001E.
+
+    Raises:
+        InvalidPacket: At the first packet that cannot be read.
+
+    """
+    try:
+        good, bad = body.decode(), False
+    except UnicodeDecodeError as error:
+        # Only whole packets before the bad byte are good.
+        whole, bad, _ = body[: error.start].rpartition(SEPARATOR.encode())
+        good = whole.decode()
+    if good or not bad:
+        for text in good.split(SEPARATOR):
+            yield text[1:] if text[:1] == "4" else decode_packet(text)
+    if bad is not False:
+        raise InvalidPacket("it is not UTF-8")
+
+
+def encode_packet(item: Outgoing) -> str:
+    """
+    Write a packet or a message in its textual form.
+
+    Binary becomes ``b`` and base64: for a polling payload, or for a WebSocket whose
+    handshake asked for base64.
+    """
+    if isinstance(item, Encoded):
+        if item.polled is None:
+            item.polled = encode_packet(item.data)
+        return item.polled
+    if isinstance(item, str):
+        return "4" + item
+    if isinstance(item, bytes):
+        return "b" + binascii.b2a_base64(item, newline=False).decode("ascii")
+    return item.type.value + str(item.data)

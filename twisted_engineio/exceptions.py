@@ -1,0 +1,196 @@
+"""
+Every error of the project, and the reasons for which a session ends.
+
+Whose fault an error is shows in its class::
+
+    EngineIOError
+     +-- ConfigError          the operator's: an option that cannot work
+     +-- SessionClosed        the application's: it used a session that is over
+     +-- Reject               nobody's: the application refuses a client
+     +-- ProtocolError        the client's
+          +-- Refused         a request that the protocol answers with an error code
+          +-- InvalidPacket   bytes that are no packet
+          +-- PayloadTooLarge more bytes than ``max_payload``
+
+An error carries its data in attributes and makes its own sentence.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping
+
+__all__ = [
+    "CloseReason",
+    "ConfigError",
+    "EngineIOError",
+    "ErrorCode",
+    "InvalidPacket",
+    "PayloadTooLarge",
+    "ProtocolError",
+    "Refused",
+    "Reject",
+    "SessionClosed",
+]
+
+
+class CloseReason(enum.Enum):
+    """
+    Why a session ended; the values are the words of the reference server.
+
+    The last three are ours: the reference has no name for them.
+    """
+
+    TRANSPORT_CLOSE = "transport close"
+    TRANSPORT_ERROR = "transport error"
+    PING_TIMEOUT = "ping timeout"
+    PARSE_ERROR = "parse error"
+    FORCED_CLOSE = "forced close"
+    SERVER_CLOSE = "server close"
+    PAYLOAD_TOO_LARGE = "payload too large"
+    SLOW_CLIENT = "slow client"
+    APPLICATION_ERROR = "application error"
+
+
+class ErrorCode(enum.IntEnum):
+    """The codes with which a server answers a request that it refuses."""
+
+    UNKNOWN_TRANSPORT = 0
+    UNKNOWN_SID = 1
+    BAD_HANDSHAKE_METHOD = 2
+    BAD_REQUEST = 3
+    FORBIDDEN = 4
+    UNSUPPORTED_PROTOCOL_VERSION = 5
+
+
+MESSAGES: Mapping[ErrorCode, str] = {
+    ErrorCode.UNKNOWN_TRANSPORT: "Transport unknown",
+    ErrorCode.UNKNOWN_SID: "Session ID unknown",
+    ErrorCode.BAD_HANDSHAKE_METHOD: "Bad handshake method",
+    ErrorCode.BAD_REQUEST: "Bad request",
+    ErrorCode.FORBIDDEN: "Forbidden",
+    ErrorCode.UNSUPPORTED_PROTOCOL_VERSION: "Unsupported protocol version",
+}
+
+
+class EngineIOError(Exception):
+    """The root of every error that this package raises."""
+
+
+class ConfigError(EngineIOError, ValueError):
+    """
+    An option has a value that cannot work.
+
+    Attributes:
+        option: The option's name, as in ``Config``.
+        problem: What was wrong, and what would be right.
+
+    """
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(f"{option}: {problem}")
+        self.option = option
+        self.problem = problem
+
+
+class SessionClosed(EngineIOError):
+    """
+    The application used a session that is closing or closed.
+
+    Attributes:
+        sid: The session's id.
+        reason: Why it ended, or ``None`` while it is closing.
+
+    """
+
+    def __init__(self, sid: str, reason: CloseReason | None) -> None:
+        why = "is closing" if reason is None else f"is closed ({reason.value})"
+        super().__init__(f"session {sid[:6]}... {why}")
+        self.sid = sid
+        self.reason = reason
+
+
+class Reject(EngineIOError):
+    """
+    Raised by ``Application.admit`` to refuse a client.
+
+    Attributes:
+        status: The HTTP status of the answer, 400 to 599.
+        message: A sentence that the client is given.
+
+    """
+
+    def __init__(self, status: int = 403, message: str = "Forbidden") -> None:
+        if not 400 <= status <= 599:
+            raise ValueError(f"Reject: status must be 400 to 599, not {status!r}")
+        super().__init__(f"{status} {message}")
+        self.status = status
+        self.message = message
+
+    def to_json(self) -> bytes:
+        """Give the body of the answer; the code is the protocol's "Forbidden"."""
+        return _to_json(ErrorCode.FORBIDDEN, self.message)
+
+
+class ProtocolError(EngineIOError):
+    """The client did what the protocol does not allow."""
+
+
+class Refused(ProtocolError):
+    """
+    A request that is answered with one of the protocol's error codes.
+
+    Attributes:
+        code: The protocol's error code.
+        status: The HTTP status that goes with it.
+        message: What the client is told: never an echo of its input.
+        context: What the operator is told: a few words for the log.
+
+    """
+
+    def __init__(self, code: ErrorCode, context: str) -> None:
+        self.code = code
+        self.status = 403 if code is ErrorCode.FORBIDDEN else 400
+        self.message = MESSAGES[code]
+        self.context = context
+        super().__init__(f"{self.message}: {context}")
+
+    def to_json(self) -> bytes:
+        """Give the body of the answer."""
+        return _to_json(self.code, self.message)
+
+
+def _to_json(code: ErrorCode, message: str) -> bytes:
+    body = {"code": int(code), "message": message}
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+class InvalidPacket(ProtocolError):
+    """
+    Bytes or text that the codec cannot read as a packet.
+
+    Attributes:
+        problem: What is wrong with it, without quoting it.
+
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"invalid packet: {problem}")
+        self.problem = problem
+
+
+class PayloadTooLarge(ProtocolError):
+    """
+    A request body or message over ``max_payload``.
+
+    Attributes:
+        size: What came, or was announced, in bytes.
+        limit: ``Config.max_payload``, in bytes.
+
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"payload of {size} bytes is over the limit of {limit} bytes")
+        self.size = size
+        self.limit = limit

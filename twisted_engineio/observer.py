@@ -1,0 +1,51 @@
+"""
+What an operator may watch: every event of a server and its sessions.
+
+Each method does nothing; override what you need and give an instance to
+``Server(observers=[...])``. With none given, the message path pays nothing. An observer
+that raises is logged, and changes nothing for the session.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .exceptions import CloseReason, PayloadTooLarge, Refused, Reject
+    from .packet import Outgoing, PacketType
+    from .session import Session
+
+__all__ = ["Observer"]
+
+
+class Observer:
+    """An onlooker that is told everything and decides nothing."""
+
+    def session_opened(self, session: Session) -> None:
+        """See a session open, before its application does."""
+
+    def session_closed(self, session: Session, reason: CloseReason) -> None:
+        """See a session end, after its application did."""
+
+    def connection_refused(self, error: Refused | Reject) -> None:
+        """See a request refused: the error has its code or status, and the reason."""
+
+    def payload_refused(self, error: PayloadTooLarge) -> None:
+        """See a request body or a message refused: the error has size and limit."""
+
+    def upgrading(self, session: Session, transport: str) -> None:
+        """See a client try another transport."""
+
+    def upgraded(self, session: Session, transport: str) -> None:
+        """See a session move to another transport."""
+
+    def packet_received(
+        self, session: Session, kind: PacketType, data: str | bytes
+    ) -> None:
+        """See a packet come in, before the session acts on it."""
+
+    def packet_sent(self, session: Session, item: Outgoing) -> None:
+        """See a packet or message go out, to the transport or the queue."""
+
+    def heartbeat(self, session: Session) -> None:
+        """See a client answer a ping."""

@@ -1,0 +1,69 @@
+"""
+The words of the protocol: packet types, packets, and messages made once.
+
+A message that an application sends or receives is plain ``str`` or ``bytes`` and never
+becomes a ``Packet``: only the few packets that steer a session do.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple, TypeAlias
+
+__all__ = ["Encoded", "Message", "Outgoing", "Packet", "PacketType"]
+
+
+class PacketType(enum.Enum):
+    """
+    The packet types; the value is the digit on the wire.
+
+    Engine.IO protocol v4, "Protocol".
+    """
+
+    OPEN = "0"
+    CLOSE = "1"
+    PING = "2"
+    PONG = "3"
+    MESSAGE = "4"
+    UPGRADE = "5"
+    NOOP = "6"
+
+
+class Packet(NamedTuple):
+    """
+    One packet: its type and its data.
+
+    ``data`` is text, or bytes for a binary message; ``""`` where a type carries none.
+    """
+
+    type: PacketType
+    data: str | bytes = ""
+
+
+class Encoded:
+    """
+    A message for many sessions, framed at most once for each kind of wire.
+
+    Attributes:
+        data: The message, as the application gave it.
+        compress: Whether a transport may compress it.
+        frame: The WebSocket frame, once a transport has made it.
+        polled: The packet's textual form, once a transport has made it.
+
+    """
+
+    __slots__ = ("compress", "data", "frame", "polled")
+
+    def __init__(self, data: str | bytes, *, compress: bool = True) -> None:
+        if not isinstance(data, (str, bytes)):
+            raise TypeError(
+                f"a message is str or bytes, not {type(data).__name__}: encode it first"
+            )
+        self.data = data
+        self.compress = compress
+        self.frame: bytes | None = None
+        self.polled: str | None = None
+
+
+Message: TypeAlias = str | bytes | Encoded
+Outgoing: TypeAlias = Message | Packet

@@ -1,0 +1,136 @@
+"""
+The upgrade of a session from one transport to another.
+
+Rules of this file:
+
+1. A probe decides about its candidate only. Whatever goes wrong ends the candidate; the
+   session goes on where it was.
+2. It owns one timer, the upgrade timer, cancelled in ``_done`` and nowhere else.
+3. The swap itself is the session's: ``Session.swap``.
+
+A probe is driven by its candidate (``receive``, ``receive_packet``, ``fail``), by its
+clock, and by its session (``cancel``).
+
+=================== ============================ ============================
+event               AWAITING_PROBE               AWAITING_UPGRADE
+=================== ============================ ============================
+``2probe``          answer ``3probe``,           end the candidate
+                    -> AWAITING_UPGRADE
+``5``               end the candidate            swap
+anything else       end the candidate            end the candidate
+candidate lost      forget it                    forget it
+upgrade timer       end the candidate            end the candidate
+session over        end the candidate            end the candidate
+=================== ============================ ============================
+
+Engine.IO protocol v4, "Upgrade".
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Protocol
+
+from .exceptions import CloseReason
+from .packet import Packet, PacketType
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from .config import Config
+    from .transport import Transport
+
+__all__ = ["Probe", "ProbeState", "Upgradable"]
+
+PROBE_PING = Packet(PacketType.PING, "probe")
+PROBE_PONG = Packet(PacketType.PONG, "probe")
+UPGRADE = Packet(PacketType.UPGRADE)
+
+
+class ProbeState(enum.Enum):
+    """How far an upgrade has come."""
+
+    AWAITING_PROBE = "awaiting probe"
+    AWAITING_UPGRADE = "awaiting upgrade"
+    DONE = "done"
+
+
+class Upgradable(Protocol):
+    """What a probe asks of its session."""
+
+    def transport_ready(self) -> None:
+        """Let a waiting GET go, if there is one."""
+
+    def swap(self, candidate: Transport) -> None:
+        """Move to the candidate."""
+
+    def probe_failed(self) -> None:
+        """Go on as before."""
+
+
+class Probe:
+    """
+    A candidate transport on trial; for its transport it is the receiver.
+
+    Attributes:
+        state: How far it has come.
+
+    """
+
+    __slots__ = ("_candidate", "_session", "_timer", "state")
+
+    def __init__(
+        self,
+        session: Upgradable,
+        candidate: Transport,
+        clock: IReactorTime,
+        config: Config,
+    ) -> None:
+        self.state = ProbeState.AWAITING_PROBE
+        self._session = session
+        self._candidate = candidate
+        candidate.receiver = self
+        self._timer = clock.callLater(config.upgrade_timeout, self._give_up)
+
+    @property
+    def holds_polling(self) -> bool:
+        """Whether a waiting GET must be let go, for the client pauses its polling."""
+        return self.state is ProbeState.AWAITING_UPGRADE
+
+    def receive(self, data: str | bytes) -> None:
+        """Take a message: too early, so the candidate ends."""
+        self._give_up()
+
+    def receive_packet(self, packet: Packet) -> None:
+        """Take a step, or end the candidate."""
+        if self.state is ProbeState.AWAITING_PROBE and packet == PROBE_PING:
+            self.state = ProbeState.AWAITING_UPGRADE
+            self._candidate.send(PROBE_PONG)
+            self._session.transport_ready()
+        elif self.state is ProbeState.AWAITING_UPGRADE and packet == UPGRADE:
+            self._done()
+            self._session.swap(self._candidate)
+        else:
+            self._give_up()
+
+    def transport_ready(self) -> None:
+        """Hear that the candidate is writable: nothing waits to go over it yet."""
+
+    def fail(self, reason: CloseReason) -> None:
+        """Forget the candidate: it is lost, or what it read made no sense."""
+        self._give_up()
+
+    def cancel(self) -> None:
+        """End the candidate: the session is over."""
+        self._give_up()
+
+    def _give_up(self) -> None:
+        if self.state is not ProbeState.DONE:
+            self._done()
+            self._session.probe_failed()
+            self._candidate.abandon(CloseReason.TRANSPORT_CLOSE)
+
+    def _done(self) -> None:
+        self.state = ProbeState.DONE
+        if self._timer.active():
+            self._timer.cancel()

@@ -1,0 +1,273 @@
+"""
+The registry: which session has which id, who may open one, and how all of them end.
+
+Rules of this file:
+
+1. A session is here from its opening to its end; ``session_ended`` takes it out, once.
+2. Before ``admit`` has accepted, there is no session and no id: nothing to find.
+
+Driven by the resource (``admit``, ``open``, ``find``), by its sessions
+(``session_ended``) and by whoever runs it (``broadcast``, ``stop``).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    fail,
+    maybeDeferred,
+    succeed,
+)
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .config import Config
+from .exceptions import CloseReason, ErrorCode, PayloadTooLarge, Refused, Reject
+from .handshake import Handshake, open_packet
+from .observed import ObservedSession
+from .observer import Observer
+from .packet import Encoded
+from .session import Session, State
+from .transports.websocket import WebSocketFactory
+
+if TYPE_CHECKING:
+    from .application import Application
+    from .transport import Transport
+
+__all__ = ["Server"]
+
+
+def make_sid(handshake: Handshake) -> str:
+    """Make an id that cannot be guessed: 120 random bits, URL-safe."""
+    return secrets.token_urlsafe(15)
+
+
+class Server:
+    """
+    All sessions of one application.
+
+    Attributes:
+        application: What the sessions are for.
+        config: Its limits and intervals.
+        sessions: Every open session by its id, read-only.
+        clock: What its timers run on.
+        log: Where it logs.
+        websockets: The options that its WebSockets share.
+
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        application: Application,
+        config: Config | None = None,
+        *,
+        clock: IReactorTime | None = None,
+        observers: Sequence[Observer] = (),
+        make_sid: Callable[[Handshake], str] = make_sid,
+    ) -> None:
+        """
+        Make a server without sessions.
+
+        Args:
+            application: An ``Application``.
+            config: Its options; the defaults if left out.
+            clock: What to measure time with; Twisted's reactor if left out.
+            observers: Onlookers, told every event in this order.
+            make_sid: Makes the id of a new session. It must be unguessable.
+
+        """
+        if clock is None:
+            # As Twisted's own classes do: whoever gives no clock means the reactor.
+            from twisted.internet import reactor
+
+            clock = reactor  # type: ignore[assignment]
+        self.application = application
+        self.config = config or Config()
+        self.clock: IReactorTime = clock  # type: ignore[assignment]
+        self.observers = tuple(observers)
+        self._make_sid = make_sid
+        self._sessions: dict[str, Session] = {}
+        self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
+        self._stopped: Deferred[None] | None = None
+        self.websockets = WebSocketFactory(self.config, self.clock, self.too_large)
+
+    # For the resource.
+
+    def admit(self, handshake: Handshake) -> Deferred[None]:
+        """
+        Ask the application whether a client may open a session.
+
+        Args:
+            handshake: The client's first request.
+
+        Returns:
+            A Deferred that fires when it may, and fails with ``Refused`` or ``Reject``
+            when not. Cancel it if the client leaves.
+
+        """
+        if self._stopped is not None:
+            return fail(Reject(503, "The server is going away"))
+        admitted: Deferred[Any] = maybeDeferred(
+            _as_deferred, self.application.admit, handshake
+        )
+        admitted.addCallbacks(lambda _: None, self._admission_failed)
+        return admitted
+
+    def _admission_failed(self, failure: Failure) -> Failure:
+        if isinstance(failure.value, (Reject, CancelledError)):
+            return failure
+        self.log.failure("admit failed; the client is refused", failure=failure)
+        return Failure(Refused(ErrorCode.BAD_REQUEST, "admit raised an exception"))
+
+    def open(self, handshake: Handshake, transport: Transport) -> Session:
+        """
+        Open a session for a client that was admitted.
+
+        Args:
+            handshake: The client's first request.
+            transport: What carries it; the session's from now on.
+
+        Raises:
+            Refused: If no id could be made, or the server has stopped meanwhile.
+
+        """
+        if self._stopped is not None:
+            raise Reject(503, "The server is going away")
+        try:
+            sid = self._make_sid(handshake)
+        except Exception as error:
+            self.log.failure("make_sid failed; the client is refused")
+            raise Refused(ErrorCode.BAD_REQUEST, "no id could be made") from error
+        if sid in self._sessions:
+            self.log.error("make_sid gave an id that is in use; the client is refused")
+            raise Refused(ErrorCode.BAD_REQUEST, "the id is in use")
+        session_class = ObservedSession if self.observers else Session
+        session = session_class(sid, handshake, transport, self)
+        transport.receiver = session
+        self._sessions[sid] = session
+        self.tell(lambda each: each.session_opened(session))
+        session.open(open_packet(sid, transport.name, self.config))
+        return session
+
+    def find(self, sid: str) -> Session:
+        """
+        Find an open session.
+
+        Args:
+            sid: Whatever a client says its id is.
+
+        Raises:
+            Refused: If there is none.
+
+        """
+        session = self._sessions.get(sid)
+        if session is None:
+            raise Refused(ErrorCode.UNKNOWN_SID, "no session has this id")
+        return session
+
+    # For whoever runs it.
+
+    def broadcast(self, data: str | bytes, *, compress: bool = True) -> None:
+        """
+        Send a message to every open session.
+
+        Args:
+            data: The message.
+            compress: As for ``Session.send``.
+
+        Raises:
+            TypeError: If ``data`` is no message.
+
+        """
+        message = Encoded(data, compress=compress)
+        for session in list(self._sessions.values()):
+            if session.state is State.OPEN:
+                session.send(message)
+
+    def stop(self) -> Deferred[None]:
+        """
+        Refuse new sessions and close all there are.
+
+        Returns:
+            A Deferred that fires when the last session has ended, after
+            ``close_timeout`` at the latest.
+
+        """
+        if self._stopped is None:
+            self._stopped = Deferred()
+            for session in list(self._sessions.values()):
+                session.close(CloseReason.SERVER_CLOSE)
+            self._fire_stopped()
+        waiter: Deferred[None] = Deferred()
+        self._stopped.addCallback(lambda _: waiter.callback(None))
+        return waiter
+
+    def _fire_stopped(self) -> None:
+        stopping = self._stopped is not None and not self._stopped.called
+        if stopping and not self._sessions:
+            self._stopped.callback(None)
+
+    # For sessions, transports and the resource: what happened.
+
+    def session_ended(self, session: Session, reason: CloseReason) -> None:
+        """
+        Forget a session, and tell the application once.
+
+        Args:
+            session: The session, closed.
+            reason: Why it ended.
+
+        """
+        del self._sessions[session.sid]
+        ended = maybeDeferred(
+            _as_deferred, self.application.session_closed, session, reason
+        )
+        ended.addErrback(
+            lambda failure: self.log.failure(
+                "the application failed when session {sid}... ended",
+                failure=failure,
+                sid=session.sid[:6],
+            )
+        )
+        self.tell(lambda each: each.session_closed(session, reason))
+        self._fire_stopped()
+
+    def too_large(self, error: PayloadTooLarge) -> None:
+        """Hear of a payload over the limit."""
+        self.tell(lambda each: each.payload_refused(error))
+
+    def refused(self, error: Refused | Reject) -> None:
+        """Hear of a request that was refused."""
+        self.log.debug("refused a request: {error}", error=error)
+        self.tell(lambda each: each.connection_refused(error))
+
+    def tell(self, event: Callable[[Observer], None]) -> None:
+        """
+        Tell every observer of an event.
+
+        Args:
+            event: Calls the observer's method for it.
+
+        """
+        for observer in self.observers:
+            try:
+                event(observer)
+            except Exception:
+                self.log.failure("an observer failed: {observer}", observer=observer)
+
+
+def _as_deferred(function: Callable[..., object], *args: object) -> object:
+    """Call a function whose answer counts for nothing unless it must be awaited."""
+    result = function(*args)
+    if isinstance(result, Deferred) or hasattr(result, "__await__"):
+        return result
+    return succeed(None)

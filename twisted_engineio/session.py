@@ -1,0 +1,516 @@
+"""
+One client's conversation, whatever carries it.
+
+Rules of this file:
+
+1. It knows a clock and a transport. It never sees a request, a socket or the reactor.
+2. ``_finish`` is the only place where a session becomes CLOSED.
+3. One timer at a time: waiting to ping, waiting for a pong, lingering over a goodbye,
+   or about to end a slow client. ``_waiting`` says which.
+4. Nothing that the application calls calls the application back.
+
+A session is driven by three things: its transport (``receive``, ``receive_packet``,
+``transport_ready``, ``fail``), its application (``send``, ``close``, ``abort``) and its
+clock.
+
+=================== ========== =============================== =============== ======
+event               OPENING    OPEN                            CLOSING         CLOSED
+=================== ========== =============================== =============== ======
+open                -> OPEN    --                              --              --
+message             finish     deliver                         drop            drop
+pong                finish     arm *ping due*                  ignore          drop
+close packet        finish     finish(TRANSPORT_CLOSE)         finish          drop
+ping (v4)           finish     finish(TRANSPORT_ERROR)         ignore          drop
+open, upgrade, noop ignore     ignore                          ignore          drop
+fail                finish     finish(reason)                  finish          drop
+send                raise      transport or outbox             raise           raise
+close               finish     -> CLOSING, arm *linger*        nothing         nothing
+abort               finish     finish(FORCED_CLOSE)            finish          nothing
+transport ready     nothing    flush                           flush, goodbye  nothing
+*ping due*          --         write ping, arm *pong due*      --              --
+*pong due*          --         finish(PING_TIMEOUT)            --              --
+*linger*            --         --                              finish          --
+=================== ========== =============================== =============== ======
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .exceptions import CloseReason, SessionClosed
+from .handshake import Handshake, upgrades_from
+from .outbox import Outbox
+from .packet import Encoded, Message, Outgoing, Packet, PacketType
+from .probe import Probe
+
+if TYPE_CHECKING:
+    from .application import Application
+    from .config import Config
+    from .transport import Transport
+
+__all__ = ["Owner", "Session", "State"]
+
+CLOSE = Packet(PacketType.CLOSE)
+PING = Packet(PacketType.PING)
+NOOP = Packet(PacketType.NOOP)
+
+
+class State(enum.Enum):
+    """Where a session is in its life; it only ever moves down this list."""
+
+    OPENING = "opening"
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Waiting(enum.Enum):
+    """What a session's one timer waits for."""
+
+    NOTHING = "nothing"
+    PING_DUE = "ping due"
+    PONG_DUE = "pong due"
+    LINGER = "linger"
+    VERDICT = "verdict"
+
+
+class Owner(Protocol):
+    """What a session asks of the server that it belongs to."""
+
+    clock: IReactorTime
+    config: Config
+    application: Application
+    log: Logger
+
+    def session_ended(self, session: Session, reason: CloseReason) -> None:
+        """Forget a session; ``_finish`` calls it, once."""
+
+
+class Session:
+    """
+    A client that is connected, from its first request to its end.
+
+    Attributes:
+        sid: The session's id: a secret between it and its client.
+        protocol: The revision of the protocol that it speaks.
+        handshake: The client's first request, immutable.
+        server: The server that it belongs to.
+        transport: What carries it now; ``transport.name`` tells which kind.
+        state: Where it is in its life.
+        probe: The upgrade that is going on, or ``None``.
+        reason: Why it ended, or why it is closing; ``None`` before.
+        data: The application's own; ``None`` at first.
+
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_inbox",
+        "_outbox",
+        "_timer",
+        "_waiting",
+        "_wants_drained",
+        "data",
+        "handshake",
+        "probe",
+        "protocol",
+        "reason",
+        "server",
+        "sid",
+        "state",
+        "transport",
+    )
+
+    def __init__(
+        self, sid: str, handshake: Handshake, transport: Transport, server: Owner
+    ) -> None:
+        self.sid = sid
+        self.protocol = 4
+        self.handshake = handshake
+        self.server = server
+        self.transport = transport
+        self.state = State.OPENING
+        self.probe: Probe | None = None
+        self.reason: CloseReason | None = None
+        self.data: Any = None
+        self._outbox = Outbox()
+        self._inbox: deque[Packet | str | bytes] | None = None
+        self._timer: IDelayedCall | None = None
+        self._waiting = Waiting.NOTHING
+        self._wants_drained: list[Deferred[None]] = []
+
+    def __repr__(self) -> str:
+        return (
+            f"<Session {self.sid[:6]}... {self.state.value} on {self.transport.name}>"
+        )
+
+    # The application's side.
+
+    def send(
+        self, data: Message, *, compress: bool = True, volatile: bool = False
+    ) -> bool:
+        """
+        Send a message; it goes now if it can, or is queued.
+
+        Args:
+            data: Text, bytes, or an ``Encoded`` that many sessions share.
+            compress: Whether a transport that compresses may compress it.
+            volatile: Whether to drop it if it can't go now.
+
+        Returns:
+            False if more than ``high_water_mark`` bytes are queued, or the message was
+            dropped: better wait for ``drained``.
+
+        Raises:
+            SessionClosed: If the session is closing or closed.
+            TypeError: If ``data`` is no message.
+            UnicodeEncodeError: If it is text with a lone surrogate.
+
+        """
+        if self.state is not State.OPEN:
+            raise SessionClosed(self.sid, self.reason)
+        if not isinstance(data, (str, bytes, Encoded)):
+            raise TypeError(
+                f"a message is str or bytes, not {type(data).__name__}: encode it first"
+            )
+        if not compress and not isinstance(data, Encoded):
+            data = Encoded(data, compress=False)
+        if self.transport.writable and not self._outbox:
+            self.transport.send(data)
+            return True
+        if volatile:
+            return False
+        return self._enqueue(data)
+
+    def send_many(self, messages: Iterable[Message]) -> bool:
+        """
+        Send messages together, in as few writes as the transport allows.
+
+        Args:
+            messages: Messages as ``send`` takes them.
+
+        Returns:
+            As ``send``.
+
+        Raises:
+            SessionClosed: If the session is closing or closed; none was sent.
+
+        """
+        if self.state is not State.OPEN:
+            raise SessionClosed(self.sid, self.reason)
+        below = True
+        for data in messages:
+            below = self._enqueue(data)
+        self.transport_ready()
+        return below
+
+    def drained(self) -> Deferred[None]:
+        """
+        Wait until ``low_water_mark`` bytes or less are queued.
+
+        Returns:
+            A Deferred; it fails with ``SessionClosed`` if the session ends first.
+
+        """
+        waiter: Deferred[None] = Deferred()
+        if self.state is State.CLOSED:
+            waiter.errback(SessionClosed(self.sid, self.reason))
+        elif self._outbox.size <= self.server.config.low_water_mark:
+            waiter.callback(None)
+        else:
+            self._wants_drained.append(waiter)
+        return waiter
+
+    @property
+    def buffered(self) -> int:
+        """The bytes that are queued and not yet taken by the transport."""
+        return self._outbox.size
+
+    def close(self, reason: CloseReason = CloseReason.FORCED_CLOSE) -> None:
+        """
+        End the session once what is queued is sent; does nothing if it is over.
+
+        Args:
+            reason: What ``session_closed`` will be told.
+
+        """
+        if self.state is State.OPENING:
+            self._finish(reason)
+        elif self.state is State.OPEN:
+            self.state = State.CLOSING
+            self.reason = reason
+            self._outbox.append(CLOSE)
+            # The goodbye leaves in a later turn: rule 4.
+            self._arm(Waiting.LINGER, 0.0, self._goodbye)
+
+    def abort(self) -> None:
+        """End the session without waiting for anything; what is queued is lost."""
+        if self.state is State.OPENING:
+            self._finish(CloseReason.FORCED_CLOSE)
+        elif self.state is not State.CLOSED:
+            self.state = State.CLOSING
+            self._outbox.clear()
+            self._arm(Waiting.VERDICT, 0.0, self._give_up)
+
+    # The server's side.
+
+    def open(self, open_packet: Packet) -> None:
+        """
+        Open the session: to be called once, when the transport is in place.
+
+        Args:
+            open_packet: The packet that tells the client its id.
+
+        """
+        self.state = State.OPEN
+        self._write(open_packet)
+        self._arm(Waiting.PING_DUE, self.server.config.ping_interval, self._ping_due)
+        self._call(self.server.application.session_opened, self)
+
+    def upgrade(self, candidate: Transport) -> bool:
+        """
+        Let another transport try to take over.
+
+        Args:
+            candidate: The new transport, connected.
+
+        Returns:
+            False if the session takes none: one is trying already, it has moved, or it
+            is over.
+
+        """
+        server = self.server
+        if self.state is not State.OPEN or self.probe is not None:
+            return False
+        if candidate.name not in upgrades_from(self.transport.name, server.config):
+            return False
+        self.probe = Probe(self, candidate, server.clock, server.config)
+        return True
+
+    # The transport's side.
+
+    def receive(self, data: str | bytes) -> None:
+        """
+        Deliver a message to the application.
+
+        Args:
+            data: The message.
+
+        """
+        if self._inbox is not None:
+            self._inbox.append(data)
+        elif self.state is State.OPEN:
+            # As _call does, without the call: this is the message path.
+            try:
+                result = self.server.application.message_received(self, data)
+            except Exception:
+                self._application_failed(Failure())
+            else:
+                if result is not None:
+                    self._wait_for(result)
+        elif self.state is State.OPENING:
+            self._finish(CloseReason.TRANSPORT_ERROR)
+
+    def receive_packet(self, packet: Packet) -> None:
+        """
+        Act on a packet as the table above says.
+
+        Args:
+            packet: Any packet, a message too.
+
+        """
+        if self._inbox is not None:
+            self._inbox.append(packet)
+        elif packet.type is PacketType.MESSAGE:
+            self.receive(packet.data)
+        elif packet.type is PacketType.CLOSE:
+            self._finish(CloseReason.TRANSPORT_CLOSE)
+        elif packet.type is PacketType.PONG:
+            self._pong()
+        elif packet.type is PacketType.PING and self.state is not State.CLOSING:
+            # Engine.IO protocol v4, "Heartbeat": the server pings, the client pongs.
+            self._finish(CloseReason.TRANSPORT_ERROR)
+
+    def transport_ready(self) -> None:
+        """Send what is queued: the transport can take it now."""
+        if self.transport.writable and self._outbox:
+            self.transport.flush(self._outbox)
+            self._fire_drained()
+        if self._outbox or self.state is State.CLOSED:
+            return
+        if self.state is State.CLOSING:
+            self._give_up()
+        elif self.transport.writable and self.probe and self.probe.holds_polling:
+            # The client has paused its polling, or is about to: let it go.
+            self.transport.send(NOOP)
+
+    def fail(self, reason: CloseReason) -> None:
+        """
+        End the session: its transport is lost, or read what makes no sense.
+
+        Args:
+            reason: Why.
+
+        """
+        self._finish(reason)
+
+    # The probe's side.
+
+    def swap(self, candidate: Transport) -> None:
+        """
+        Move to another transport, and send what is queued over it.
+
+        Args:
+            candidate: The transport that the client has chosen.
+
+        """
+        retired, self.transport = self.transport, candidate
+        retired.retire()
+        candidate.receiver = self
+        self.probe = None
+        if self._inbox is not None:
+            candidate.pause()
+        self.transport_ready()
+
+    def probe_failed(self) -> None:
+        """Go on as before: the candidate is gone."""
+        self.probe = None
+
+    # Time.
+
+    def _arm(
+        self, waiting: Waiting, delay: float, then: Callable[[], None] | None
+    ) -> None:
+        """Let the one timer wait for something else; the only place that sets it."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._waiting = waiting
+        clock = self.server.clock
+        self._timer = None if then is None else clock.callLater(delay, then)
+
+    def _ping_due(self) -> None:
+        self._write(PING)
+        self._arm(Waiting.PONG_DUE, self.server.config.ping_timeout, self._pong_due)
+
+    def _pong(self) -> None:
+        if self.state is State.OPENING:
+            self._finish(CloseReason.TRANSPORT_ERROR)
+        elif self._waiting is Waiting.PONG_DUE:
+            config = self.server.config
+            self._arm(Waiting.PING_DUE, config.ping_interval, self._ping_due)
+
+    def _pong_due(self) -> None:
+        if self._inbox is not None:
+            # Its pong may wait behind the message that the application is busy with.
+            self._arm(Waiting.PONG_DUE, self.server.config.ping_timeout, self._pong_due)
+            return
+        # "If the server does not receive a pong packet back, then it SHOULD consider
+        # that the connection is closed." -- Engine.IO protocol v4, "Heartbeat"
+        self._finish(CloseReason.PING_TIMEOUT)
+
+    def _goodbye(self) -> None:
+        self._arm(Waiting.LINGER, self.server.config.close_timeout, self._give_up)
+        self.transport_ready()
+
+    def _give_up(self) -> None:
+        self._finish(CloseReason.FORCED_CLOSE)
+
+    def _too_slow(self) -> None:
+        self._finish(CloseReason.SLOW_CLIENT)
+
+    # The queue.
+
+    def _write(self, packet: Packet) -> None:
+        if self.transport.writable and not self._outbox:
+            self.transport.send(packet)
+        else:
+            self._outbox.append(packet)
+
+    def _enqueue(self, item: Outgoing) -> bool:
+        if self._waiting is Waiting.VERDICT:
+            return False
+        self._outbox.append(item)
+        config = self.server.config
+        if self._outbox.size > config.max_buffered:
+            self._arm(Waiting.VERDICT, 0.0, self._too_slow)
+        return self._outbox.size <= config.high_water_mark
+
+    def _fire_drained(self) -> None:
+        if self._outbox.size <= self.server.config.low_water_mark:
+            waiters, self._wants_drained = self._wants_drained, []
+            for waiter in waiters:
+                waiter.callback(None)
+
+    # The application, called.
+
+    def _call(self, method: Callable[..., object], *args: object) -> None:
+        try:
+            result = method(*args)
+        except Exception:
+            self._application_failed(Failure())
+        else:
+            if result is not None:
+                self._wait_for(result)
+
+    def _wait_for(self, result: object) -> None:
+        """Hold what comes in until an async method of the application is done."""
+        if hasattr(result, "__await__") and not isinstance(result, Deferred):
+            result = ensureDeferred(result)  # type: ignore[arg-type]
+        if not isinstance(result, Deferred):
+            return
+        self._inbox = deque()
+        self.transport.pause()
+        result.addCallbacks(lambda _: None, self._application_failed)
+        result.addCallback(lambda _: self._read_on())
+
+    def _read_on(self) -> None:
+        held, self._inbox = self._inbox, None
+        while held and self._inbox is None:
+            item = held.popleft()
+            if isinstance(item, Packet):
+                self.receive_packet(item)
+            else:
+                self.receive(item)
+        if self._inbox is not None:
+            self._inbox.extendleft(reversed(held or ()))
+        elif self.state is not State.CLOSED:
+            self.transport.resume()
+
+    def _application_failed(self, failure: Failure) -> None:
+        self.server.log.failure(
+            "the application failed; session {sid}... ends",
+            failure=failure,
+            sid=self.sid[:6],
+        )
+        self._finish(CloseReason.APPLICATION_ERROR)
+
+    # The end.
+
+    def _finish(self, reason: CloseReason) -> None:
+        """Close the session: the only way, whatever happened; nothing if it is over."""
+        if self.state is State.CLOSED:
+            return
+        was_open = self.state is not State.OPENING
+        self.state = State.CLOSED
+        # What close() was told stays the reason, however the goodbye went.
+        self.reason = reason = self.reason or reason
+        self._arm(Waiting.NOTHING, 0.0, None)
+        self._inbox = None
+        probe, self.probe = self.probe, None
+        if probe is not None:
+            probe.cancel()
+        self._outbox.clear()
+        self.transport.abandon(reason)
+        waiters, self._wants_drained = self._wants_drained, []
+        for waiter in waiters:
+            waiter.errback(SessionClosed(self.sid, reason))
+        if was_open:
+            self.server.session_ended(self, reason)

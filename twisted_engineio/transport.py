@@ -1,0 +1,90 @@
+"""
+The two doors between a conversation and its wire.
+
+A ``Transport`` is what a session writes to; a ``Receiver`` is whom a transport feeds: a
+session, or a probe while the transport is only a candidate. Neither knows more of the
+other than what stands here.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from .exceptions import CloseReason
+from .outbox import Outbox
+from .packet import Outgoing, Packet
+
+__all__ = ["NOBODY", "Receiver", "Transport"]
+
+
+class Receiver(Protocol):
+    """Whom a transport feeds."""
+
+    def receive(self, data: str | bytes) -> None:
+        """Take a message."""
+
+    def receive_packet(self, packet: Packet) -> None:
+        """Take any other packet, or a message that came as one."""
+
+    def transport_ready(self) -> None:
+        """Hear that the transport became writable."""
+
+    def fail(self, reason: CloseReason) -> None:
+        """Hear that the transport is lost, or that what it read makes no sense."""
+
+
+class Nobody:
+    """The receiver of a transport that has none yet, or none any more."""
+
+    def receive(self, data: str | bytes) -> None:
+        """Drop a message."""
+
+    def receive_packet(self, packet: Packet) -> None:
+        """Drop a packet."""
+
+    def transport_ready(self) -> None:
+        """Have nothing to send."""
+
+    def fail(self, reason: CloseReason) -> None:
+        """Have nothing to lose."""
+
+
+NOBODY: Final = Nobody()
+
+
+class Transport(Protocol):
+    """
+    What carries a session's packets.
+
+    Attributes:
+        name: ``"polling"`` or ``"websocket"``.
+        writable: Whether ``send`` may be called now.
+        receiver: Whom it feeds.
+
+    """
+
+    name: str
+    writable: bool
+    receiver: Receiver
+
+    def send(self, item: Outgoing) -> None:
+        """
+        Write one packet or message at once; only while ``writable``.
+
+        A close packet is the last: a transport with a goodbye of its own says that.
+        """
+
+    def flush(self, outbox: Outbox) -> None:
+        """Take from the outbox what can go now; only while ``writable``."""
+
+    def retire(self) -> None:
+        """Give way to another transport, leaving no request unanswered."""
+
+    def abandon(self, reason: CloseReason) -> None:
+        """Leave: the session is over, for this reason."""
+
+    def pause(self) -> None:
+        """Read no further: the application is busy with a message."""
+
+    def resume(self) -> None:
+        """Read on."""

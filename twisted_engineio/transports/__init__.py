@@ -1,0 +1,1 @@
+"""One file for each kind of wire that carries a session, all ``Transport``s."""

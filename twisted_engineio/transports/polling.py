@@ -1,0 +1,216 @@
+"""
+HTTP long-polling: a GET waits for packets, a POST delivers them.
+
+Rules of this file:
+
+1. At most one GET waits and one POST is in progress; a second of either ends the
+   session.
+2. A request is forgotten the moment it is answered or lost; nothing is written to one
+   whose client has gone.
+3. While a POST is read nothing is written, so that all its replies leave in one answer.
+
+Driven by the resource (``poll``, ``post``), by the site where it is ours (``begin``,
+``break_off``), and by the session.
+
+Engine.IO protocol v4, "HTTP long-polling".
+"""
+
+from __future__ import annotations
+
+import enum
+
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+
+from ..answer import HTML, PLAIN, answer
+from ..codecs import v4
+from ..exceptions import CloseReason, InvalidPacket
+from ..outbox import Outbox
+from ..packet import Outgoing, Packet
+from ..transport import NOBODY, Receiver
+
+__all__ = ["PollingTransport"]
+
+_CLOSE = "1"
+_NOOP = "6"
+
+
+class Reading(enum.Enum):
+    """Whether a POST is answered once it is read, or held for the application."""
+
+    ON = "on"
+    PAUSED = "paused"
+
+
+class PollingTransport:
+    """
+    A session's polling requests.
+
+    Attributes:
+        name: ``"polling"``.
+        writable: Whether a GET waits and no POST is being read.
+        receiver: Whom it feeds.
+
+    """
+
+    __slots__ = ("_get", "_max_answer", "_post", "_reading", "receiver", "writable")
+
+    name = "polling"
+
+    def __init__(self, max_answer: int) -> None:
+        """
+        Make a transport without a request.
+
+        Args:
+            max_answer: Bytes of data after which an answer takes no more packets.
+
+        """
+        self.receiver: Receiver = NOBODY
+        self.writable = False
+        self._max_answer = max_answer
+        self._get: Request | None = None
+        self._post: Request | None = None
+        self._reading = Reading.ON
+
+    # The resource's side.
+
+    def poll(self, request: Request) -> None:
+        """
+        Let a GET wait until there is something to send.
+
+        Args:
+            request: The GET; it is answered at once if another waits.
+
+        """
+        if self._get is not None:
+            self.receiver.fail(CloseReason.TRANSPORT_ERROR)
+            answer(request, 400, PLAIN, b"")
+            return
+        self._get = request
+        request.notifyFinish().addErrback(self._lost, request)
+        self.writable = True
+        self.receiver.transport_ready()
+
+    def post(self, request: Request, body: bytes) -> None:
+        """
+        Deliver the packets of a POST, and answer it once they are taken.
+
+        Args:
+            request: The POST; it is answered at once if another is in progress.
+            body: Its whole body.
+
+        """
+        if self._post is not None and self._post is not request:
+            self.receiver.fail(CloseReason.TRANSPORT_ERROR)
+            answer(request, 400, PLAIN, b"")
+            return
+        if self._post is None:
+            self.begin(request)
+        self.writable = False
+        good = self._read(request, body)
+        if not good:
+            self.receiver.fail(CloseReason.PARSE_ERROR)
+        if self._reading is Reading.ON or not good:
+            self._post = None
+            answer(request, *((200, HTML, b"ok") if good else (400, PLAIN, b"")))
+        self.writable = self._get is not None
+        self.receiver.transport_ready()
+
+    def _read(self, request: Request, body: bytes) -> bool:
+        kind = request.getHeader(b"content-type")
+        if kind is not None and kind.lower().startswith(b"application/octet-stream"):
+            return False
+        try:
+            for item in v4.decode_payload(body):
+                if isinstance(item, Packet):
+                    self.receiver.receive_packet(item)
+                else:
+                    self.receiver.receive(item)
+        except InvalidPacket:
+            return False
+        return True
+
+    # The site's side.
+
+    def begin(self, request: Request) -> None:
+        """
+        See a POST begin to arrive.
+
+        Args:
+            request: The POST, its body still to come.
+
+        """
+        if self._post is not None:
+            self.receiver.fail(CloseReason.TRANSPORT_ERROR)
+        else:
+            self._post = request
+            request.notifyFinish().addErrback(self._lost, request)
+
+    def break_off(self, request: Request) -> None:
+        """
+        Forget a POST that will not come to its end, though its client is there.
+
+        Args:
+            request: The POST, refused.
+
+        """
+        if self._post is request:
+            self._post = None
+
+    # The session's side.
+
+    def send(self, item: Outgoing) -> None:
+        """Answer the waiting GET with one packet."""
+        self._answer(v4.encode_packet(item))
+
+    def flush(self, outbox: Outbox) -> None:
+        """Answer the waiting GET with as much as one answer takes, one at least."""
+        start = outbox.size
+        packets = [v4.encode_packet(outbox.popleft())]
+        while outbox and start - outbox.size < self._max_answer:
+            packets.append(v4.encode_packet(outbox.popleft()))
+        self._answer(v4.SEPARATOR.join(packets))
+
+    def retire(self) -> None:
+        """Let the waiting GET go: the session has moved."""
+        self._leave(_NOOP)
+
+    def abandon(self, reason: CloseReason) -> None:
+        """Let the waiting GET go: the session is over."""
+        # A client that closed has no use for a close packet; the reference answers so.
+        self._leave(_NOOP if reason is CloseReason.TRANSPORT_CLOSE else _CLOSE)
+
+    def pause(self) -> None:
+        """Hold the POST that is being read."""
+        self._reading = Reading.PAUSED
+
+    def resume(self) -> None:
+        """Answer the POST that was held."""
+        self._reading = Reading.ON
+        request, self._post = self._post, None
+        if request is not None:
+            answer(request, 200, HTML, b"ok")
+
+    def _leave(self, last: str) -> None:
+        self.receiver = NOBODY
+        if self._get is not None:
+            self._answer(last)
+        if self._reading is Reading.PAUSED:
+            self.resume()
+
+    def _answer(self, payload: str) -> None:
+        request, self._get = self._get, None
+        self.writable = False
+        assert request is not None  # only called while writable
+        answer(request, 200, PLAIN, payload.encode())
+
+    def _lost(self, failure: Failure, request: Request) -> None:
+        """Hear that a client left before it had its answer."""
+        if request is self._get:
+            self._get = None
+            self.writable = False
+        elif request is self._post:
+            self._post = None
+        else:
+            return
+        self.receiver.fail(CloseReason.TRANSPORT_ERROR)

@@ -1,0 +1,62 @@
+"""
+Take a connection from twisted.web, in the middle of a request, for another protocol.
+
+twisted.web has no public way to do this. The private attributes that it takes are named
+here, in one function, and ``tests/test_takeover.py`` asserts that they still exist.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IProtocol, ITransport
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.web.http import HTTPChannel, Request
+
+__all__ = ["can_take_over", "take_over"]
+
+
+def can_take_over(request: Request) -> bool:
+    """Tell whether a request came over HTTP/1.1, on a connection of its own."""
+    return isinstance(request.channel, HTTPChannel)
+
+
+def take_over(request: Request, protocol: IProtocol) -> None:
+    """
+    Hand a request's connection to a protocol, with all that the client has sent.
+
+    The protocol is fed the request again, as it came, and then whatever the client sent
+    right behind it. The request must not be used afterwards.
+
+    Args:
+        request: A request that is not answered, on a live HTTP/1.1 connection.
+        protocol: What is to own the connection from now on.
+
+    """
+    channel = request.channel
+    transport = channel.transport
+    # Bytes behind the request wait in the one if the request was answered at once, in
+    # the other if somebody thought about it.
+    rest = b"".join(channel._dataBuffer) + channel._buffer
+    channel._dataBuffer, channel._buffer = [], b""
+
+    channel.setTimeout(None)
+    channel._networkProducer.unregisterProducer()
+    channel.requests.clear()
+    channel.transport = None
+    _attach(transport, protocol)
+    protocol.makeConnection(transport)
+    # The channel may have paused it, to hold back a client that sends ahead.
+    channel._networkProducer.resumeProducing()
+
+    lines = [b"%b %b HTTP/1.1" % (request.method, request.uri)]
+    for name, values in request.requestHeaders.getAllRawHeaders():
+        lines.extend(b"%b: %b" % (name, value) for value in values)
+    protocol.dataReceived(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+
+
+def _attach(transport: ITransport, protocol: IProtocol) -> None:
+    if isinstance(transport, ProtocolWrapper):  # TLS, or the PROXY protocol
+        transport.wrappedProtocol = protocol
+    elif isinstance(transport.protocol, ProtocolWrapper):  # TLS begun in mid-stream
+        transport.protocol.wrappedProtocol = protocol
+    else:
+        transport.protocol = protocol

@@ -1,0 +1,269 @@
+"""
+WebSocket: Autobahn speaks RFC 6455, this file feeds a session.
+
+Rules of this file:
+
+1. Frames, masks, UTF-8, limits and the handshake are Autobahn's; only what happens to
+   a whole message, and to a broken one, is ours.
+2. A connection that breaks the rules is closed with a code and no reason, and its
+   session told, at once; what it still sends is not delivered.
+3. Twisted pauses us when 64 KiB wait in the socket: then ``writable`` is False and the
+   session's queue, which is bounded, takes over.
+
+Driven by Autobahn (``onOpen``, ``onMessage``, ``onClose``), by the TCP transport as its
+producer (``pauseProducing``, ``resumeProducing``), and by the session.
+
+Engine.IO protocol v4, "WebSocket".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..codecs import v4
+from ..exceptions import CloseReason, InvalidPacket, PayloadTooLarge
+from ..outbox import Outbox
+from ..packet import Encoded, Outgoing, Packet, PacketType
+from ..transport import NOBODY, Receiver
+
+if TYPE_CHECKING:
+    from autobahn.websocket.types import ConnectionRequest
+
+    from ..config import Config
+
+__all__ = ["WebSocketFactory", "WebSocketTransport"]
+
+_NORMAL: Final = 1000
+_POLICY_VIOLATION: Final = 1008
+_REASONS: Final = {1007: CloseReason.PARSE_ERROR, 1009: CloseReason.PAYLOAD_TOO_LARGE}
+"""Why a session ends when its WebSocket is failed with a code; else it is a
+transport error."""
+
+
+@implementer(IPushProducer)
+class WebSocketTransport(WebSocketServerProtocol):  # type: ignore[misc]
+    """
+    A session's WebSocket.
+
+    Attributes:
+        name: ``"websocket"``.
+        writable: Whether it is open and the socket takes more.
+        receiver: Whom it feeds.
+        base64: Whether binary goes out as text; the handshake's ``b64=1``.
+
+    """
+
+    name = "websocket"
+    factory: WebSocketFactory
+
+    def __init__(
+        self,
+        opened: Callable[[WebSocketTransport], None],
+        headers: dict[str, str],
+        *,
+        base64: bool = False,
+    ) -> None:
+        """
+        Make a transport that waits for its handshake.
+
+        Args:
+            opened: Called once when the WebSocket is open.
+            headers: Headers for the answer to the handshake.
+            base64: See the attribute.
+
+        """
+        super().__init__()
+        self.receiver: Receiver = NOBODY
+        self.writable = False
+        self.base64 = base64
+        self._opened = opened
+        self._headers = headers
+        self._fragments = 0
+
+    # Autobahn's side.
+
+    def onConnect(self, request: ConnectionRequest) -> tuple[None, dict[str, str]]:
+        """Accept: whoever comes this far was admitted."""
+        return None, self._headers
+
+    def onOpen(self) -> None:
+        """Say that the WebSocket is open, to whom it concerns."""
+        self.writable = True
+        self.transport.registerProducer(self, True)
+        self._opened(self)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """Feed a whole message to the receiver."""
+        if isBinary:
+            self.receiver.receive(payload)
+            return
+        text = payload.decode()
+        if text[:1] == "4":
+            self.receiver.receive(text[1:])
+            return
+        try:
+            packet = v4.decode_packet(text)
+        except InvalidPacket:
+            self.receiver.fail(CloseReason.PARSE_ERROR)
+        else:
+            self.receiver.receive_packet(packet)
+
+    def onMessageBegin(self, isBinary: bool) -> None:
+        """Begin to count a message's fragments."""
+        self._fragments = 0
+        super().onMessageBegin(isBinary)
+
+    def onMessageFrameBegin(self, length: int) -> None:
+        """Count a fragment: endless empty ones never reach the size limit."""
+        self._fragments += 1
+        super().onMessageFrameBegin(length)
+        if self._fragments > self.factory.max_fragments and not self.failedByMe:
+            self._fail_connection(_POLICY_VIOLATION, "too many fragments")
+            # The flood goes on: leave it in the socket until the close times out.
+            self.transport.pauseProducing()
+
+    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:
+        """Let Autobahn answer a close frame, and tell the receiver."""
+        failed: bool | None = super().onCloseFrame(code, reasonRaw)
+        self._lost(CloseReason.TRANSPORT_CLOSE)
+        return failed
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        """Hear that the connection is gone, with or without a close frame."""
+        self._lost(CloseReason.TRANSPORT_CLOSE)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Cancel the one timer that Autobahn leaves behind."""
+        if self.closeHandshakeTimeoutCall is not None:
+            self.closeHandshakeTimeoutCall.cancel()
+            self.closeHandshakeTimeoutCall = None
+        super().connectionLost(reason)
+
+    def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
+        self.factory.too_large(PayloadTooLarge(size, limit))
+        self._fail_connection(1009, reason)
+
+    def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
+        """Close with a code and no reason: RFC 6455, 7.1.7, and the reference."""
+        if self.state != self.STATE_OPEN:
+            super()._fail_connection(code, reason)
+            return
+        self.failedByMe = True
+        self.sendCloseFrame(code=code)
+        self._lost(_REASONS.get(code, CloseReason.TRANSPORT_ERROR))
+
+    def _lost(self, reason: CloseReason) -> None:
+        self.writable = False
+        self.receiver.fail(reason)
+
+    # The TCP transport's side.
+
+    def pauseProducing(self) -> None:
+        """Write no more: the socket is full."""
+        self.writable = False
+
+    def resumeProducing(self) -> None:
+        """Write again, if it is still open."""
+        if self.state == self.STATE_OPEN:
+            self.writable = True
+            self.receiver.transport_ready()
+
+    def stopProducing(self) -> None:
+        """Write no more: the connection is gone; ``connectionLost`` says the rest."""
+        self.writable = False
+
+    # The session's side.
+
+    def send(self, item: Outgoing) -> None:
+        """Write one packet or message as a frame."""
+        data = item.data if isinstance(item, Encoded) else item
+        # Not sendMessage: its limit, meant for what comes in, holds for what goes out.
+        if isinstance(data, bytes) and not self.base64:
+            self.sendFrame(opcode=self.MESSAGE_TYPE_BINARY, payload=data)
+        elif isinstance(data, Packet) and data.type is PacketType.CLOSE:
+            # A WebSocket has a goodbye of its own, and the reference says only that.
+            self.sendClose(_NORMAL)
+            self.writable = False
+        else:
+            text = v4.encode_packet(data).encode()
+            self.sendFrame(opcode=self.MESSAGE_TYPE_TEXT, payload=text)
+
+    def flush(self, outbox: Outbox) -> None:
+        """Write what is queued, until the socket is full."""
+        while outbox and self.writable:
+            self.send(outbox.popleft())
+
+    def retire(self) -> None:
+        """Give way to another transport."""
+        self.abandon(CloseReason.TRANSPORT_CLOSE)
+
+    def abandon(self, reason: CloseReason) -> None:
+        """Close the connection: the session is over, or will not have it."""
+        self.receiver = NOBODY
+        self.writable = False
+        if self.state != self.STATE_OPEN:
+            return
+        if reason is CloseReason.SLOW_CLIENT:
+            # It reads nothing: it would not read a close frame either.
+            self.dropConnection(abort=True)
+            return
+        self.sendClose(_NORMAL)
+        if reason is CloseReason.PING_TIMEOUT:
+            # It answers nothing: it would not answer a close frame either.
+            self.transport.loseConnection()
+
+    def pause(self) -> None:
+        """Read no further."""
+        self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read on."""
+        self.transport.resumeProducing()
+
+
+class _Timers:
+    """What Autobahn asks for a timer, on our clock."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+
+    def call_later(self, delay: float, call: Callable[[], Any]) -> IDelayedCall:
+        return self._clock.callLater(delay, call)
+
+
+class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc]
+    """
+    The options that all WebSockets of a server share.
+
+    Attributes:
+        max_fragments: Frames that one message may be cut into.
+        too_large: Called with the error when a message is over ``max_payload``.
+
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        clock: IReactorTime,
+        too_large: Callable[[PayloadTooLarge], None],
+    ) -> None:
+        super().__init__(server=None, reactor=clock)
+        self._batched_timer = _Timers(clock)
+        self.max_fragments = config.max_fragments
+        self.too_large = too_large
+        self.setProtocolOptions(
+            webStatus=False,
+            failByDrop=False,
+            openHandshakeTimeout=0,  # the request is there before the protocol is
+            closeHandshakeTimeout=config.close_timeout,
+            maxFramePayloadSize=config.max_payload,
+            maxMessagePayloadSize=config.max_payload,
+            allowNullOrigin=True,  # origins are checked in resource.py, for all wires
+        )
