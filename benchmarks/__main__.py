@@ -34,6 +34,7 @@ def main() -> int:
     _raise_limit(max(workload.sessions for workload in workloads))
     for server in servers:
         server.install()
+        (install.BUILD / f"{server.name}.log").unlink(missing_ok=True)
     runs: list[Run] = []
     failures: list[str] = []
     try:

@@ -78,10 +78,13 @@ class WebSocket(Wire):
             raise Stuck(f"the server hung up after {self.data!r}")
         self.data += data
         head, separator, rest = self.data.partition(wire.SEPARATOR)
-        if not separator or (frame := wire.frame_in(rest)) is None:
+        if not separator:
             return
         if not head.startswith(b"HTTP/1.1 101"):
-            raise Stuck(f"refused: {head!r}")
+            raise Stuck(f"refused: {self.data[:300]!r}")
+        frame = wire.frame_in(rest)
+        if frame is None:
+            return
         if frame[0] != wire.TEXT or not frame[1].startswith(wire.OPEN_PACKET):
             raise Stuck(f"not an open packet: {frame!r}")
         self.data = b""
