@@ -48,9 +48,9 @@ class Config:
     """Bytes of one POST body or one WebSocket message, inclusive. The reference's
     maxHttpBufferSize: more makes it easy to fill a server's memory."""
 
-    max_fragments: int = 1024
-    """WebSocket frames that one message may be cut into. Endless empty fragments cost
-    a server time but never reach ``max_payload``; browsers send one frame."""
+    max_fragments: int = 16_384
+    """WebSocket frames that one message may be cut into; as many as ws allows. Endless
+    empty fragments cost a server time but never reach ``max_payload``."""
 
     high_water_mark: int = 65_536
     """Queued bytes above which ``Session.send`` returns False. The size at which
@@ -76,9 +76,10 @@ class Config:
     cors_credentials: bool = False
     """Whether foreign origins may send cookies. Not together with ``"*"``."""
 
-    request_timeout: float = 30.0
+    request_timeout: float = 60.0
     """Seconds that a client has to send a whole request, headers and body, on our own
-    port. nginx gives 60 for each; a slow sender otherwise holds a socket for ever."""
+    port, and that a connection may stay idle. nginx gives 60 for each; a slow sender
+    otherwise holds a socket for ever."""
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         """Refuse unknown names before the dataclass does, with a better message."""

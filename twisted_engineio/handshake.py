@@ -8,7 +8,7 @@ that it was read from does not. The wire's milliseconds appear in this file only
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -50,7 +50,7 @@ class Handshake:
         cls,
         transport: str,
         query: Mapping[str, str],
-        raw_headers: Iterable[tuple[bytes, list[bytes]]],
+        raw_headers: Iterable[tuple[bytes, Sequence[bytes]]],
         *,
         client_address: str | None,
         is_secure: bool,

@@ -24,7 +24,7 @@ from twisted.internet.defer import (
     maybeDeferred,
     succeed,
 )
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -87,17 +87,18 @@ class Server:
         """
         if clock is None:
             # As Twisted's own classes do: whoever gives no clock means the reactor.
-            from twisted.internet import reactor
+            from twisted.internet import reactor  # noqa: TID251
 
-            clock = reactor  # type: ignore[assignment]
+            clock = IReactorTime(reactor)
         self.application = application
         self.config = config or Config()
-        self.clock: IReactorTime = clock  # type: ignore[assignment]
+        self.clock: IReactorTime = clock
         self.observers = tuple(observers)
         self._make_sid = make_sid
         self._sessions: dict[str, Session] = {}
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
         self._stopped: Deferred[None] | None = None
+        self._cut_off: IDelayedCall | None = None
         self.websockets = WebSocketFactory(self.config, self.clock, self.too_large)
 
     # For the resource.
@@ -193,28 +194,40 @@ class Server:
             if session.state is State.OPEN:
                 session.send(message)
 
-    def stop(self) -> Deferred[None]:
+    def stop(self, within: float | None = None) -> Deferred[None]:
         """
         Refuse new sessions and close all there are.
 
+        Args:
+            within: Seconds after which sessions that nobody fetches the last words of
+                are cut off; ``close_timeout`` if left out.
+
         Returns:
-            A Deferred that fires when the last session has ended, after
-            ``close_timeout`` at the latest.
+            A Deferred that fires when the last session has ended.
 
         """
         if self._stopped is None:
             self._stopped = Deferred()
             for session in list(self._sessions.values()):
                 session.close(CloseReason.SERVER_CLOSE)
+            if within is None:
+                within = self.config.close_timeout
+            self._cut_off = self.clock.callLater(within, self._abort_all)
             self._fire_stopped()
         waiter: Deferred[None] = Deferred()
         self._stopped.addCallback(lambda _: waiter.callback(None))
         return waiter
 
     def _fire_stopped(self) -> None:
-        stopping = self._stopped is not None and not self._stopped.called
-        if stopping and not self._sessions:
-            self._stopped.callback(None)
+        stopped = self._stopped
+        if stopped is not None and not stopped.called and not self._sessions:
+            if self._cut_off is not None and self._cut_off.active():
+                self._cut_off.cancel()
+            stopped.callback(None)
+
+    def _abort_all(self) -> None:
+        for session in list(self._sessions.values()):
+            session.abort()
 
     # For sessions, transports and the resource: what happened.
 

@@ -472,17 +472,22 @@ class Session:
         result.addCallback(lambda _: self._read_on())
 
     def _read_on(self) -> None:
-        held, self._inbox = self._inbox, None
-        while held and self._inbox is None:
+        held = self._take_inbox()
+        while held:
             item = held.popleft()
             if isinstance(item, Packet):
                 self.receive_packet(item)
             else:
                 self.receive(item)
-        if self._inbox is not None:
-            self._inbox.extendleft(reversed(held or ()))
-        elif self.state is not State.CLOSED:
+            if self._inbox is not None:
+                self._inbox.extend(held)
+                return
+        if self.state is not State.CLOSED:
             self.transport.resume()
+
+    def _take_inbox(self) -> deque[Packet | str | bytes]:
+        held, self._inbox = self._inbox or deque(), None
+        return held
 
     def _application_failed(self, failure: Failure) -> None:
         self.server.log.failure(

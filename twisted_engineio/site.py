@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from twisted.web.http import HTTPChannel, _GenericHTTPChannelProtocol
+from twisted.web.http import Request as AnyRequest
 from twisted.web.server import Request, Site
 
 from .exceptions import PayloadTooLarge
@@ -43,7 +44,9 @@ class EngineIOChannel(HTTPChannel):
 class EngineIORequest(Request):
     """A request whose body is checked as it comes."""
 
-    def __init__(self, channel: HTTPChannel, *args: Any, **kwargs: Any) -> None:
+    channel: Any  # twisted.web gives an HTTPChannel its site from outside
+
+    def __init__(self, channel: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(channel, *args, **kwargs)
         self.site: EngineIOSite = channel.site
         self._polling: PollingTransport | None = None
@@ -150,7 +153,7 @@ class EngineIOSite(Site):
         self.server = server
         self._path = b"/" + path.strip("/").encode()
 
-    def protocol(self) -> _GenericHTTPChannelProtocol:  # type: ignore[override]
+    def protocol(self) -> _GenericHTTPChannelProtocol:
         """Make the protocol of a connection."""
         return _GenericHTTPChannelProtocol(EngineIOChannel())
 
@@ -166,7 +169,7 @@ class EngineIOSite(Site):
             path = unquote_to_bytes(path)
         return path.rstrip(b"/") == self._path.rstrip(b"/")
 
-    def log(self, request: Request) -> None:
+    def log(self, request: AnyRequest) -> None:
         """Log a request if a log was asked for; a poll a second is no news."""
         if self.logPath is not None:
             super().log(request)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import IService, MultiService
@@ -42,7 +42,10 @@ from .site import EngineIOSite
 
 __all__ = ["Options", "makeService"]
 
-_DEFAULTS = Config()
+_DEFAULTS: Final = Config()
+_PATIENCE: Final = 5.0
+"""Seconds that a stop waits for clients to fetch their last words. systemd kills after
+90, Docker after 10."""
 
 
 def _number(text: str) -> float:
@@ -161,13 +164,14 @@ def _endpoint(address: str) -> IStreamServerEndpoint:
             raise UsageError(f"--port: {address} is above 65535")
         description = f"tcp:{address}"
     try:
-        return serverFromString(reactor, description)
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     except Exception as error:
         # Whatever an endpoint's parser raises: a plugin's may raise anything.
         raise UsageError(
             f"--port or --listen: {address!r} is no port number and no endpoint"
             f" like 'tcp:3000:interface=127.0.0.1' ({error})"
         ) from None
+    return endpoint
 
 
 def _load(name: str) -> Application:
@@ -208,7 +212,7 @@ class ServerService(MultiService):
     def stopService(self) -> Deferred[Any]:
         """Listen no more, close every session, then stop."""
         stopped: Deferred[Any] = super().stopService()
-        stopped.addCallback(lambda _: self.server.stop())
+        stopped.addCallback(lambda _: self.server.stop(within=_PATIENCE))
         return stopped
 
 

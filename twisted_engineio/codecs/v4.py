@@ -78,17 +78,20 @@ def decode_payload(body: bytes) -> Iterator[str | bytes | Packet]:
         InvalidPacket: At the first packet that cannot be read.
 
     """
+    problem = None
     try:
-        good, bad = body.decode(), False
+        text = body.decode()
     except UnicodeDecodeError as error:
+        problem = "it is not UTF-8"
         # Only whole packets before the bad byte are good.
-        whole, bad, _ = body[: error.start].rpartition(SEPARATOR.encode())
-        good = whole.decode()
-    if good or not bad:
-        for text in good.split(SEPARATOR):
-            yield text[1:] if text[:1] == "4" else decode_packet(text)
-    if bad is not False:
-        raise InvalidPacket("it is not UTF-8")
+        whole, separator, _ = body[: error.start].rpartition(SEPARATOR.encode())
+        if not separator:
+            raise InvalidPacket(problem) from None
+        text = whole.decode()
+    for packet in text.split(SEPARATOR):
+        yield packet[1:] if packet[:1] == "4" else decode_packet(packet)
+    if problem is not None:
+        raise InvalidPacket(problem)
 
 
 def encode_packet(item: Outgoing) -> str:

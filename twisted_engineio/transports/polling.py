@@ -87,7 +87,7 @@ class PollingTransport:
             answer(request, 400, PLAIN, b"")
             return
         self._get = request
-        request.notifyFinish().addErrback(self._lost, request)
+        request.notifyFinish().addBoth(self._over, request)
         self.writable = True
         self.receiver.transport_ready()
 
@@ -100,26 +100,28 @@ class PollingTransport:
             body: Its whole body.
 
         """
-        if self._post is not None and self._post is not request:
-            self.receiver.fail(CloseReason.TRANSPORT_ERROR)
-            answer(request, 400, PLAIN, b"")
-            return
-        if self._post is None:
+        if self._post is not request:
+            if self._post is not None:
+                self.receiver.fail(CloseReason.TRANSPORT_ERROR)
+                answer(request, 400, PLAIN, b"")
+                return
             self.begin(request)
         self.writable = False
-        good = self._read(request, body)
-        if not good:
-            self.receiver.fail(CloseReason.PARSE_ERROR)
-        if self._reading is Reading.ON or not good:
-            self._post = None
-            answer(request, *((200, HTML, b"ok") if good else (400, PLAIN, b"")))
+        problem = self._read(request, body)
+        if problem is not None:
+            self._reading, self._post = Reading.ON, None
+            self.receiver.fail(problem)
+            answer(request, 400, PLAIN, b"")
+        elif self._reading is Reading.ON:
+            self.resume()
         self.writable = self._get is not None
         self.receiver.transport_ready()
 
-    def _read(self, request: Request, body: bytes) -> bool:
-        kind = request.getHeader(b"content-type")
-        if kind is not None and kind.lower().startswith(b"application/octet-stream"):
-            return False
+    def _read(self, request: Request, body: bytes) -> CloseReason | None:
+        """Feed the packets to the receiver; tell what was wrong, if anything was."""
+        kind = request.getHeader(b"content-type") or b""
+        if kind.lower().startswith(b"application/octet-stream"):
+            return CloseReason.TRANSPORT_ERROR  # revision 4 has only text
         try:
             for item in v4.decode_payload(body):
                 if isinstance(item, Packet):
@@ -127,8 +129,8 @@ class PollingTransport:
                 else:
                     self.receiver.receive(item)
         except InvalidPacket:
-            return False
-        return True
+            return CloseReason.PARSE_ERROR
+        return None
 
     # The site's side.
 
@@ -144,7 +146,7 @@ class PollingTransport:
             self.receiver.fail(CloseReason.TRANSPORT_ERROR)
         else:
             self._post = request
-            request.notifyFinish().addErrback(self._lost, request)
+            request.notifyFinish().addBoth(self._over, request)
 
     def break_off(self, request: Request) -> None:
         """
@@ -185,7 +187,7 @@ class PollingTransport:
         self._reading = Reading.PAUSED
 
     def resume(self) -> None:
-        """Answer the POST that was held."""
+        """Answer the POST that was read, or held."""
         self._reading = Reading.ON
         request, self._post = self._post, None
         if request is not None:
@@ -204,8 +206,8 @@ class PollingTransport:
         assert request is not None  # only called while writable
         answer(request, 200, PLAIN, payload.encode())
 
-    def _lost(self, failure: Failure, request: Request) -> None:
-        """Hear that a client left before it had its answer."""
+    def _over(self, result: Failure | None, request: Request) -> None:
+        """Hear that a request was answered by somebody else, or that its client left."""
         if request is self._get:
             self._get = None
             self.writable = False
@@ -213,4 +215,5 @@ class PollingTransport:
             self._post = None
         else:
             return
-        self.receiver.fail(CloseReason.TRANSPORT_ERROR)
+        if result is not None:
+            self.receiver.fail(CloseReason.TRANSPORT_ERROR)

@@ -7,7 +7,9 @@ here, in one function, and ``tests/test_takeover.py`` asserts that they still ex
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IProtocol, ITransport
+from typing import Any
+
+from twisted.internet.interfaces import IProtocol
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import HTTPChannel, Request
 
@@ -32,20 +34,21 @@ def take_over(request: Request, protocol: IProtocol) -> None:
 
     """
     channel = request.channel
-    transport = channel.transport
+    transport: Any = channel.transport
     # Bytes behind the request wait in the one if the request was answered at once, in
     # the other if somebody thought about it.
     rest = b"".join(channel._dataBuffer) + channel._buffer
     channel._dataBuffer, channel._buffer = [], b""
 
     channel.setTimeout(None)
-    channel._networkProducer.unregisterProducer()
+    producer: Any = channel._networkProducer
+    producer.unregisterProducer()
     channel.requests.clear()
     channel.transport = None
     _attach(transport, protocol)
     protocol.makeConnection(transport)
     # The channel may have paused it, to hold back a client that sends ahead.
-    channel._networkProducer.resumeProducing()
+    producer.resumeProducing()
 
     lines = [b"%b %b HTTP/1.1" % (request.method, request.uri)]
     for name, values in request.requestHeaders.getAllRawHeaders():
@@ -53,7 +56,7 @@ def take_over(request: Request, protocol: IProtocol) -> None:
     protocol.dataReceived(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
 
-def _attach(transport: ITransport, protocol: IProtocol) -> None:
+def _attach(transport: Any, protocol: IProtocol) -> None:
     if isinstance(transport, ProtocolWrapper):  # TLS, or the PROXY protocol
         transport.wrappedProtocol = protocol
     elif isinstance(transport.protocol, ProtocolWrapper):  # TLS begun in mid-stream

@@ -48,7 +48,7 @@ transport error."""
 
 
 @implementer(IPushProducer)
-class WebSocketTransport(WebSocketServerProtocol):  # type: ignore[misc]
+class WebSocketTransport(WebSocketServerProtocol):
     """
     A session's WebSocket.
 
@@ -62,6 +62,8 @@ class WebSocketTransport(WebSocketServerProtocol):  # type: ignore[misc]
 
     name = "websocket"
     factory: WebSocketFactory
+    transport: Any  # a TCP transport, or what wraps one
+    closeHandshakeTimeoutCall: IDelayedCall | None
 
     def __init__(
         self,
@@ -129,9 +131,9 @@ class WebSocketTransport(WebSocketServerProtocol):  # type: ignore[misc]
             # The flood goes on: leave it in the socket until the close times out.
             self.transport.pauseProducing()
 
-    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:
+    def onCloseFrame(self, code: Any, reasonRaw: Any) -> bool | None:
         """Let Autobahn answer a close frame, and tell the receiver."""
-        failed: bool | None = super().onCloseFrame(code, reasonRaw)
+        failed = super().onCloseFrame(code, reasonRaw)
         self._lost(CloseReason.TRANSPORT_CLOSE)
         return failed
 
@@ -238,7 +240,7 @@ class _Timers:
         return self._clock.callLater(delay, call)
 
 
-class WebSocketFactory(WebSocketServerFactory):  # type: ignore[misc]
+class WebSocketFactory(WebSocketServerFactory):
     """
     The options that all WebSockets of a server share.
 
