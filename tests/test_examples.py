@@ -48,6 +48,10 @@ class Visitor:
             self.packets = text.split("\x1e")
         return self.packets.pop(0)
 
+    def leave(self) -> None:
+        """End the session; a server that stops waits for those that haven't."""
+        self.say("1")
+
     def page(self, path: str) -> str:
         """Read a page of the site."""
         status, text = self.request("GET", path)
@@ -72,9 +76,10 @@ def running(name: str) -> Iterator[int]:
                 pytest.fail(process.stderr.read())
             assert f"http://localhost:{port}/" in announced
             yield port
-        finally:
             process.send_signal(signal.SIGTERM)
             _, complaints = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert complaints == ""
     assert process.returncode == 0
 
@@ -100,6 +105,7 @@ def test_echo():
         visitor.say("bAAEC")
         assert visitor.hear() == "bAAEC"
         assert "<html" in visitor.page("/")
+        visitor.leave()
 
 
 def test_chat():
@@ -111,9 +117,10 @@ def test_chat():
         assert second.hear() == "4Welcome! Others here: 1."
         first.say("4Ada: hi")
         assert first.hear() == second.hear() == "4Ada: hi"
-        second.say("1")
+        second.leave()
         assert first.hear() == "4Somebody left (transport close)."
         assert "A whole Engine.IO client" in first.page("/")
+        first.leave()
 
 
 def test_mounted_in_site():
@@ -124,3 +131,4 @@ def test_mounted_in_site():
         assert visitor.hear() == "4QUIET"
         assert visitor.page("/count") == "1"
         assert "A page of the site" in visitor.page("/")
+        visitor.leave()
