@@ -15,8 +15,7 @@ STEPPING_ASIDE = {
     "a mark": "@pytest.mark.skip(reason='no node')\ndef test_it(): pass",
     "a module": "pytest.importorskip('no_such_module_at_all')",
     "a fixture": (
-        "@pytest.fixture\ndef node(): pytest.skip('no node')\n"
-        "def test_it(node): pass"
+        "@pytest.fixture\ndef node(): pytest.skip('no node')\ndef test_it(node): pass"
     ),
     "an expected failure": "@pytest.mark.xfail\ndef test_it(): assert False",
 }
@@ -46,9 +45,7 @@ def test_stepping_aside_fails_the_run(tmp_path, source):
 
 def test_a_test_that_runs_passes(tmp_path):
     """The plugin leaves alone what has nothing to hide."""
-    status, output = run_pytest(
-        tmp_path, "def test_it(): pass", "-p", "tests.no_skips"
-    )
+    status, output = run_pytest(tmp_path, "def test_it(): pass", "-p", "tests.no_skips")
     assert status == 0
     assert "1 passed" in output
 
