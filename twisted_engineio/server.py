@@ -171,7 +171,7 @@ class Server:
 
         """
         session = self._sessions.get(sid)
-        if session is None:
+        if session is None or session.expired():
             raise Refused(ErrorCode.UNKNOWN_SID, "no session has this id")
         return session
 

@@ -397,8 +397,33 @@ class Session:
         self._timer = None if then is None else clock.callLater(delay, then)
 
     def _ping_due(self) -> None:
+        timeout = self.server.config.ping_timeout
+        # A timer fires a little late. The pong is due when the ping should have gone
+        # out, plus the timeout; but if we were busy for long, the client must not pay.
+        late = self._late()
         self._write(PING)
-        self._arm(Waiting.PONG_DUE, self.server.config.ping_timeout, self._pong_due)
+        self._arm(Waiting.PONG_DUE, max(timeout - late, timeout / 2), self._pong_due)
+
+    def _late(self) -> float:
+        """Tell for how many seconds the timer has been due; negative: not yet."""
+        if self._timer is None:
+            return -1.0
+        return self.server.clock.seconds() - self._timer.getTime()
+
+    def expired(self) -> bool:
+        """
+        End the session if its pong is overdue, though its timer has not fired yet.
+
+        Twisted reads sockets before it fires timers that came due meanwhile.
+
+        Returns:
+            Whether it was overdue.
+
+        """
+        overdue = self._waiting is Waiting.PONG_DUE and self._late() >= 0
+        if overdue:
+            self._pong_due()
+        return overdue and self.state is State.CLOSED
 
     def _pong(self) -> None:
         if self.state is State.OPENING:

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from twisted.application.internet import StreamServerEndpointService
+from twisted.application import strports
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.error import CannotListenError
 from twisted.logger import (
     FilteringLogObserver,
-    ILogObserver,
     InvalidLogLevelError,
     LogLevel,
     LogLevelFilterPredicate,
@@ -48,19 +46,6 @@ _PATIENCE: Final = 5.0
 90, Docker after 10."""
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError("it must be a number") from None
-
-
-def _whole_number(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError("it must be a whole number")
-    return int(text)
-
-
 class Options(UsageOptions):
     """What ``twistd engineio`` takes; see ``Config`` for what each value means."""
 
@@ -75,12 +60,12 @@ class Options(UsageOptions):
         ["path", None, "/engine.io", "Where in the site the server stands."],
         ["app", None, None, "MODULE:NAME of an Application: class, object or factory."],
         *(
-            [name.replace("_", "-"), None, getattr(_DEFAULTS, name), text, kind]
-            for name, text, kind in (
-                ("ping_interval", "Seconds from a pong to the next ping.", _number),
-                ("ping_timeout", "Seconds a client has to answer a ping.", _number),
-                ("upgrade_timeout", "Seconds a client has to upgrade.", _number),
-                ("max_payload", "Bytes of one request or message.", _whole_number),
+            [name.replace("_", "-"), None, str(getattr(_DEFAULTS, name)), text]
+            for name, text in (
+                ("ping_interval", "Seconds from a pong to the next ping."),
+                ("ping_timeout", "Seconds a client has to answer a ping."),
+                ("upgrade_timeout", "Seconds a client has to upgrade."),
+                ("max_payload", "Bytes of one request or message."),
             )
         ),
         ["transports", None, "polling,websocket", "The transports that are on."],
@@ -105,10 +90,21 @@ class Options(UsageOptions):
         self["cors"].append(origin)
 
     def parseOptions(self, options: Any = None) -> None:
-        """Remember whether --port was given: --listen replaces its default."""
+        """
+        Read the command line.
+
+        Raises:
+            SystemExit: If an option is wrong, with one line that says what and how;
+                twistd itself would print the whole help before it.
+
+        """
         given = list(sys.argv[1:] if options is None else options)
+        # --listen replaces the default of --port, but not a --port that was given.
         self._port_given = any(each.split("=")[0] == "--port" for each in given)
-        super().parseOptions(options)
+        try:
+            super().parseOptions(options)
+        except UsageError as error:
+            raise SystemExit(f"twistd engineio: {error}") from None
 
     def postOptions(self) -> None:
         """
@@ -120,7 +116,7 @@ class Options(UsageOptions):
         """
         self["config"] = self._config()
         self["application"] = _load(self["app"]) if self["app"] else EchoApplication()
-        self["endpoints"] = [_endpoint(each) for each in self._addresses()]
+        self["endpoints"] = [_description(each) for each in self._addresses()]
         if not self["path"].startswith("/") or not self["path"].strip("/"):
             raise UsageError(
                 f"--path: {self['path']!r} must be a path like /engine.io, not the root"
@@ -138,10 +134,10 @@ class Options(UsageOptions):
     def _config(self) -> Config:
         try:
             return Config(
-                ping_interval=self["ping-interval"],
-                ping_timeout=self["ping-timeout"],
-                upgrade_timeout=self["upgrade-timeout"],
-                max_payload=self["max-payload"],
+                ping_interval=self._number("ping-interval", float),
+                ping_timeout=self._number("ping-timeout", float),
+                upgrade_timeout=self._number("upgrade-timeout", float),
+                max_payload=self._number("max-payload", int),
                 transports=[each.strip() for each in self["transports"].split(",")],
                 allow_upgrades=not self["no-upgrades"],
                 cors=self["cors"],
@@ -150,28 +146,41 @@ class Options(UsageOptions):
             option = error.option.replace("_", "-")
             raise UsageError(f"--{option}: {error.problem}") from None
 
+    def _number(self, name: str, kind: type[int] | type[float]) -> Any:
+        try:
+            return kind(self[name])
+        except ValueError:
+            what = "a whole number" if kind is int else "a number"
+            raise UsageError(f"--{name}: {self[name]!r} is not {what}") from None
+
     def _addresses(self) -> list[str]:
         listen: list[str] = self["listen"]
         return [self["port"], *listen] if self._port_given or not listen else listen
 
 
-def _endpoint(address: str) -> IStreamServerEndpoint:
+def _description(address: str) -> str:
+    """
+    Make an endpoint description of what --port or --listen was given.
+
+    Raises:
+        UsageError: If it is neither a port nor such a description.
+
+    """
     from twisted.internet import reactor
 
-    description = address
-    if address.isascii() and address.isdigit():
-        if int(address) > 65535:
-            raise UsageError(f"--port: {address} is above 65535")
-        description = f"tcp:{address}"
+    digits = address.isascii() and address.isdigit()
+    if digits and int(address) > 65535:
+        raise UsageError(f"--port: {address} is above 65535")
+    description = f"tcp:{address}" if digits else address
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+        serverFromString(reactor, description)
     except Exception as error:
         # Whatever an endpoint's parser raises: a plugin's may raise anything.
         raise UsageError(
-            f"--port or --listen: {address!r} is no port number and no endpoint"
-            f" like 'tcp:3000:interface=127.0.0.1' ({error})"
+            f"--port or --listen: {address!r}: {error}; give a port number, or an"
+            " endpoint like tcp:3000:interface=127.0.0.1"
         ) from None
-    return endpoint
+    return description
 
 
 def _load(name: str) -> Application:
@@ -205,9 +214,32 @@ def _load(name: str) -> Application:
 class ServerService(MultiService):
     """Everything that ``twistd engineio`` runs; stopping it closes the sessions."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, level: Any) -> None:
         super().__init__()
         self.server = server
+        self._level = level
+
+    def startService(self) -> None:
+        """Start, with a log of the level that was asked for."""
+        # Not sooner: twistd adds its observers after it has made the service.
+        predicate = LogLevelFilterPredicate(defaultLogLevel=self._level)
+        for observer in list(globalLogPublisher._observers):
+            globalLogPublisher.removeObserver(observer)
+            globalLogPublisher.addObserver(FilteringLogObserver(observer, [predicate]))
+        super().startService()
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen.
+
+        Raises:
+            SystemExit: If a port is taken, or not ours to take.
+
+        """
+        try:
+            super().privilegedStartService()
+        except CannotListenError as error:
+            raise SystemExit(f"twistd engineio: {error}") from None
 
     def stopService(self) -> Deferred[Any]:
         """Listen no more, close every session, then stop."""
@@ -230,13 +262,9 @@ def makeService(options: Options) -> IService:
     root = _root(options)
     _put(root, options["path"], EngineIOResource(server))
     site = EngineIOSite(root, server, options["path"])
-    service = ServerService(server)
-    for endpoint in options["endpoints"]:
-        listener = StreamServerEndpointService(endpoint, site)
-        # A port that is taken is the operator's to know at once, not at first use.
-        listener._raiseSynchronously = True
-        listener.setServiceParent(service)
-    _set_log_level(options["level"])
+    service = ServerService(server, options["level"])
+    for description in options["endpoints"]:
+        strports.service(description, site).setServiceParent(service)
     return service
 
 
@@ -263,15 +291,3 @@ def _put(root: Resource, path: str, child: IResource) -> None:
         root.putChild(folder, inner)
         root = inner
     root.putChild(last, child)
-
-
-def _set_log_level(level: Any) -> None:
-    """Let only events of this level and above reach the observers that there are."""
-    predicate = LogLevelFilterPredicate(defaultLogLevel=level)
-    _filter_observers(lambda each: FilteringLogObserver(each, [predicate]))
-
-
-def _filter_observers(wrap: Callable[[ILogObserver], ILogObserver]) -> None:
-    for observer in list(globalLogPublisher._observers):
-        globalLogPublisher.removeObserver(observer)
-        globalLogPublisher.addObserver(wrap(observer))

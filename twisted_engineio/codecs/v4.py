@@ -11,26 +11,34 @@ Rules of this file:
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..exceptions import InvalidPacket
 from ..packet import Encoded, Outgoing, Packet, PacketType
 
 __all__ = [
+    "ANNOUNCES_MAX_PAYLOAD",
     "BINARY_PREFIX",
     "PROTOCOL",
-    "SEPARATOR",
+    "SERVER_PINGS",
     "decode_packet",
     "decode_payload",
     "encode_packet",
+    "encode_payload",
 ]
 
 PROTOCOL: Final = 4
-SEPARATOR: Final = "\x1e"
 BINARY_PREFIX: Final = b""
 """What stands before the bytes of a message in a binary WebSocket frame: nothing."""
+SERVER_PINGS: Final = True
+"""Who begins a heartbeat."""
+ANNOUNCES_MAX_PAYLOAD: Final = True
+"""Whether the open packet names ``max_payload``."""
 
+_SEPARATOR: Final = "\x1e"
+
+_BARE: Final = {each.value: Packet(each) for each in PacketType}
 _TYPES: Final = {each.value: each for each in PacketType}
 
 
@@ -48,6 +56,9 @@ def decode_packet(text: str) -> Packet:
         InvalidPacket: If ``text`` is empty, its type is unknown, or its base64 is bad.
 
     """
+    bare = _BARE.get(text)
+    if bare is not None:
+        return bare
     kind = _TYPES.get(text[:1])
     if kind is not None:
         return Packet(kind, text[1:])
@@ -63,7 +74,7 @@ def _from_base64(text: str) -> bytes:
         raise InvalidPacket("its base64 is bad") from None
 
 
-def decode_payload(body: bytes) -> Iterator[str | bytes | Packet]:
+def decode_payload(body: bytes, *, binary: bool) -> Iterator[str | bytes | Packet]:
     """
     Read the packets of a polling payload, one after the other.
 
@@ -73,25 +84,45 @@ def decode_payload(body: bytes) -> Iterator[str | bytes | Packet]:
 
     Args:
         body: Packets in their textual form, UTF-8, joined by U+001E.
+        binary: Whether its content type says that it is binary, not text.
 
     Raises:
         InvalidPacket: At the first packet that cannot be read.
 
     """
+    if binary:
+        raise InvalidPacket("revision 4 has only text payloads")
     problem = None
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
         problem = "it is not UTF-8"
         # Only whole packets before the bad byte are good.
-        whole, separator, _ = body[: error.start].rpartition(SEPARATOR.encode())
+        whole, separator, _ = body[: error.start].rpartition(_SEPARATOR.encode())
         if not separator:
             raise InvalidPacket(problem) from None
         text = whole.decode()
-    for packet in text.split(SEPARATOR):
+    for packet in text.split(_SEPARATOR):
         yield packet[1:] if packet[:1] == "4" else decode_packet(packet)
     if problem is not None:
         raise InvalidPacket(problem)
+
+
+def encode_payload(items: Iterable[Outgoing], *, binary: bool) -> tuple[bytes, bool]:
+    """
+    Write a polling payload.
+
+    Engine.IO protocol v4, "HTTP long-polling".
+
+    Args:
+        items: What goes into it, at least one.
+        binary: Whether the client takes binary payloads; this revision has none.
+
+    Returns:
+        The body, and whether it is binary: it never is.
+
+    """
+    return _SEPARATOR.join(map(encode_packet, items)).encode(), False
 
 
 def encode_packet(item: Outgoing) -> str:

@@ -18,6 +18,7 @@ Engine.IO protocol v4, "HTTP long-polling".
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 from twisted.python.failure import Failure
 from twisted.web.http import Request
@@ -26,13 +27,13 @@ from ..answer import HTML, PLAIN, answer
 from ..codecs import v4
 from ..exceptions import CloseReason, InvalidPacket
 from ..outbox import Outbox
-from ..packet import Outgoing, Packet
+from ..packet import Outgoing, Packet, PacketType
 from ..transport import NOBODY, Receiver
 
 __all__ = ["PollingTransport"]
 
-_CLOSE = "1"
-_NOOP = "6"
+_CLOSE: Final = Packet(PacketType.CLOSE)
+_NOOP: Final = Packet(PacketType.NOOP)
 
 
 class Reading(enum.Enum):
@@ -107,30 +108,28 @@ class PollingTransport:
                 return
             self.begin(request)
         self.writable = False
-        problem = self._read(request, body)
-        if problem is not None:
+        if not self._read(request, body):
             self._reading, self._post = Reading.ON, None
-            self.receiver.fail(problem)
+            self.receiver.fail(CloseReason.PARSE_ERROR)
             answer(request, 400, PLAIN, b"")
         elif self._reading is Reading.ON:
             self.resume()
         self.writable = self._get is not None
         self.receiver.transport_ready()
 
-    def _read(self, request: Request, body: bytes) -> CloseReason | None:
-        """Feed the packets to the receiver; tell what was wrong, if anything was."""
+    def _read(self, request: Request, body: bytes) -> bool:
+        """Feed the packets to the receiver; tell whether all could be read."""
         kind = request.getHeader(b"content-type") or b""
-        if kind.lower().startswith(b"application/octet-stream"):
-            return CloseReason.TRANSPORT_ERROR  # revision 4 has only text
+        binary = kind.lower().startswith(b"application/octet-stream")
         try:
-            for item in v4.decode_payload(body):
+            for item in v4.decode_payload(body, binary=binary):
                 if isinstance(item, Packet):
                     self.receiver.receive_packet(item)
                 else:
                     self.receiver.receive(item)
         except InvalidPacket:
-            return CloseReason.PARSE_ERROR
-        return None
+            return False
+        return True
 
     # The site's side.
 
@@ -163,15 +162,15 @@ class PollingTransport:
 
     def send(self, item: Outgoing) -> None:
         """Answer the waiting GET with one packet."""
-        self._answer(v4.encode_packet(item))
+        self._answer([item])
 
     def flush(self, outbox: Outbox) -> None:
         """Answer the waiting GET with as much as one answer takes, one at least."""
         start = outbox.size
-        packets = [v4.encode_packet(outbox.popleft())]
+        items = [outbox.popleft()]
         while outbox and start - outbox.size < self._max_answer:
-            packets.append(v4.encode_packet(outbox.popleft()))
-        self._answer(v4.SEPARATOR.join(packets))
+            items.append(outbox.popleft())
+        self._answer(items)
 
     def retire(self) -> None:
         """Let the waiting GET go: the session has moved."""
@@ -193,21 +192,22 @@ class PollingTransport:
         if request is not None:
             answer(request, 200, HTML, b"ok")
 
-    def _leave(self, last: str) -> None:
+    def _leave(self, last: Packet) -> None:
         self.receiver = NOBODY
         if self._get is not None:
-            self._answer(last)
+            self._answer([last])
         if self._reading is Reading.PAUSED:
             self.resume()
 
-    def _answer(self, payload: str) -> None:
+    def _answer(self, items: list[Outgoing]) -> None:
         request, self._get = self._get, None
         self.writable = False
         assert request is not None  # only called while writable
-        answer(request, 200, PLAIN, payload.encode())
+        body, _ = v4.encode_payload(items, binary=False)
+        answer(request, 200, PLAIN, body)
 
     def _over(self, result: Failure | None, request: Request) -> None:
-        """Hear that a request was answered by somebody else, or that its client left."""
+        """Hear that a request was answered elsewhere, or that its client left."""
         if request is self._get:
             self._get = None
             self.writable = False

@@ -63,7 +63,7 @@ class WebSocketTransport(WebSocketServerProtocol):
     name = "websocket"
     factory: WebSocketFactory
     transport: Any  # a TCP transport, or what wraps one
-    closeHandshakeTimeoutCall: IDelayedCall | None
+    closeHandshakeTimeoutCall: Any  # None, or what _Timers gave
 
     def __init__(
         self,
