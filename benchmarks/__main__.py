@@ -43,7 +43,7 @@ def main() -> int:
     except KeyboardInterrupt:
         failures.append("interrupted")
     results = {
-        "heading": _heading("quick, one round" if options.quick else "full"),
+        "heading": _heading("quick" if options.quick else "full", length.rounds),
         "failures": failures,
         "runs": [run.as_dict() for run in runs],
     }
@@ -99,11 +99,12 @@ def _raise_limit(sessions: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def _heading(kind: str) -> str:
+def _heading(kind: str, rounds: int) -> str:
     load, server = meter.cores()
     shared = "" if load != server else "  ONE CORE FOR BOTH: no rate means much."
     return (
-        f"Engine.IO servers, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {kind}.\n"
+        f"Engine.IO servers, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, "
+        f"{kind}, {rounds} round(s).\n"
         f"CPython {platform.python_version()}, {platform.system()} "
         f"{platform.release()}, {os.cpu_count()} cores: "
         f"server on {server}, load on {load}.{shared}\n"

@@ -42,12 +42,13 @@ class Reading:
     server_user: float
     server_system: float
     load: float
-    core_busy: float
+    server_core: float
+    load_core: float
     rss_bytes: int
 
     @classmethod
-    def take(cls, pid: int, core: int) -> Reading:
-        """Read the meters of the server ``pid``, of ``core``, and our own."""
+    def take(cls, pid: int, load_core: int, server_core: int) -> Reading:
+        """Read the meters of the server ``pid``, of both cores, and our own."""
         cpu, user, system, rss = 0.0, 0.0, 0.0, 0
         for member in tree(pid):
             # CPUCLOCK_SCHED of another process, linux/include/linux/posix-timers.h
@@ -62,7 +63,8 @@ class Reading:
             user,
             system,
             time.process_time(),
-            _core_busy(core),
+            _core_busy(server_core),
+            _core_busy(load_core),
             rss,
         )
 

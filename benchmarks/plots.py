@@ -131,7 +131,8 @@ def _cost(summary: Summary) -> Figure | None:
                 label=server if not row else None,
                 zorder=3 if server == OURS else 2,
             )
-            _label(axes, server, cost, row, least=cost <= min(costs.values()))
+            first, last = cost == min(costs.values()), cost == max(costs.values())
+            _label(axes, server, cost, row, first=first, last=last)
     _rows(axes, works)
     _log(axes, (1.0, 2.0, 5.0))
     axes.margins(x=0.06)
@@ -141,13 +142,16 @@ def _cost(summary: Summary) -> Figure | None:
     return figure
 
 
-def _label(axes: Axes, server: str, cost: float, row: int, *, least: bool) -> None:
-    """Write a cost beside its dot, where the other two labels won't be."""
-    offset, across, along = {
-        OURS: ((0, -6.5), "top", "center"),
-        NODE: ((0, 6.5), "bottom", "center"),
-        PYTHON: ((-7 if least else 7, 0), "center", "right" if least else "left"),
-    }[server]
+def _label(
+    axes: Axes, server: str, cost: float, row: int, *, first: bool, last: bool
+) -> None:
+    """Write a cost beside its dot, where the other labels and the line won't be."""
+    offset, across, along = (0.0, 6.5), "bottom", "center"
+    if server == OURS:
+        offset, across = (0.0, -6.5), "top"
+    elif server == PYTHON and (first or last):
+        offset = (7.0 if last else -7.0, 0.0)
+        across, along = "center", "left" if last else "right"
     axes.annotate(
         _plain(float(f"{cost:.2g}") if cost < 10 else cost),
         (cost, row),

@@ -91,21 +91,23 @@ def _caveats(summary: Summary) -> str:
         if workload.memory or workload.name == "heartbeat":
             continue
         for server, median in summary.medians[workload.name].items():
-            where = f"{workload.name}, {server}"
-            if median.others_share > NOISY:
-                lines.append(
-                    f"{where}: others used {median.others_share:.0%} of its core."
-                )
-            elif median.server_share < SATURATED:
-                why = (
-                    "the load generator was the bottleneck"
-                    if median.load_share > SATURATED
-                    else "it waited for its clients' next messages"
-                )
-                lines.append(
-                    f"{where}: busy for {median.server_share:.0%} of the time only; "
-                    f"{why}. Read CPU us, not the rate."
-                )
+            if caveat := _caveat(median):
+                lines.append(f"  {workload.name}, {server}: {caveat}")
     if not lines:
         return "Every server's core was saturated, and its own, in every workload."
-    return "\n".join(["Not saturated, or disturbed:", *lines])
+    head = "Where a server's core was not saturated, or not its own, read CPU us only:"
+    return "\n".join([head, *lines])
+
+
+def _caveat(median: Median) -> str:
+    """Say what kept a server from using the whole of its core; nothing if it did."""
+    if median.others_share > NOISY:
+        return f"others used {median.others_share:.0%} of its core"
+    if median.server_share >= SATURATED:
+        return ""
+    busy = f"busy for {median.server_share:.0%} of the time; "
+    if median.load_share > SATURATED:
+        return busy + "the load generator was the bottleneck"
+    if median.load_others_share > NOISY:
+        return busy + f"others used {median.load_others_share:.0%} of the load's core"
+    return busy + "it waited for what its clients would send next"

@@ -55,6 +55,7 @@ class Run:
     server_share: float
     others_share: float
     load_share: float
+    load_others_share: float
     kib_per_session: float
 
     def as_dict(self) -> dict[str, float | int | str]:
@@ -88,7 +89,7 @@ def interleaved(
 
 def run_once(server: Server, workload: Workload, length: Length) -> Run:
     """Start a server, put it to work, and read the meters before and after."""
-    load_core, server_core = meter.cores()
+    cores = load_core, server_core = meter.cores()
     start = Start(free_port(), workload.ping_interval)
     with running(server, start, server_core) as pid, meter.on_core(load_core):
         _rehearse(start.port)
@@ -96,14 +97,14 @@ def run_once(server: Server, workload: Workload, length: Length) -> Run:
         gc.collect()
         gc.disable()
         try:
-            empty = Reading.take(pid, server_core)
+            empty = Reading.take(pid, *cores)
             tally = workload.setup(loop)
             _run_whole_rounds(loop, tally, workload, length.warm_up)
             tally.messages = 0
             del tally.latencies[:]
-            before = Reading.take(pid, server_core)
+            before = Reading.take(pid, *cores)
             _run_whole_rounds(loop, tally, workload, length.measure)
-            after = Reading.take(pid, server_core)
+            after = Reading.take(pid, *cores)
         finally:
             gc.enable()
             loop.close()
@@ -147,7 +148,9 @@ def _run(
     cpu = after.server - before.server
     user = after.server_user - before.server_user
     system = after.server_system - before.server_system
-    busy = after.core_busy - before.core_busy
+    load = after.load - before.load
+    server_core = after.server_core - before.server_core
+    load_core = after.load_core - before.load_core
     messages = tally.messages
     p50, p99 = _percentiles(tally)
     return Run(
@@ -161,8 +164,9 @@ def _run(
         p50_ms=p50 * 1e3,
         p99_ms=p99 * 1e3,
         server_share=cpu / wall,
-        others_share=max(0.0, busy - cpu) / wall,
-        load_share=(after.load - before.load) / wall,
+        others_share=max(0.0, server_core - cpu) / wall,
+        load_share=load / wall,
+        load_others_share=max(0.0, load_core - load) / wall,
         kib_per_session=(after.rss_bytes - empty.rss_bytes) / 1024 / workload.sessions
         if workload.sessions
         else 0.0,

@@ -13,7 +13,7 @@ from benchmarks.workloads import WORKLOADS, Workload
 
 FIELDS = (
     *("cpu_us", "kernel_share", "rate", "p50_ms", "p99_ms", "server_share"),
-    *("others_share", "load_share", "kib_per_session"),
+    *("others_share", "load_share", "load_others_share", "kib_per_session"),
 )
 
 
@@ -29,6 +29,7 @@ class Median:
     server_share: float
     others_share: float
     load_share: float
+    load_others_share: float
     kib_per_session: float
     spread: float
     rounds: int
