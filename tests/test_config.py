@@ -1,0 +1,152 @@
+"""Every option has a default that works and refuses what cannot."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from twisted_engineio import Config, ConfigError
+from twisted_engineio.config import _AMOUNTS, _SECONDS
+
+DEFAULTS = {
+    "ping_interval": 25.0,
+    "ping_timeout": 20.0,
+    "upgrade_timeout": 10.0,
+    "close_timeout": 30.0,
+    "request_timeout": 60.0,
+    "max_payload": 1_000_000,
+    "transports": ("polling", "websocket"),
+    "allow_upgrades": True,
+    "cors": (),
+    "cors_credentials": False,
+}
+
+
+@pytest.mark.parametrize(("name", "value"), DEFAULTS.items())
+def test_the_defaults_are_the_reference_s(name, value):
+    """Whoever sets nothing gets what other servers of the protocol have."""
+    assert getattr(Config(), name) == value
+
+
+@pytest.mark.parametrize("name", _SECONDS)
+@pytest.mark.parametrize(
+    "value", [0, -1, float("nan"), float("inf"), True, "25", None, 1 + 2j]
+)
+def test_seconds_are_above_zero_and_finite(name, value):
+    """A time that cannot be waited for is refused by the option's name."""
+    with pytest.raises(ConfigError, match=f"^{name}: must be a number of seconds"):
+        Config(**{name: value})
+
+
+@pytest.mark.parametrize("name", _SECONDS)
+@pytest.mark.parametrize("value", [1, 0.001])
+def test_seconds_may_be_whole_or_not(name, value):
+    """An int of seconds is as good as a float."""
+    assert getattr(Config(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize("name", _AMOUNTS)
+@pytest.mark.parametrize("value", [0, -1, 1.5, 1e6, True, "9", None])
+def test_amounts_are_whole_numbers_above_zero(name, value):
+    """Half a byte is no limit."""
+    with pytest.raises(ConfigError, match=f"^{name}: must be a whole number above 0"):
+        Config(**{name: value})
+
+
+def test_every_number_is_checked():
+    """No option with a number is forgotten in the two lists."""
+    numbers = {
+        each.name
+        for each in dataclasses.fields(Config)
+        if isinstance(each.default, (int, float)) and not isinstance(each.default, bool)
+    }
+    assert numbers == {*_SECONDS, *_AMOUNTS}
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"low_water_mark": 9, "high_water_mark": 8}, "^low_water_mark: must not be"),
+        ({"transports": ()}, "^transports: name at least one"),
+        ({"transports": "polling"}, "^transports: must be a list of strings"),
+        ({"transports": [b"polling"]}, "^transports: must be a list of strings"),
+        ({"transports": ["poling"]}, "^transports: 'poling' is unknown; known are"),
+        ({"cors": "*"}, "^cors: must be a list of strings"),
+        ({"cors": [1]}, "^cors: must be a list of strings"),
+        ({"cors": ["*"], "cors_credentials": True}, "^cors_credentials: name the"),
+    ],
+)
+def test_what_cannot_work_is_refused(options, problem):
+    """The message begins with the option's name and says what is wrong."""
+    with pytest.raises(ConfigError, match=problem):
+        Config(**options)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "example.com",
+        "https://",
+        "://example.com",
+        "https://example.com/",
+        "null",
+        "",
+        "https://user@example.com",
+        "https://*.example.com",
+        "https://a b",
+        "http://a?b",
+    ],
+)
+def test_what_is_no_origin_is_refused(origin):
+    """A list that could match no page is a mistake, not a setting."""
+    with pytest.raises(ConfigError, match="is not an origin like"):
+        Config(cors=[origin])
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://example.com", "http://localhost:8080", "http://[::1]:80", "*"]
+)
+def test_origins_are_taken(origin):
+    """A scheme and a host, with or without a port, or the asterisk."""
+    assert Config(cors=[origin]).cors == (origin,)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("ping_intervall", "did you mean ping_interval?"),
+        ("pingTimeout", "did you mean ping_timeout?"),
+        ("buffer_pool_size", "known are"),
+    ],
+)
+def test_an_unknown_name_names_the_nearest(name, hint):
+    """A typo is told what it was meant to be; else the known names are listed."""
+    with pytest.raises(ConfigError) as caught:
+        Config(**{name: 1})
+    assert caught.value.option == name
+    assert hint in caught.value.problem
+
+
+def test_options_are_given_by_name():
+    """Nobody has to remember which number comes first."""
+    with pytest.raises(TypeError):
+        Config(25.0)
+
+
+def test_a_config_never_changes():
+    """Neither by assignment, nor through the list that it was given."""
+    origins = ["https://example.com"]
+    config = Config(cors=origins)
+    origins.append("*")
+    assert config.cors == ("https://example.com",)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.max_payload = 1
+
+
+def test_a_copy_is_checked_too():
+    """dataclasses.replace works, and refuses what the class refuses."""
+    config = dataclasses.replace(Config(), max_payload=5)
+    assert config.max_payload == 5
+    with pytest.raises(ConfigError):
+        dataclasses.replace(config, max_payload=0)

@@ -1,0 +1,102 @@
+"""Errors carry data, make their own sentence, and show whose fault they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from twisted_engineio import (
+    CloseReason,
+    ConfigError,
+    EngineIOError,
+    ErrorCode,
+    InvalidPacket,
+    PayloadTooLarge,
+    ProtocolError,
+    Refused,
+    Reject,
+    SessionClosed,
+)
+
+SENTENCES = [
+    (ConfigError("cors", "is odd"), "cors: is odd"),
+    (SessionClosed("abcdefghij", None), "session abcdef... is closing"),
+    (
+        SessionClosed("abcdefghij", CloseReason.PING_TIMEOUT),
+        "session abcdef... is closed (ping timeout)",
+    ),
+    (Reject(401, "Who are you?"), "401 Who are you?"),
+    (
+        Refused(ErrorCode.UNKNOWN_SID, "no session has this id"),
+        "Session ID unknown: no session has this id",
+    ),
+    (InvalidPacket("it is empty"), "invalid packet: it is empty"),
+    (PayloadTooLarge(9, 8), "payload of 9 bytes is over the limit of 8 bytes"),
+]
+
+BODIES = {
+    ErrorCode.UNKNOWN_TRANSPORT: b'{"code":0,"message":"Transport unknown"}',
+    ErrorCode.UNKNOWN_SID: b'{"code":1,"message":"Session ID unknown"}',
+    ErrorCode.BAD_HANDSHAKE_METHOD: b'{"code":2,"message":"Bad handshake method"}',
+    ErrorCode.BAD_REQUEST: b'{"code":3,"message":"Bad request"}',
+    ErrorCode.FORBIDDEN: b'{"code":4,"message":"Forbidden"}',
+    ErrorCode.UNSUPPORTED_PROTOCOL_VERSION: (
+        b'{"code":5,"message":"Unsupported protocol version"}'
+    ),
+}
+
+
+@pytest.mark.parametrize(("error", "sentence"), SENTENCES)
+def test_an_error_makes_its_own_sentence(error, sentence):
+    """str() of an error is a whole sentence, and the error is one of ours."""
+    assert str(error) == sentence
+    assert isinstance(error, EngineIOError)
+
+
+def test_the_client_s_errors_have_a_class_of_their_own():
+    """What a client did wrong is told apart from everybody else's mistakes."""
+    of_clients = {Refused, InvalidPacket, PayloadTooLarge}
+    assert set(ProtocolError.__subclasses__()) == of_clients
+    assert issubclass(ConfigError, ValueError)
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+def test_every_code_has_its_json(code):
+    """The body is the protocol's, without spaces and without the context."""
+    assert Refused(code, "secret").to_json() == BODIES[code]
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+def test_only_forbidden_has_a_status_of_its_own(code):
+    """Every refusal is a 400 but "Forbidden", a 403."""
+    status = 403 if code is ErrorCode.FORBIDDEN else 400
+    assert Refused(code, "").status == status
+
+
+def test_a_rejection_says_forbidden_in_the_application_s_words():
+    """The code stays the protocol's, the message is the application's."""
+    assert Reject().to_json() == BODIES[ErrorCode.FORBIDDEN]
+    assert Reject(401, 'no "entry"').to_json() == (
+        b'{"code":4,"message":"no \\"entry\\""}'
+    )
+
+
+@pytest.mark.parametrize("status", [0, 200, 399, 600])
+def test_a_rejection_is_an_error_status(status):
+    """A refusal with a status of success is the application's mistake."""
+    with pytest.raises(ValueError, match="400 to 599"):
+        Reject(status)
+
+
+def test_close_reasons_are_the_reference_s_words():
+    """What an application compares with is what other servers say."""
+    assert [each.value for each in CloseReason] == [
+        "transport close",
+        "transport error",
+        "ping timeout",
+        "parse error",
+        "forced close",
+        "server close",
+        "payload too large",
+        "slow client",
+        "application error",
+    ]
