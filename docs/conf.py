@@ -1,0 +1,20 @@
+"""How Sphinx builds these pages."""
+
+from __future__ import annotations
+
+import twisted_engineio
+
+project = "twisted_engineio"
+author = "twisted_engineio contributors"
+project_copyright = author
+release = version = twisted_engineio.__version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_theme = "furo"
+html_title = f"twisted_engineio {release}"
+exclude_patterns = ["_build"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+napoleon_numpy_docstring = False

@@ -1,0 +1,70 @@
+"""The docs show code that runs, and forget no module and no public name."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import twisted_engineio
+from twisted_engineio import Application, tap
+
+DOCS = Path(__file__).parent.parent / "docs"
+PACKAGE = Path(twisted_engineio.__file__).parent
+MODULES = [
+    path.relative_to(PACKAGE).with_suffix("").as_posix()
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.stem != "__init__"
+]
+
+
+def text_of(name: str) -> str:
+    """Read a page."""
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_is_explained_and_drawn(module):
+    """The architecture page has a word on each module, and the drawing a box."""
+    assert f"``{module}``" in text_of("architecture.rst")
+    assert f">{module}</text>" in text_of("house.svg")
+
+
+def test_the_drawing_has_no_module_that_is_gone():
+    """Every box of the drawing is a module."""
+    boxes = re.findall(r'<text class="mod"[^>]*>(.+?)</text>', text_of("house.svg"))
+    assert sorted(boxes) == sorted(MODULES)
+
+
+def test_every_public_name_is_documented():
+    """The API page lists what __all__ lists, and no more."""
+    listed = re.findall(
+        r"^\.\. auto(?:class|exception):: (\w+)$", text_of("api.rst"), re.M
+    )
+    assert sorted(listed) == sorted(twisted_engineio.__all__)
+
+
+@pytest.mark.parametrize("name", ["shout:Shout", "chat:Chat"])
+def test_the_tutorial_s_applications_load(name, monkeypatch):
+    """What the tutorial gives to --app is an application."""
+    monkeypatch.syspath_prepend(DOCS / "tutorial")
+    options = tap.Options()
+    options.parseOptions(["--app", name])
+    assert isinstance(options["application"], Application)
+
+
+def test_the_tutorial_s_test_passes():
+    """The test that the tutorial shows passes, run as a reader would."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", "."]
+        + ["-p", "no:cacheprovider", "-q"],
+        cwd=DOCS / "tutorial",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
