@@ -29,7 +29,6 @@ from .handshake import Handshake, parse_query
 from .session import Session, State
 from .transports.polling import PollingTransport
 from .transports.takeover import can_take_over, take_over
-from .transports.websocket import WebSocketTransport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from .server import Server
     from .transport import Transport
+    from .transports.websocket import WebSocketTransport
 
 __all__ = ["EngineIOResource"]
 
@@ -233,8 +233,9 @@ class EngineIOResource(Resource):
     ) -> None:
         if not can_take_over(request):
             raise Refused(ErrorCode.BAD_REQUEST, "WebSocket needs HTTP/1.1")
-        transport = WebSocketTransport(opened, {}, base64=base64)
-        transport.factory = self.engineio.websockets
+        websockets = self.engineio.websockets
+        transport = websockets.protocol(opened, {}, base64=base64)
+        transport.factory = websockets
         take_over(request, transport)
 
     # Refusals.

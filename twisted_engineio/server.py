@@ -35,6 +35,7 @@ from .observed import ObservedSession
 from .observer import Observer
 from .packet import Encoded
 from .session import Session, State
+from .transports.fastlane import FastWebSocketTransport
 from .transports.websocket import WebSocketFactory
 
 if TYPE_CHECKING:
@@ -99,7 +100,10 @@ class Server:
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
         self._stopped: Deferred[None] | None = None
         self._cut_off: IDelayedCall | None = None
-        self.websockets = WebSocketFactory(self.config, self.clock, self.too_large)
+        self.websockets = WebSocketFactory(
+            self.config, self.clock, self.too_large, FastWebSocketTransport
+        )
+        self._corked: list[Transport] = []
 
     # For the resource.
 
@@ -181,6 +185,9 @@ class Server:
         """
         Send a message to every open session.
 
+        It leaves at the end of this turn of the reactor, with whatever else is sent to
+        a session until then, in order.
+
         Args:
             data: The message.
             compress: As for ``Session.send``.
@@ -190,9 +197,21 @@ class Server:
 
         """
         message = Encoded(data, compress=compress)
+        if not self._corked:
+            self.clock.callLater(0, self._uncork)
+        corked = self._corked
         for session in list(self._sessions.values()):
             if session.state is State.OPEN:
+                transport = session.transport
+                if transport.cork():
+                    corked.append(transport)
                 session.send(message)
+
+    def _uncork(self) -> None:
+        """Let go what a turn's broadcasts have put together."""
+        corked, self._corked = self._corked, []
+        for transport in corked:
+            transport.uncork()
 
     def stop(self, within: float | None = None) -> Deferred[None]:
         """

@@ -90,6 +90,9 @@ class Owner(Protocol):
     application: Application
     log: Logger
 
+    def broadcast(self, data: str | bytes, *, compress: bool = True) -> None:
+        """Send a message to every open session; the application's to call."""
+
     def session_ended(self, session: Session, reason: CloseReason) -> None:
         """Forget a session; ``_finish`` calls it, once."""
 

@@ -77,6 +77,12 @@ class Transport(Protocol):
     def flush(self, outbox: Outbox) -> None:
         """Take from the outbox what can go now; only while ``writable``."""
 
+    def cork(self) -> bool:
+        """Hold back what is sent, until ``uncork``; False if there is no need to."""
+
+    def uncork(self) -> None:
+        """Send what was held back, together."""
+
     def retire(self) -> None:
         """Give way to another transport, leaving no request unanswered."""
 

@@ -107,15 +107,14 @@ class PollingTransport:
                 answer(request, 400, PLAIN, b"")
                 return
             self.begin(request)
-        self.writable = False
+        self.cork()
         if not self._read(request, body):
             self._reading, self._post = Reading.ON, None
             self.receiver.fail(CloseReason.PARSE_ERROR)
             answer(request, 400, PLAIN, b"")
         elif self._reading is Reading.ON:
             self.resume()
-        self.writable = self._get is not None
-        self.receiver.transport_ready()
+        self.uncork()
 
     def _read(self, request: Request, body: bytes) -> bool:
         """Feed the packets to the receiver; tell whether all could be read."""
@@ -171,6 +170,16 @@ class PollingTransport:
         while outbox and start - outbox.size < self._max_answer:
             items.append(outbox.popleft())
         self._answer(items)
+
+    def cork(self) -> bool:
+        """Let the GET wait, so that what is sent leaves in one answer."""
+        corked, self.writable = self.writable, False
+        return corked
+
+    def uncork(self) -> None:
+        """Answer the GET, if it is still there."""
+        self.writable = self._get is not None
+        self.receiver.transport_ready()
 
     def retire(self) -> None:
         """Let the waiting GET go: the session has moved."""

@@ -63,7 +63,14 @@ class WebSocketTransport(WebSocketServerProtocol):
     name = "websocket"
     factory: WebSocketFactory
     transport: Any  # a TCP transport, or what wraps one
-    closeHandshakeTimeoutCall: Any  # None, or what _Timers gave
+    # Autobahn's own, which it sets where no type checker looks.
+    closeHandshakeTimeoutCall: Any
+    current_frame: Any
+    data: bytes
+    failedByMe: bool
+    inside_message: bool
+    maxMessagePayloadSize: int
+    state: int
 
     def __init__(
         self,
@@ -202,6 +209,13 @@ class WebSocketTransport(WebSocketServerProtocol):
         while outbox and self.writable:
             self.send(outbox.popleft())
 
+    def cork(self) -> bool:
+        """Hold nothing back: each frame is a write of its own here."""
+        return False
+
+    def uncork(self) -> None:
+        """Send nothing: nothing was held back."""
+
     def retire(self) -> None:
         """Give way to another transport."""
         self.abandon(CloseReason.TRANSPORT_CLOSE)
@@ -245,21 +259,26 @@ class WebSocketFactory(WebSocketServerFactory):
     The options that all WebSockets of a server share.
 
     Attributes:
+        protocol: Makes a transport; called as ``WebSocketTransport`` is.
         max_fragments: Frames that one message may be cut into.
         too_large: Called with the error when a message is over ``max_payload``.
 
     """
+
+    protocol: Any
 
     def __init__(
         self,
         config: Config,
         clock: IReactorTime,
         too_large: Callable[[PayloadTooLarge], None],
+        protocol: type[WebSocketTransport] = WebSocketTransport,
     ) -> None:
         super().__init__(server=None, reactor=clock)
         self._batched_timer = _Timers(clock)
         self.max_fragments = config.max_fragments
         self.too_large = too_large
+        self.protocol = protocol
         self.setProtocolOptions(
             webStatus=False,
             failByDrop=False,
