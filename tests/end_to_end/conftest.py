@@ -1,0 +1,112 @@
+"""What the end-to-end tests stand on: servers on real ports, and a clean reactor."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+import pytest_twisted
+from stages import Stage, sockets, until
+from treq.client import HTTPClient
+from twisted.internet import reactor
+from twisted.logger import LogLevel, eventAsText, globalLogPublisher
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from twisted_engineio import Application, Config
+
+Serve = Callable[..., Awaitable[Stage]]
+
+LOCAL = "tcp:0:interface=127.0.0.1"
+
+
+class Logged:
+    """What Twisted's log was told during a test."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def take(self, error: type[Exception]) -> list[dict[str, Any]]:
+        """Take out the failures that a test meant to cause."""
+        gc.collect()
+        taken = [
+            each
+            for each in self.events
+            if "log_failure" in each and each["log_failure"].check(error)
+        ]
+        self.events = [each for each in self.events if each not in taken]
+        return taken
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything in it that an operator would have to look at."""
+        return [
+            eventAsText(each, includeTimestamp=False)
+            for each in self.events
+            if "log_failure" in each or each["log_level"] >= LogLevel.error
+        ]
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[Logged]:
+    """Nothing unhandled reaches the log."""
+    logged = Logged()
+
+    def observe(event: Any) -> None:
+        logged.events.append(event)
+
+    globalLogPublisher.addObserver(observe)
+    yield logged
+    gc.collect()  # a Deferred tells of its error when it dies
+    globalLogPublisher.removeObserver(observe)
+    assert not logged.problems, "\n".join(logged.problems)
+
+
+@pytest.fixture(autouse=True)
+def clean_reactor(logged: Logged) -> Iterator[None]:
+    """No timer and no socket is left that was not there before."""
+    before, timers = sockets(), set(reactor.getDelayedCalls())
+    yield
+    assert sockets() <= before
+    assert set(reactor.getDelayedCalls()) <= timers
+
+
+@pytest_twisted.async_yield_fixture
+async def serve(clean_reactor: None) -> AsyncIterator[Serve]:
+    """Start servers that live as long as the test."""
+    stages: list[Stage] = []
+    before = sockets()
+
+    async def start(
+        application: Application | None = None,
+        config: Config | None = None,
+        *,
+        own_site: bool = True,
+        endpoint: str = LOCAL,
+        **options: Any,
+    ) -> Stage:
+        stage = Stage(application, config, **options)
+        await stage.listen(endpoint, own_site=own_site)
+        stages.append(stage)
+        return stage
+
+    yield start
+    for stage in stages:
+        await stage.close()
+    await until(lambda: sockets() <= before)
+
+
+@pytest_twisted.async_yield_fixture
+async def http(clean_reactor: None) -> AsyncIterator[HTTPClient]:
+    """treq, with connections that end with the test."""
+    pool = HTTPConnectionPool(reactor, persistent=True)
+    pool.retryAutomatically = False
+    yield HTTPClient(Agent(reactor, pool=pool))
+    await pool.closeCachedConnections()
+
+
+@pytest.fixture(params=[True, False], ids=["own site", "plain site"])
+def own_site(request: pytest.FixtureRequest) -> bool:
+    """Whether the Site is one of ours, or twisted.web's."""
+    return bool(request.param)

@@ -1,0 +1,203 @@
+"""A server on a real port, in this process, and everything a test asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from peers import (
+    DEADLINE,
+    POLLING,
+    WEBSOCKET,
+    HttpPeer,
+    WebSocketPeer,
+    timely,
+    websocket_factory,
+)
+from twisted.internet import reactor
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    connectProtocol,
+    serverFromString,
+)
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import deferLater
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from twisted_engineio import (
+    Application,
+    CloseReason,
+    Config,
+    EngineIOResource,
+    EngineIOSite,
+    Server,
+    Session,
+)
+
+__all__ = ["Echo", "Recorder", "Stage", "at_once", "sockets", "turn", "until"]
+
+
+class Recorder(Application):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.opened: list[Session] = []
+        self.received: list[str | bytes] = []
+        self.closed: list[CloseReason] = []
+
+    def session_opened(self, session: Session) -> None:
+        """Remember a session."""
+        self.opened.append(session)
+
+    def message_received(self, session: Session, data: str | bytes) -> None:
+        """Remember a message."""
+        self.received.append(data)
+
+    def session_closed(self, session: Session, reason: CloseReason) -> None:
+        """Remember why a session ended."""
+        self.closed.append(reason)
+
+
+class Echo(Recorder):
+    """Sends every message back, too."""
+
+    def message_received(self, session: Session, data: str | bytes) -> None:
+        """Remember a message, and send it back."""
+        super().message_received(session, data)
+        session.send(data)
+
+
+def turn(seconds: float = 0.0) -> Deferred[None]:
+    """Let the reactor do what it has to do."""
+    return deferLater(reactor, seconds)
+
+
+def sockets() -> set[FileDescriptor]:
+    """Find the sockets that the reactor serves, besides its own."""
+    return {each for each in reactor.getReaders() if isinstance(each, FileDescriptor)}
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Let the reactor turn until something is true."""
+    end = reactor.seconds() + DEADLINE
+    while not true():
+        assert reactor.seconds() < end, "it never became true"
+        await turn(0.002)
+
+
+def at_once(*jobs: Coroutine[Any, Any, Any]) -> Deferred[list[Any]]:
+    """Run coroutines at the same time; the first that fails, fails."""
+    running = [Deferred.fromCoroutine(each) for each in jobs]
+    together = gatherResults(running, consumeErrors=True)
+    return together.addErrback(lambda failure: failure.value.subFailure)
+
+
+class Stage:
+    """
+    A server that listens.
+
+    Attributes:
+        server: The server.
+        application: What it runs.
+        client: Where a client connects to.
+        scheme: How its URLs begin, ``http`` or ``https``.
+
+    """
+
+    def __init__(
+        self, application: Application | None, config: Config | None, **options: Any
+    ) -> None:
+        self.application: Any = Echo() if application is None else application
+        self.server = Server(
+            self.application, config or Config(), clock=reactor, **options
+        )
+        self.client: IStreamClientEndpoint
+        self.scheme = "http"
+        self._listening: Any = None
+        self._clients: list[Any] = []
+
+    async def listen(self, endpoint: str, *, own_site: bool) -> None:
+        """Listen, with a Site of ours or one of twisted.web's."""
+        root = Resource()
+        root.putChild(b"engine.io", EngineIOResource(self.server))
+        site = EngineIOSite(root, self.server) if own_site else Site(root)
+        await self.listen_with(site, endpoint)
+
+    async def listen_with(self, site: Site, endpoint: str) -> None:
+        """Listen with any Site."""
+        site.noisy = False
+        self._listening = await serverFromString(reactor, endpoint).listen(site)
+        address = self._listening.getHost()
+        if hasattr(address, "port"):
+            self.client = TCP4ClientEndpoint(reactor, "127.0.0.1", address.port)
+
+    @property
+    def port(self) -> int:
+        """The TCP port it listens on."""
+        return int(self._listening.getHost().port)
+
+    @property
+    def host(self) -> str:
+        """Where HTTP finds it."""
+        return f"{self.scheme}://localhost:{self.port}"
+
+    @property
+    def polling_url(self) -> str:
+        """Where a session begins."""
+        return self.host + POLLING
+
+    @property
+    def session(self) -> Session:
+        """Its only session."""
+        (session,) = self.server.sessions.values()
+        return session
+
+    async def peer(self) -> HttpPeer:
+        """Connect a client that speaks HTTP by hand."""
+        peer = HttpPeer()
+        await timely(connectProtocol(self.client, peer))
+        self._clients.append(peer)
+        return peer
+
+    async def peers(self, count: int) -> list[HttpPeer]:
+        """Connect some of them."""
+        return [await self.peer() for _ in range(count)]
+
+    async def polling(self) -> tuple[HttpPeer, str]:
+        """Open a session by polling: a client, and the target of its requests."""
+        peer = await self.peer()
+        sid = (await peer.ask(POLLING)).sid
+        return peer, f"{POLLING}&sid={sid}"
+
+    async def websocket(
+        self, target: str = WEBSOCKET, headers: Mapping[str, str] | None = None
+    ) -> WebSocketPeer:
+        """Connect a client that speaks WebSocket, open or refused."""
+        url = self.host.replace("http", "ws", 1) + target
+        peer: Any = await timely(self.client.connect(websocket_factory(url, headers)))
+        self._clients.append(peer)
+        await peer.opened()
+        return peer
+
+    async def candidate(self, target: str) -> WebSocketPeer:
+        """Connect a WebSocket for the session of that polling target."""
+        return await self.websocket(target.replace("=polling", "=websocket"))
+
+    async def ended(self) -> CloseReason:
+        """Wait until its first session has ended, and none is left: why it did."""
+        await until(lambda: self.application.closed and not self.server.sessions)
+        return CloseReason(self.application.closed[0])
+
+    async def close(self) -> None:
+        """Leave nothing behind, however the test ended."""
+        await self._listening.stopListening()
+        for session in list(self.server.sessions.values()):
+            session.abort()
+        for client in self._clients:
+            if not client.is_lost:
+                client.drop()
+        await until(lambda: all(each.is_lost for each in self._clients))
+        await until(lambda: not self.server.sessions)
