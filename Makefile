@@ -25,6 +25,7 @@ help:
 	@echo 'make clean     remove what the above left behind'
 
 run: $(VENV)/run.stamp
+	@echo 'Open http://localhost:$(PORT)/ once it has started; Ctrl-C stops it.'
 	$(BIN)/twistd -n --pidfile= engineio --port $(PORT)
 
 test: $(VENV)/test.stamp node-packages chromium
