@@ -146,6 +146,12 @@ class RecordingTransport:
         while outbox and self.writable:
             self.send(outbox.popleft())
 
+    def cork(self) -> bool:
+        return False
+
+    def uncork(self) -> None:
+        raise AssertionError("there was nothing to uncork")
+
     def ready(self, room: int | None = None) -> None:
         """Become writable, for so many items, and say so."""
         self.room = room

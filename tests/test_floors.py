@@ -18,7 +18,15 @@ THIRD = (*SECOND, "twisted.application")
 
 FLOORS = (
     (
-        ("exceptions", "packet", "codecs", "codecs.v4", "config", "handshake"),
+        (
+            "exceptions",
+            "packet",
+            "codecs",
+            "codecs.v4",
+            "codecs.v3",
+            "config",
+            "handshake",
+        ),
         (),
     ),
     (
@@ -37,6 +45,7 @@ FLOORS = (
         (
             "answer",
             "transports",
+            "transports.fastlane",
             "transports.polling",
             "transports.takeover",
             "transports.websocket",

@@ -1,0 +1,36 @@
+"""The four things that an application is told."""
+
+from __future__ import annotations
+
+from fakes import RecordingTransport, handshake
+
+from twisted_engineio import Application, CloseReason, EchoApplication
+
+
+def test_an_application_that_overrides_nothing_serves(make_server, open_session):
+    """Anybody may come, nothing happens, everybody may go."""
+    server = make_server(Application())
+    assert server.admit(handshake()).result is None
+    session = open_session(server)
+    session.receive("hello")
+    session.fail(CloseReason.TRANSPORT_CLOSE)
+    assert session.transport.written == []
+
+
+def test_echo_sends_everything_back(make_server, open_session):
+    """Text as text, bytes as bytes, exactly as they came."""
+    session = open_session(make_server(EchoApplication()))
+    sent = ["text", b"bytes", "", b"", "\u20ac", "\x00"]
+    for data in sent:
+        session.receive(data)
+    assert session.transport.written == sent
+
+
+def test_echo_survives_a_message_behind_its_own_goodbye(make_server, clock):
+    """A session that is closing delivers nothing, so echo has nothing to raise."""
+    server = make_server(EchoApplication())
+    transport = RecordingTransport(writable=False)
+    session = server.open(handshake(), transport)
+    session.close()
+    session.receive("late")
+    assert session.buffered > 0

@@ -1,0 +1,129 @@
+"""Which origins may use the server, and what a browser is told."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.web.http_headers import Headers
+
+from twisted_engineio import Config
+from twisted_engineio.cors import Cors, is_well_formed
+
+ORIGIN = "https://example.com"
+
+ALLOWED = [
+    # cors                           Origin                        Host
+    ((), None, "example.com"),
+    ((), ORIGIN, "example.com"),
+    ((), "https://EXAMPLE.com", "example.com"),
+    ((), "https://example.com:443", "example.com"),
+    ((), ORIGIN, "example.com:443"),
+    ((), "http://example.com", "example.com:80"),
+    ((), "http://example.com:8080", "example.com:8080"),
+    ((), "http://[::1]:8080", "[::1]:8080"),
+    (["*"], "https://anything.at.all", "example.com"),
+    (["*"], "null", "example.com"),
+    ([ORIGIN], ORIGIN, "elsewhere.org"),
+    ([ORIGIN], "HTTPS://Example.COM", "elsewhere.org"),
+    ([ORIGIN], "https://example.com:443", "elsewhere.org"),
+    (["https://example.com:443"], ORIGIN, "elsewhere.org"),
+    (["https://a.org", ORIGIN], ORIGIN, "elsewhere.org"),
+    (["https://a.org"], ORIGIN, "example.com"),
+]
+
+REFUSED = [
+    ((), "https://evil.com", "example.com"),
+    ((), "null", "example.com"),
+    ((), "null", "null"),
+    ((), "", "example.com"),
+    ((), "", ""),
+    ((), "https://", ""),
+    ((), "https://evil-example.com", "example.com"),
+    ((), "https://example.com.evil.org", "example.com"),
+    ((), "http://example.com:8080", "example.com"),
+    ((), "https://example.com", "example.com:80"),
+    ((), ORIGIN, ""),
+    ([ORIGIN], "http://example.com", "elsewhere.org"),
+    ([ORIGIN], "https://sub.example.com", "elsewhere.org"),
+    ([ORIGIN], "https://evil-example.com", "elsewhere.org"),
+    ([ORIGIN], "https://example.com:8443", "elsewhere.org"),
+    ([ORIGIN], "null", "elsewhere.org"),
+]
+
+
+@pytest.mark.parametrize(("cors", "origin", "host"), ALLOWED)
+def test_allowed(cors, origin, host):
+    """The same origin, a listed one, any with an asterisk, and who is no browser."""
+    assert Cors(Config(cors=cors)).allows(origin, host)
+
+
+@pytest.mark.parametrize(("cors", "origin", "host"), REFUSED)
+def test_refused(cors, origin, host):
+    """CVE-2019-13611: a foreign origin, one that only looks alike, and "null"."""
+    assert not Cors(Config(cors=cors)).allows(origin, host)
+
+
+VARY = {"Vary": "Origin"}
+ORIGIN_AND_VARY = {"Access-Control-Allow-Origin": ORIGIN, **VARY}
+HEADERS = [
+    ({}, None, {}),
+    ({}, ORIGIN, {}),
+    ({"cors": ["*"]}, None, {}),
+    ({"cors": ["*"]}, ORIGIN, {"Access-Control-Allow-Origin": "*"}),
+    ({"cors": ["*", ORIGIN]}, ORIGIN, {"Access-Control-Allow-Origin": "*"}),
+    ({"cors": [ORIGIN]}, None, VARY),
+    ({"cors": [ORIGIN]}, ORIGIN, ORIGIN_AND_VARY),
+    (
+        {"cors": [ORIGIN], "cors_credentials": True},
+        ORIGIN,
+        {**ORIGIN_AND_VARY, "Access-Control-Allow-Credentials": "true"},
+    ),
+]
+
+
+def told(headers):
+    """Give headers as a dictionary of text."""
+    return {
+        name.decode(): b", ".join(values).decode()
+        for name, values in headers.getAllRawHeaders()
+    }
+
+
+@pytest.mark.parametrize(("options", "origin", "expected"), HEADERS)
+def test_a_browser_is_told(options, origin, expected):
+    """Fetch standard, "CORS protocol"; caches are told what the answer depends on."""
+    headers = Headers()
+    Cors(Config(**options)).add_headers(origin, headers)
+    assert told(headers) == expected
+
+
+@pytest.mark.parametrize(("options", "origin", "expected"), HEADERS)
+def test_a_preflight_is_answered(options, origin, expected):
+    """What may be sent is told to those only that may read the answer."""
+    headers = Headers()
+    Cors(Config(**options)).add_preflight_headers(origin, headers)
+    answer = {
+        "Access-Control-Allow-Methods": "GET,POST",
+        "Access-Control-Allow-Headers": "Content-Type",
+        "Access-Control-Max-Age": "600",
+    }
+    allowed = "Access-Control-Allow-Origin" in expected
+    assert told(headers) == (expected | answer if allowed else expected)
+
+
+@pytest.mark.parametrize(
+    ("origin", "well_formed"),
+    [
+        (ORIGIN, True),
+        ("a\tb", True),
+        ("caf\xe9", True),
+        ("", True),
+        ("a\x00b", False),
+        ("a\rb", False),
+        ("a\nb", False),
+        ("a\x1fb", False),
+        ("a\x7f", False),
+    ],
+)
+def test_control_characters_are_seen(origin, well_formed):
+    """They have no place in a header's value: RFC 9110, 5.5."""
+    assert is_well_formed(origin) is well_formed

@@ -1,0 +1,161 @@
+"""A session that somebody watches does the same, and tells of it."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import (
+    CLOSE,
+    NOOP,
+    PING,
+    PONG,
+    PROBE_PING,
+    UPGRADE,
+    Onlooker,
+    RecordingTransport,
+    handshake,
+)
+from twisted.internet.defer import Deferred
+
+from twisted_engineio import CloseReason, Encoded, Packet, PacketType, SessionClosed
+from twisted_engineio.observed import ObservedSession
+from twisted_engineio.session import Session
+
+MESSAGE = PacketType.MESSAGE
+
+
+@pytest.fixture
+def onlooker():
+    """Give an observer that writes down every event."""
+    return Onlooker()
+
+
+@pytest.fixture
+def session(make_server, open_session, onlooker):
+    """Give an open session that the onlooker watches, its opening forgotten."""
+    session = open_session(make_server(observers=[onlooker]))
+    onlooker.events.clear()
+    return session
+
+
+def test_only_who_is_watched_pays_for_it(make_server, open_session, onlooker):
+    """A server without observers makes plain sessions."""
+    assert type(open_session(make_server())) is Session
+    watched = open_session(make_server(observers=[onlooker]))
+    assert type(watched) is ObservedSession
+
+
+def test_an_opening_is_told_before_the_application_is(make_server, onlooker, listener):
+    """First the session, then its open packet, then what the application sends."""
+    listener.on_opened = lambda session: session.send("hello")
+    server = make_server(observers=[onlooker])
+    transport = RecordingTransport()
+    server.open(handshake(), transport)
+    assert onlooker.events == [
+        ("session_opened",),
+        ("packet_sent", transport.written[0]),
+        ("packet_sent", "hello"),
+    ]
+
+
+def test_an_end_is_told_after_the_application_was(session, onlooker, listener):
+    """With the reason."""
+    listener.on_closed = lambda *_: onlooker.events.append("the application")
+    session.fail(CloseReason.PARSE_ERROR)
+    assert onlooker.events == [
+        "the application",
+        ("session_closed", CloseReason.PARSE_ERROR),
+    ]
+
+
+def test_messages_and_packets_are_told_as_they_come(session, onlooker):
+    """Each once, from whichever door it came."""
+    session.receive("text")
+    session.receive_packet(Packet(MESSAGE, b"bytes"))
+    session.receive_packet(NOOP)
+    assert onlooker.events == [
+        ("packet_received", MESSAGE, "text"),
+        ("packet_received", MESSAGE, b"bytes"),
+        ("packet_received", PacketType.NOOP, ""),
+    ]
+
+
+def test_what_waits_for_the_application_is_told_in_its_turn(
+    session, onlooker, listener
+):
+    """Once, when the session acts on it."""
+    job = Deferred()
+    listener.on_message = lambda *_: job if not job.called else None
+    session.receive("one")
+    session.receive("two")
+    session.receive_packet(Packet(MESSAGE, b"three"))
+    session.receive_packet(PONG)
+    assert onlooker.events == [("packet_received", MESSAGE, "one")]
+    job.callback(None)
+    assert onlooker.events[1:] == [
+        ("packet_received", MESSAGE, "two"),
+        ("packet_received", MESSAGE, b"three"),
+        ("packet_received", PacketType.PONG, ""),
+    ]
+
+
+def test_what_is_sent_is_told(session, onlooker):
+    """Sent at once or queued, one by one or many; not what was dropped."""
+    shared = Encoded(b"shared")
+    session.send("one")
+    session.transport.writable = False
+    session.send("two", volatile=True)
+    session.send(shared)
+    session.send_many(iter(["three", "four"]))
+    sent = [("packet_sent", each) for each in ("one", shared, "three", "four")]
+    assert onlooker.events == sent
+
+
+def test_a_volatile_message_that_goes_is_told(session, onlooker):
+    """Only dropping it is silent."""
+    session.send("now", volatile=True)
+    assert onlooker.events == [("packet_sent", "now")]
+
+
+def test_what_cannot_be_sent_is_not_told(session, onlooker):
+    """Sending raises as ever."""
+    session.fail(CloseReason.PARSE_ERROR)
+    onlooker.events.clear()
+    with pytest.raises(SessionClosed):
+        session.send("late")
+    with pytest.raises(SessionClosed):
+        session.send_many(["late"])
+    assert onlooker.events == []
+
+
+def test_a_heartbeat_is_a_ping_that_was_answered(session, onlooker, clock):
+    """A pong that nobody asked for is none."""
+    session.receive_packet(PONG)
+    clock.advance(25)
+    session.receive_packet(PONG)
+    pong = ("packet_received", PacketType.PONG, "")
+    assert onlooker.events == [pong, ("packet_sent", PING), pong, ("heartbeat",)]
+
+
+def test_an_upgrade_is_told_at_its_beginning_and_its_end(session, onlooker):
+    """What the probe itself says is the candidate's, not the session's."""
+    candidate = RecordingTransport("websocket")
+    assert session.upgrade(candidate)
+    candidate.receiver.receive_packet(PROBE_PING)
+    candidate.receiver.receive_packet(UPGRADE)
+    assert ("upgrading", "websocket") in onlooker.events
+    assert onlooker.events[-1] == ("upgraded", "websocket")
+
+
+def test_an_upgrade_that_is_not_taken_is_not_told(session, onlooker):
+    """Nothing began."""
+    assert not session.upgrade(RecordingTransport("polling"))
+    assert onlooker.events == []
+
+
+def test_a_close_packet_from_the_client_is_told(session, onlooker):
+    """Before the end that it brings."""
+    session.receive_packet(CLOSE)
+    assert onlooker.events == [
+        ("packet_received", PacketType.CLOSE, ""),
+        ("session_closed", CloseReason.TRANSPORT_CLOSE),
+    ]

@@ -1,0 +1,310 @@
+"""The registry: ids, admission, broadcasts and the end of all sessions."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from fakes import Onlooker, RecordingTransport, handshake
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.task import Clock
+
+from twisted_engineio import (
+    Application,
+    CloseReason,
+    Encoded,
+    ErrorCode,
+    PayloadTooLarge,
+    Refused,
+    Reject,
+    Server,
+    State,
+)
+
+
+def outcome_of(deferred):
+    """Tell what a Deferred has come to, its failure taken."""
+    results = []
+    deferred.addBoth(results.append)
+    return results
+
+
+# Admission.
+
+
+@pytest.mark.parametrize("result", [None, False, 0, "no", succeed(None)])
+def test_who_is_not_rejected_is_admitted(server, listener, result):
+    """What admit gives back counts for nothing; only raising refuses."""
+    listener.on_admit = lambda _: result
+    assert outcome_of(server.admit(handshake())) == [None]
+    assert len(listener.admitted) == 1
+    assert server.sessions == {}
+
+
+async def reject(_):
+    """Refuse as an async admit does."""
+    raise Reject(401, "Who are you?")
+
+
+def reject_at_once(_):
+    """Refuse as a plain admit does."""
+    raise Reject(401, "Who are you?")
+
+
+@pytest.mark.parametrize("admit", [reject, reject_at_once])
+def test_who_is_rejected_is_refused_in_the_application_s_words(server, listener, admit):
+    """Sync or async."""
+    listener.on_admit = admit
+    (failure,) = outcome_of(server.admit(handshake()))
+    assert failure.check(Reject)
+    assert failure.value.status == 401
+
+
+@pytest.mark.parametrize(
+    "admit", [lambda _: 1 / 0, lambda _: fail(ZeroDivisionError())]
+)
+def test_an_admit_that_fails_refuses(server, listener, logged, admit):
+    """It is logged, and the client told no more than "Bad request"."""
+    listener.on_admit = admit
+    (failure,) = outcome_of(server.admit(handshake()))
+    assert failure.check(Refused)
+    assert failure.value.code is ErrorCode.BAD_REQUEST
+    logged.take(ZeroDivisionError)
+
+
+def test_a_client_that_leaves_cancels_its_admission(server, listener):
+    """The application's Deferred is cancelled, and nothing is logged."""
+    listener.on_admit = lambda _: Deferred()
+    admitted = server.admit(handshake())
+    results = outcome_of(admitted)
+    assert results == []
+    admitted.cancel()
+    assert results[0].check(CancelledError)
+
+
+# Sessions and their ids.
+
+
+def test_a_session_is_found_by_its_id(server):
+    """From its opening on, with the transport feeding it."""
+    transport = RecordingTransport()
+    session = server.open(handshake(), transport)
+    assert server.find(session.sid) is session
+    assert server.sessions == {session.sid: session}
+    assert transport.receiver is session
+
+
+@pytest.mark.parametrize("sid", ["", "x" * 8192, "__proto__", "__class__", "\x00"])
+def test_an_unknown_id_is_refused(server, session, sid):
+    """Whatever a client says its id is."""
+    with pytest.raises(Refused) as caught:
+        server.find(sid)
+    assert caught.value.code is ErrorCode.UNKNOWN_SID
+
+
+def test_a_session_that_has_expired_is_not_found(server, session, clock, listener):
+    """A pong that is overdue is missed, though the timer has not fired yet."""
+    clock.advance(25)
+    clock.rightNow += 20
+    with pytest.raises(Refused):
+        server.find(session.sid)
+    assert listener.reasons == [CloseReason.PING_TIMEOUT]
+
+
+def test_the_registry_is_read_only(server, session):
+    """Sessions come by open and go by their end."""
+    with pytest.raises(TypeError):
+        server.sessions["mine"] = session
+
+
+def test_a_session_is_gone_when_its_application_hears_it(server, session, listener):
+    """Nobody finds a session that is over."""
+    listener.on_closed = lambda session, _: seen.append(session.sid in server.sessions)
+    seen = []
+    session.fail(CloseReason.TRANSPORT_ERROR)
+    assert seen == [False]
+
+
+def test_ids_cannot_be_guessed(server):
+    """THREATS 14: 120 random bits, URL-safe, never twice."""
+    sids = {server.open(handshake(), RecordingTransport()).sid for _ in range(100)}
+    assert len(sids) == 100
+    assert all(len(base64.urlsafe_b64decode(sid)) == 15 for sid in sids)
+
+
+def test_make_sid_makes_the_ids(make_server):
+    """From the handshake."""
+    server = make_server(make_sid=lambda handshake: handshake.query["t"])
+    assert server.open(handshake(t="mine"), RecordingTransport()).sid == "mine"
+
+
+def test_an_id_that_is_in_use_is_refused(make_server, open_session, logged):
+    """The session that has it is unharmed, the operator told."""
+    server = make_server(make_sid=lambda _: "same")
+    session = open_session(server)
+    with pytest.raises(Refused) as caught:
+        server.open(handshake(), RecordingTransport())
+    assert caught.value.code is ErrorCode.BAD_REQUEST
+    assert server.find("same") is session
+    assert "in use" in logged.take()["log_format"]
+
+
+def test_a_make_sid_that_fails_refuses(make_server, logged):
+    """It is logged; there is no session."""
+    server = make_server(make_sid=lambda _: 1 / 0)
+    with pytest.raises(Refused) as caught:
+        server.open(handshake(), RecordingTransport())
+    assert caught.value.code is ErrorCode.BAD_REQUEST
+    assert server.sessions == {}
+    logged.take(ZeroDivisionError)
+
+
+# Broadcasts.
+
+
+@pytest.mark.parametrize("data", ["text", b"bytes", ""])
+def test_a_broadcast_reaches_every_open_session(server, open_session, clock, data):
+    """Encoded once, for all of them; not those that are closing."""
+    sessions = [open_session(server, name) for name in ("polling", "websocket")]
+    closing = open_session(server)
+    closing.transport.writable = False
+    closing.close()
+    server.broadcast(data)
+    clock.advance(0)
+    (one,), (two,) = (each.transport.written for each in sessions)
+    assert one is two
+    assert (one.data, one.compress) == (data, True)
+
+
+def test_a_broadcast_to_nobody_does_nothing(server, clock):
+    """Without sessions as well."""
+    server.broadcast("anyone?")
+    clock.advance(0)
+
+
+def test_a_broadcast_says_whether_to_compress(session, clock):
+    """As send does."""
+    session.server.broadcast("x", compress=False)
+    assert not session.transport.written[0].compress
+    clock.advance(0)
+
+
+def test_only_messages_are_broadcast(session):
+    """The mistake shows before anybody was sent anything."""
+    with pytest.raises(TypeError):
+        session.server.broadcast({"not": "a message"})
+    assert session.transport.written == []
+
+
+def test_a_slow_client_holds_no_broadcast_up(make_server, open_session, clock):
+    """The others get theirs; the slow one ends a turn later."""
+    server = make_server(max_buffered=70_000)
+    slow, quick = open_session(server), open_session(server)
+    slow.transport.writable = False
+    server.broadcast(b"x" * 70_001)
+    clock.advance(0)
+    assert slow.state is State.CLOSED
+    assert isinstance(quick.transport.written[0], Encoded)
+
+
+# Stopping.
+
+
+def test_stop_closes_every_session(server, open_session, listener, clock):
+    """With the reason "server close"; the Deferred fires when the last has ended."""
+    quick, slow = open_session(server), open_session(server)
+    slow.transport.writable = False
+    stopped = outcome_of(server.stop())
+    clock.advance(0)
+    assert listener.closed == [(quick, CloseReason.SERVER_CLOSE)]
+    assert stopped == []
+    slow.transport.ready()
+    assert listener.closed[1:] == [(slow, CloseReason.SERVER_CLOSE)]
+    assert stopped == [None]
+    assert clock.getDelayedCalls() == []
+
+
+def test_stop_of_an_empty_server_is_done_at_once(server, clock):
+    """There is nobody to wait for."""
+    assert outcome_of(server.stop()) == [None]
+    assert clock.getDelayedCalls() == []
+
+
+def test_stop_may_be_called_again(server, session):
+    """Everyone who calls is told, before and after."""
+    session.transport.writable = False
+    first, second = outcome_of(server.stop()), outcome_of(server.stop())
+    assert first == second == []
+    session.transport.ready()
+    assert first == second == [None]
+    assert outcome_of(server.stop()) == [None]
+
+
+def test_stop_has_an_end(server, session, clock):
+    """Sessions that nobody fetches the last words of are cut off."""
+    session.transport.writable = False
+    stopped = outcome_of(server.stop(within=5))
+    clock.advance(0)
+    clock.advance(4.5)
+    assert stopped == []
+    clock.advance(0.5)
+    clock.advance(0)
+    assert stopped == [None]
+    assert clock.getDelayedCalls() == []
+
+
+def test_stop_waits_for_close_timeout_if_it_is_not_told(
+    make_server, open_session, clock
+):
+    """As long as any last words wait."""
+    server = make_server(close_timeout=7.0)
+    open_session(server).transport.writable = False
+    stopped = outcome_of(server.stop())
+    clock.advance(6.5)
+    assert stopped == []
+    clock.advance(0.5)
+    clock.advance(0)
+    assert stopped == [None]
+
+
+def test_a_server_that_stops_lets_nobody_in(server):
+    """503, before and after the application was asked."""
+    server.stop()
+    (failure,) = outcome_of(server.admit(handshake()))
+    assert failure.check(Reject)
+    assert failure.value.status == 503
+    with pytest.raises(Reject, match="503"):
+        server.open(handshake(), RecordingTransport())
+
+
+# What else it hears.
+
+
+def test_refusals_are_told_to_observers(make_server):
+    """With everything that the operator may want to know."""
+    onlooker = Onlooker()
+    server = make_server(observers=[onlooker])
+    refused = Refused(ErrorCode.FORBIDDEN, "the origin")
+    server.refused(refused)
+    server.too_large(PayloadTooLarge(9, 8))
+    assert onlooker.events == [
+        ("connection_refused", refused),
+        ("payload_refused", 9, 8),
+    ]
+
+
+def test_without_a_clock_time_is_the_reactor_s():
+    """Whoever gives no clock means Twisted's reactor; no options are the defaults."""
+    from twisted.internet import reactor
+
+    server = Server(Application())
+    assert server.clock is reactor
+    assert server.config.ping_interval == 25.0
+
+
+def test_two_servers_know_nothing_of_each_other(make_server, open_session):
+    """A session of one is unknown to the other."""
+    one, other = make_server(), Server(Application(), clock=Clock())
+    session = open_session(one)
+    with pytest.raises(Refused):
+        other.find(session.sid)

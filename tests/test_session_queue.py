@@ -1,0 +1,303 @@
+"""What a session still has to send: the queue, its water marks, and slow clients."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import CLOSE, NOOP, PROBE_PING, UPGRADE, RecordingTransport
+from twisted.internet.defer import Deferred
+
+from twisted_engineio import CloseReason, Encoded, SessionClosed
+
+HIGH = 65_536
+
+
+@pytest.fixture
+def held(session):
+    """Give a session whose transport is not writable."""
+    session.transport.writable = False
+    return session
+
+
+def outcome_of(deferred):
+    """Tell what a Deferred has come to: nothing yet, None, or an exception."""
+    results = []
+    deferred.addBoth(results.append)
+    return results
+
+
+def test_a_message_goes_at_once_if_it_can(session):
+    """Nothing is queued on a writable transport."""
+    assert session.send("text")
+    assert session.send(b"bytes")
+    assert session.transport.written == ["text", b"bytes"]
+    assert session.buffered == 0
+
+
+def test_messages_wait_in_order(held):
+    """What cannot go now goes when the transport is ready, in the order it was sent."""
+    for data in ("one", b"two", Encoded("three")):
+        assert held.send(data)
+    assert held.buffered == 11
+    held.transport.ready(room=2)
+    assert held.transport.written == ["one", b"two"]
+    held.transport.ready()
+    assert [getattr(each, "data", each) for each in held.transport.written] == [
+        "one",
+        b"two",
+        "three",
+    ]
+
+
+def test_a_message_never_overtakes_the_queue(held):
+    """While something is queued a writable transport is no shortcut."""
+    held.send("one")
+    held.transport.writable = True
+    held.send("two")
+    assert held.transport.written == []
+    held.transport.ready()
+    assert held.transport.written == ["one", "two"]
+
+
+@pytest.mark.parametrize("data", [None, 4, bytearray(b"x"), ["x"], {"a": 1}])
+def test_what_is_no_message_is_refused(session, data):
+    """The sentence says what it was instead of str or bytes."""
+    with pytest.raises(TypeError, match=f"not {type(data).__name__}: encode it first"):
+        session.send(data)
+    assert session.transport.written == []
+
+
+def test_a_message_that_must_not_be_compressed_says_so(session):
+    """The wish travels with the message; one that is encoded has its own."""
+    session.send("small", compress=False)
+    shared = Encoded("shared")
+    session.send(shared, compress=False)
+    wrapped, same = session.transport.written
+    assert (wrapped.data, wrapped.compress) == ("small", False)
+    assert same is shared
+
+
+def test_a_volatile_message_goes_now_or_never(session):
+    """It is sent if the transport can take it, and dropped if not."""
+    assert session.send("now", volatile=True)
+    session.transport.writable = False
+    assert not session.send("never", volatile=True)
+    session.transport.ready()
+    assert session.transport.written == ["now"]
+
+
+def test_send_many_leaves_in_one_flush(session):
+    """Together, in order, behind what is queued."""
+    session.transport.writable = False
+    session.send("zero")
+    assert session.send_many(iter(["one", b"two"]))
+    session.transport.ready()
+    assert session.transport.written == ["zero", "one", b"two"]
+    assert session.send_many(["three"])
+    assert session.transport.written[-1] == "three"
+    assert session.send_many([])
+
+
+def test_send_says_when_the_queue_is_high(held):
+    """False above high_water_mark bytes, not at it."""
+    assert held.send(b"x" * HIGH)
+    assert not held.send("y")
+    assert held.buffered == HIGH + 1
+
+
+def test_send_many_says_when_the_queue_is_high(held):
+    """As send does, for all of them together."""
+    assert not held.send_many([b"x" * HIGH, "y"])
+
+
+def test_drained_fires_at_once_below_the_low_water_mark(held):
+    """Nobody waits who does not have to."""
+    held.send(b"x" * 16_384)
+    assert outcome_of(held.drained()) == [None]
+
+
+def test_drained_fires_when_the_queue_is_low_again(held):
+    """At low_water_mark bytes, for everyone who waits."""
+    held.send_many([b"x" * 16_385, b"y" * 16_385, b"z" * 16_384])
+    first, second = outcome_of(held.drained()), outcome_of(held.drained())
+    held.transport.ready(room=1)
+    assert first == second == []
+    held.transport.ready(room=1)
+    assert first == second == [None]
+
+
+def test_drained_may_send_again(held):
+    """Whoever waited goes on sending from the callback."""
+    held.send_many([b"x" * 20_000, "y"])
+    held.drained().addCallback(lambda _: held.send("more"))
+    held.transport.ready()
+    assert held.transport.written[1:] == ["y", "more"]
+
+
+def test_drained_fails_if_the_session_ends_first(held):
+    """Nobody waits for ever."""
+    held.send(b"x" * 20_000)
+    waiting = outcome_of(held.drained())
+    held.fail(CloseReason.TRANSPORT_ERROR)
+    (failure,) = waiting
+    assert failure.check(SessionClosed)
+    assert failure.value.reason is CloseReason.TRANSPORT_ERROR
+
+
+def test_drained_fails_at_once_on_a_session_that_is_over(session):
+    """There is nothing to wait for."""
+    session.fail(CloseReason.TRANSPORT_ERROR)
+    (failure,) = outcome_of(session.drained())
+    assert failure.check(SessionClosed)
+
+
+# THREATS 16: a slow reader.
+
+
+def test_a_slow_client_is_ended(make_server, open_session, listener, clock):
+    """Above max_buffered queued bytes the session ends, a turn later."""
+    server = make_server(max_buffered=100_000)
+    session, other = open_session(server), open_session(server)
+    session.transport.writable = False
+    assert not session.send(b"x" * 100_000)
+    clock.advance(0)
+    assert listener.closed == []
+    assert not session.send("y")
+    clock.advance(0)
+    assert listener.closed == [(session, CloseReason.SLOW_CLIENT)]
+    assert session.buffered == 0
+    assert other.send("unharmed")
+
+
+def test_what_is_sent_to_a_lost_cause_is_not_kept(
+    make_server, open_session, listener, clock
+):
+    """Between the verdict and the end nothing more is queued."""
+    server = make_server(max_buffered=100_000)
+    session = open_session(server)
+    session.transport.writable = False
+    session.send(b"x" * 100_001)
+    for _ in range(100):
+        assert not session.send(b"y" * 100_000)
+    assert session.buffered == 100_001
+    assert len(clock.getDelayedCalls()) == 1
+    clock.advance(0)
+    assert listener.reasons == [CloseReason.SLOW_CLIENT]
+
+
+def test_a_slow_client_that_is_closed_meanwhile_ends_once(
+    make_server, open_session, listener, clock
+):
+    """The application closes a session whose verdict is out: it ends, once."""
+    session = open_session(make_server(max_buffered=70_000))
+    session.transport.writable = False
+    session.send(b"x" * 70_001)
+    session.close()
+    clock.advance(0)
+    clock.advance(30)
+    assert listener.closed[0][0] is session
+    assert len(listener.closed) == 1
+
+
+# The queue and the upgrade.
+
+
+def test_the_queue_moves_to_the_new_transport(held):
+    """It is flushed there at once, in order, and the old one is retired."""
+    old, new = held.transport, RecordingTransport("websocket")
+    held.send("one")
+    assert held.upgrade(new)
+    new.receiver.receive_packet(PROBE_PING)
+    held.send("two")
+    new.receiver.receive_packet(UPGRADE)
+    assert held.transport is new
+    assert new.written[1:] == ["one", "two"]
+    assert old.calls == ["retire"]
+    assert held.probe is None
+    assert new.receiver is held
+
+
+def test_a_poll_during_the_probe_is_let_go(session):
+    """From 3probe on a GET is answered at once: with a noop if nothing is queued."""
+    candidate = RecordingTransport("websocket")
+    session.upgrade(candidate)
+    session.transport.ready()
+    assert session.transport.written == []
+    candidate.receiver.receive_packet(PROBE_PING)
+    assert session.transport.written == [NOOP]
+    session.transport.ready()
+    assert session.transport.written == [NOOP, NOOP]
+    session.transport.writable = False
+    session.send("queued")
+    session.transport.ready()
+    assert session.transport.written == [NOOP, NOOP, "queued", NOOP]
+
+
+def test_a_session_paused_by_its_application_stays_paused_after_the_move(
+    session, listener
+):
+    """The new transport is paused too, until the application is done."""
+    job = Deferred()
+    listener.on_message = lambda *_: job
+    candidate = RecordingTransport("websocket")
+    session.upgrade(candidate)
+    candidate.receiver.receive_packet(PROBE_PING)
+    session.receive("work")
+    candidate.receiver.receive_packet(UPGRADE)
+    assert candidate.calls == ["pause"]
+    job.callback(None)
+    assert candidate.calls == ["pause", "resume"]
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"allow_upgrades": False}, "websocket"),
+        ({"transports": ["polling"]}, "websocket"),
+        ({}, "polling"),
+    ],
+)
+def test_an_upgrade_that_is_not_offered_is_refused(
+    make_server, open_session, options, name
+):
+    """What the open packet does not list is not taken."""
+    session = open_session(make_server(**options))
+    assert not session.upgrade(RecordingTransport(name))
+    assert session.probe is None
+
+
+def test_only_one_upgrade_at_a_time(session):
+    """A second candidate is refused, and the first goes on."""
+    first, second = RecordingTransport("websocket"), RecordingTransport("websocket")
+    assert session.upgrade(first)
+    assert not session.upgrade(second)
+    assert session.probe is first.receiver
+    assert second.calls == []
+
+
+def test_a_session_on_a_websocket_moves_no_more(server, open_session):
+    """There is nothing to upgrade to."""
+    session = open_session(server, "websocket")
+    assert not session.upgrade(RecordingTransport("websocket"))
+
+
+def test_only_an_open_session_upgrades(session, clock):
+    """Neither one that closes nor one that is over."""
+    session.transport.writable = False
+    session.close()
+    assert not session.upgrade(RecordingTransport("websocket"))
+    session.abort()
+    clock.advance(0)
+    assert not session.upgrade(RecordingTransport("websocket"))
+
+
+def test_a_goodbye_may_leave_by_the_new_transport(held, clock, listener):
+    """A session closed during its upgrade says goodbye where its client went."""
+    new = RecordingTransport("websocket")
+    held.upgrade(new)
+    new.receiver.receive_packet(PROBE_PING)
+    held.send("last words")
+    held.close(CloseReason.SERVER_CLOSE)
+    clock.advance(0)
+    new.receiver.receive_packet(UPGRADE)
+    assert new.written[1:] == ["last words", CLOSE]
+    assert listener.reasons == [CloseReason.SERVER_CLOSE]
