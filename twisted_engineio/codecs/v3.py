@@ -47,8 +47,13 @@ counts exactly. Python reads long numbers in more than linear time."""
 
 _END_OF_LENGTH: Final = 255
 _AS_BYTES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
-_AS_DIGITS: Final = bytes.maketrans(bytes(range(10)) + b"0123456789", b"0123456789" * 2)
+_AS_DIGITS: Final = bytes.maketrans(
+    bytes(range(10)) + b"0123456789", b"0123456789" + b"x" * 10
+)
 _SHORT: Final = {str(number): number for number in range(1, 256)}
+_SHORT_AS_BYTES: Final = {
+    digits.encode().translate(_AS_BYTES): number for digits, number in _SHORT.items()
+}
 """The lengths of short packets: a hostile payload has very many of them."""
 
 _TEXT, _BINARY = b"\0", b"\1"
@@ -108,3 +113,126 @@ def decode_payload(body: bytes, *, binary: bool) -> Iterator[str | bytes | Packe
     if not body:
         raise InvalidPacket("the payload is empty")
     return _decode_binary(body) if binary else _decode_text(body)
+
+
+def _decode_text(body: bytes) -> Iterator[str | bytes | Packet]:
+    """Read ``<length>:<packet>``, repeated; lengths are in UTF-16 code units."""
+    text, is_utf8 = _from_utf8(body)
+    # Now every index is one of a code unit, and a slice is of as many as it is long.
+    units = text if text.isascii() else _BEHIND_A_PAIR.sub(_SECOND_HALF, text)
+    at, size, has_pairs = 0, len(units), len(units) > len(text)
+    while at < size:
+        colon = units.find(":", at, at + _MAX_DIGITS + 1)
+        if colon < 0:
+            raise InvalidPacket("its length has no end")
+        digits = units[at:colon]
+        at = colon + 1 + (_SHORT.get(digits) or _to_length(digits))
+        packet = units[colon + 1 : at]
+        if at > size:
+            raise InvalidPacket("it is shorter than its length")
+        if has_pairs:
+            packet = _without_second_halves(packet)
+        yield packet[1:] if packet[0] == "4" else _bare(decode_packet(packet))
+    if not is_utf8:
+        raise InvalidPacket("it is not UTF-8")
+
+
+def _from_utf8(body: bytes) -> tuple[str, bool]:
+    """Give what stands before the first bad byte, and whether that is all."""
+    try:
+        return body.decode(), True
+    except UnicodeDecodeError as error:
+        return body[: error.start].decode(), False
+
+
+def _to_length(digits: str) -> int:
+    if not (digits.isascii() and digits.isdecimal()) or digits.startswith("0"):
+        raise InvalidPacket("its length is no number above 0")
+    return int(digits)
+
+
+def _without_second_halves(packet: str) -> str:
+    if packet[-1] > "\uffff":
+        raise InvalidPacket("its length cuts a character in two")
+    return packet.replace(_SECOND_HALF, "")
+
+
+def _decode_binary(body: bytes) -> Iterator[str | bytes | Packet]:
+    """Read ``<0 or 1><digits as bytes 0 to 9><255><packet>``, repeated."""
+    at, size = 0, len(body)
+    while at < size:
+        kind = body[at : at + 1]
+        end = body.find(_END_OF_LENGTH, at + 1, at + _MAX_DIGITS + 2)
+        if end < 0:
+            raise InvalidPacket("its length has no end")
+        digits = body[at + 1 : end]
+        at = end + 1 + (_SHORT_AS_BYTES.get(digits) or _bytes_to_length(digits))
+        packet = body[end + 1 : at]
+        if at > size:
+            raise InvalidPacket("it is shorter than its length")
+        yield _from_bytes(kind, packet)
+
+
+def _bytes_to_length(digits: bytes) -> int:
+    # An ASCII digit becomes what no length may hold.
+    return _to_length(digits.translate(_AS_DIGITS).decode("latin-1"))
+
+
+def _from_bytes(kind: bytes, packet: bytes) -> str | bytes | Packet:
+    """Read one packet of a binary payload."""
+    if kind == _BINARY:
+        if not packet.startswith(BINARY_PREFIX):
+            raise InvalidPacket("only a message is binary")
+        return packet[1:]
+    if kind != _TEXT:
+        raise InvalidPacket("it is neither text nor binary")
+    try:
+        text = packet.decode()
+    except UnicodeDecodeError:
+        raise InvalidPacket("it is not UTF-8") from None
+    return text[1:] if text[0] == "4" else _bare(decode_packet(text))
+
+
+def _bare(packet: Packet) -> bytes | Packet:
+    """Give a binary message as it is."""
+    return packet.data if isinstance(packet.data, bytes) else packet
+
+
+def encode_payload(items: Iterable[Outgoing], *, binary: bool) -> tuple[bytes, bool]:
+    """
+    Write a polling payload.
+
+    Engine.IO protocol v3, "Payload".
+
+    Args:
+        items: What goes into it, at least one.
+        binary: Whether the client takes binary payloads.
+
+    Returns:
+        The body, and whether it is binary: only if that is taken and an item is.
+
+    """
+    plain = [_plain(item) for item in items]
+    if binary and any(isinstance(item, bytes) for item in plain):
+        return b"".join(map(_to_bytes, plain)), True
+    return "".join(map(_with_length, map(encode_packet, plain))).encode(), False
+
+
+def _plain(item: Outgoing) -> str | bytes | Packet:
+    """Give a message as it is; what an ``Encoded`` keeps is framed for revision 4."""
+    return item.data if isinstance(item, Encoded) else item
+
+
+def _with_length(packet: str) -> str:
+    units = len(packet) if packet.isascii() else len(packet.encode("utf-16-le")) // 2
+    return f"{units}:{packet}"
+
+
+def _to_bytes(item: str | bytes | Packet) -> bytes:
+    """Write one packet of a binary payload."""
+    if isinstance(item, bytes):
+        kind, packet = _BINARY, BINARY_PREFIX + item
+    else:
+        kind, packet = _TEXT, v4.encode_packet(item).encode()
+    length = str(len(packet)).encode().translate(_AS_BYTES)
+    return b"%b%b\xff%b" % (kind, length, packet)
