@@ -19,6 +19,7 @@ from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
+from twisted.internet.task import deferLater
 from twisted.logger import (
     FilteringLogObserver,
     InvalidLogLevelError,
@@ -44,6 +45,10 @@ _DEFAULTS: Final = Config()
 _PATIENCE: Final = 5.0
 """Seconds that a stop waits for clients to fetch their last words. systemd kills after
 90, Docker after 10."""
+
+
+_SENDING: Final = 0.1
+"""Seconds that the last words have to leave the process."""
 
 
 class Options(UsageOptions):
@@ -245,6 +250,8 @@ class ServerService(MultiService):
         """Listen no more, close every session, then stop."""
         stopped: Deferred[Any] = super().stopService()
         stopped.addCallback(lambda _: self.server.stop(within=_PATIENCE))
+        # What was written last is not sent yet; the reactor cuts connections off.
+        stopped.addCallback(lambda _: deferLater(self.server.clock, _SENDING))
         return stopped
 
 

@@ -98,9 +98,13 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     # Autobahn's side.
 
-    def onConnect(self, request: ConnectionRequest) -> tuple[None, dict[str, str]]:
+    def onConnect(
+        self, request: ConnectionRequest
+    ) -> tuple[str | None, dict[str, str]]:
         """Accept: whoever comes this far was admitted."""
-        return None, self._headers
+        # Of the subprotocols that it offers, the first, as the reference does: there is
+        # a client that takes no for an error.
+        return next(iter(request.protocols), None), self._headers
 
     def onOpen(self) -> None:
         """Say that the WebSocket is open, to whom it concerns."""
