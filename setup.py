@@ -54,6 +54,7 @@ setup(
             "pytest>=8",
             "pytest-cov",
             "pytest-twisted",
+            "python-engineio[client]",
             "treq",
         ],
         # Pinned to a series: a new release of a judge must not turn a build red.
