@@ -5,6 +5,8 @@ VENV ?= .venv
 PORT ?= 3000
 # Given to pytest, for example: make test PYTEST_FLAGS="-k upgrade -x"
 PYTEST_FLAGS ?=
+# Given to the benchmarks, for example: make bench BENCH_FLAGS=--quick
+BENCH_FLAGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -59,7 +61,7 @@ dist: $(VENV)/test.stamp
 	$(BIN)/python -m build
 
 bench: $(VENV)/bench.stamp
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
 clean:
 	rm -rf $(VENV) build dist docs/_build *.egg-info .coverage .coverage.* htmlcov \
