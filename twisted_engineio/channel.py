@@ -6,12 +6,14 @@ Rules of this file:
 1. A client has ``request_timeout`` seconds for a whole request, from its first byte,
    however it trickles; and a connection may stay idle for as long. The channel owns one
    timer for both, and twisted.web's own, which every byte puts off, is switched off.
-2. A request of a session needs few of a browser's dozen headers; when nobody observes,
-   the others are counted and dropped. A handshake keeps them all.
+2. A request of a session needs few of a browser's dozen headers. When nobody observes,
+   the others are dropped before twisted.web reads them, each of which costs more than
+   the message does. A handshake keeps them all, and so does whatever is not ours.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.interfaces import IDelayedCall
@@ -22,30 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["EngineIOChannel"]
 
-_IDLE_HEADERS: Final = frozenset(
-    name.encode()
-    for lower in (
-        "accept",
-        "accept-language",
-        "cache-control",
-        "dnt",
-        "if-modified-since",
-        "pragma",
-        "priority",
-        "referer",
-        "sec-ch-ua",
-        "sec-ch-ua-mobile",
-        "sec-ch-ua-platform",
-        "sec-fetch-dest",
-        "sec-fetch-mode",
-        "sec-fetch-site",
-        "sec-gpc",
-        "te",
-        "user-agent",
-    )
-    for name in (lower, lower.title())
+_MAX_HEAD: Final = 16_384
+"""Bytes of a request's head that twisted.web accepts; a longer one is its to refuse."""
+_IDLE_LINES: Final = re.compile(
+    rb"\r\n(?i:(?:accept|accept-language|cache-control|dnt|if-modified-since|pragma"
+    rb"|priority|referer|sec-ch-[a-z-]+|sec-fetch-[a-z]+|sec-gpc|te|user-agent):"
+    rb"[^\r\n]*|connection: keep-alive|content-type: text/plain[^\r\n]*)"
+    rb"(?=\r\n[^ \t])"
 )
-"""Headers that no answer to a session's request depends on, as browsers write them."""
+"""Headers that no answer to a session's request depends on. What a line goes on with in
+the next one is left alone, for that line would else become part of another header."""
 
 
 class EngineIOChannel(HTTPChannel):
@@ -54,8 +42,6 @@ class EngineIOChannel(HTTPChannel):
     site: EngineIOSite
     _timer: IDelayedCall | None = None
     _since = 0.0
-    _judged: bytes | None = None  # the URI for which _lean was found out
-    _lean = False
 
     def connectionMade(self) -> None:
         """Begin to wait for a request."""
@@ -64,22 +50,13 @@ class EngineIOChannel(HTTPChannel):
         self._wait(self.site.request_timeout)
 
     def dataReceived(self, data: bytes) -> None:
-        """Note when a request begins."""
+        """Note when a request begins, and drop what its answer won't depend on."""
         if not self.requests and not self._buffer:
             self._since = self.site.clock.seconds()
+            end = data.find(b"\r\n\r\n")
+            if 0 < end < _MAX_HEAD and self.site.is_lean(data[: data.find(b"\r")]):
+                data = _IDLE_LINES.sub(b"", data[: end + 4]) + data[end + 4 :]
         super().dataReceived(data)
-
-    def headerReceived(self, line: bytes) -> bool:
-        """Keep a header if it may be needed."""
-        if line[: line.find(b":")] in _IDLE_HEADERS:
-            if self._path is not self._judged:
-                self._judged = self._path
-                self._lean = self.site.is_lean(self._path)
-            if self._lean and self._receivedHeaderCount < self.maxHeaders:
-                self._receivedHeaderCount += 1
-                return True
-        kept: bool = super().headerReceived(line)
-        return kept
 
     def requestDone(self, request: Request) -> None:
         """Begin to wait for the next request."""

@@ -4,8 +4,8 @@ A request on our own port: its body bounded as it comes, its answer written at o
 Rules of this file:
 
 1. A body over ``max_payload`` is refused by its Content-Length before it is read, or
-   when it passes the limit. What the client still sends is thrown away, so that it gets
-   to read the answer; past ``_SPARE`` times the limit the connection is cut.
+   when it passes the limit. What the client still sends is thrown away, so that it
+   gets to read the answer; past ``_SPARE`` times the limit the connection is cut.
 2. A POST is known to its session from its headers on, so that one that is broken off,
    or a second one, ends the session.
 3. Requests for other resources of the site are twisted.web's own affair.
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["EngineIORequest"]
 
 _SPARE: Final = 16
-"""Limits' worth of a refused body that is read and thrown away. A connection that is
-cut while its client still sends loses the answer on the way; nginx reads on for 30 s."""
+"""How many limits' worth of a refused body are read and thrown away. A connection that
+is cut while its client sends loses the answer on the way; nginx reads on for 30 s."""
 
 
 class Body(enum.Enum):

@@ -108,10 +108,12 @@ class EngineIOResource(Resource):
             self._admit(request, name, query, upgrade)
 
     def _check_origin(self, request: Request) -> None:
-        origin = request.getHeader("origin")
+        raw = request.getHeader(b"origin")
+        origin = None if raw is None else raw.decode("latin-1")
         if origin is not None and not is_well_formed(origin):
             raise Refused(ErrorCode.BAD_REQUEST, "control characters in Origin")
-        if not self._cors.allows(origin, request.getHeader("host") or ""):
+        host = (request.getHeader(b"host") or b"").decode("latin-1")
+        if not self._cors.allows(origin, host):
             self.engineio.log.info(
                 "refused a page of origin {origin!r}: list it in cors (--cors) if it"
                 " may use this server",
@@ -258,8 +260,10 @@ def _query_of(request: Request) -> dict[str, str]:
 
 
 def _wants_websocket(request: Request) -> bool:
-    upgrade: str = request.getHeader("upgrade") or ""
-    return request.method == b"GET" and upgrade.strip().lower() == "websocket"
+    if request.method != b"GET":
+        return False
+    upgrade: bytes = request.getHeader(b"upgrade") or b""
+    return upgrade.strip().lower() == b"websocket"
 
 
 def _address_of(request: Request) -> str | None:

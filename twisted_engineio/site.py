@@ -79,16 +79,17 @@ class EngineIOSite(Site):
             path = unquote_to_bytes(path)
         return path.rstrip(b"/") == self._path.rstrip(b"/")
 
-    def is_lean(self, uri: bytes) -> bool:
+    def is_lean(self, request_line: bytes) -> bool:
         """
         Tell whether a request may lose the headers that nothing depends on.
 
         Args:
-            uri: The request's URI, as it came.
+            request_line: The request's first line.
 
         """
-        if self.server.observers or b"sid=" not in uri:
+        if self.server.observers or b"sid=" not in request_line:
             return False
+        _, _, uri = request_line.partition(b" ")
         return self.serves(uri.partition(b"?")[0])
 
     def log(self, request: Request) -> None:
