@@ -50,6 +50,10 @@ class Encoded:
         frame: The WebSocket frame, once a transport has made it.
         polled: The packet's textual form, once a transport has made it.
 
+    Raises:
+        TypeError: If ``data`` is no message.
+        UnicodeEncodeError: If it is text with a lone surrogate.
+
     """
 
     __slots__ = ("compress", "data", "frame", "polled")
@@ -59,6 +63,8 @@ class Encoded:
             raise TypeError(
                 f"a message is str or bytes, not {type(data).__name__}: encode it first"
             )
+        if isinstance(data, str):
+            data.encode()  # raises now, not in the middle of a broadcast
         self.data = data
         self.compress = compress
         self.frame: bytes | None = None

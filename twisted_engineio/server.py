@@ -194,6 +194,7 @@ class Server:
 
         Raises:
             TypeError: If ``data`` is no message.
+            UnicodeEncodeError: If it is text with a lone surrogate.
 
         """
         message = Encoded(data, compress=compress)

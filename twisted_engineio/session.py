@@ -38,7 +38,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -61,6 +61,10 @@ __all__ = ["Owner", "Session", "State"]
 CLOSE = Packet(PacketType.CLOSE)
 PING = Packet(PacketType.PING)
 NOOP = Packet(PacketType.NOOP)
+
+
+Incoming: TypeAlias = Packet | str | bytes | CloseReason
+"""What may wait for a busy application: a failure too, behind what came before it."""
 
 
 class State(enum.Enum):
@@ -145,7 +149,7 @@ class Session:
         self.reason: CloseReason | None = None
         self.data: Any = None
         self._outbox = Outbox()
-        self._inbox: deque[Packet | str | bytes] | None = None
+        self._inbox: deque[Incoming] | None = None
         self._timer: IDelayedCall | None = None
         self._waiting = Waiting.NOTHING
         self._wants_drained: list[Deferred[None]] = []
@@ -247,7 +251,7 @@ class Session:
         """
         if self.state is State.OPENING:
             self._finish(reason)
-        elif self.state is State.OPEN:
+        elif self.state is State.OPEN and self._waiting is not Waiting.VERDICT:
             self.state = State.CLOSING
             self.reason = reason
             self._outbox.append(CLOSE)
@@ -363,7 +367,11 @@ class Session:
             reason: Why.
 
         """
-        self._finish(reason)
+        if self._inbox is not None and reason is CloseReason.PARSE_ERROR:
+            # What came before it counts: let the application come to it.
+            self._inbox.append(reason)
+        else:
+            self._finish(reason)
 
     # The probe's side.
 
@@ -409,8 +417,7 @@ class Session:
 
     def _late(self) -> float:
         """Tell for how many seconds the timer has been due; negative: not yet."""
-        if self._timer is None:
-            return -1.0
+        assert self._timer is not None  # only asked while one is armed
         return self.server.clock.seconds() - self._timer.getTime()
 
     def expired(self) -> bool:
@@ -503,7 +510,9 @@ class Session:
         held = self._take_inbox()
         while held:
             item = held.popleft()
-            if isinstance(item, Packet):
+            if isinstance(item, CloseReason):
+                self._finish(item)
+            elif isinstance(item, Packet):
                 self.receive_packet(item)
             else:
                 self.receive(item)
@@ -513,7 +522,7 @@ class Session:
         if self.state is not State.CLOSED:
             self.transport.resume()
 
-    def _take_inbox(self) -> deque[Packet | str | bytes]:
+    def _take_inbox(self) -> deque[Incoming]:
         held, self._inbox = self._inbox or deque(), None
         return held
 

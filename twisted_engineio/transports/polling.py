@@ -36,11 +36,12 @@ _CLOSE: Final = Packet(PacketType.CLOSE)
 _NOOP: Final = Packet(PacketType.NOOP)
 
 
-class Reading(enum.Enum):
-    """Whether a POST is answered once it is read, or held for the application."""
+class Stage(enum.Enum):
+    """How far the POST in progress has come."""
 
-    ON = "on"
-    PAUSED = "paused"
+    ARRIVING = "arriving"
+    READING = "reading"
+    READ = "read"
 
 
 class PollingTransport:
@@ -54,7 +55,15 @@ class PollingTransport:
 
     """
 
-    __slots__ = ("_get", "_max_answer", "_post", "_reading", "receiver", "writable")
+    __slots__ = (
+        "_busy",
+        "_get",
+        "_max_answer",
+        "_post",
+        "_stage",
+        "receiver",
+        "writable",
+    )
 
     name = "polling"
 
@@ -71,7 +80,8 @@ class PollingTransport:
         self._max_answer = max_answer
         self._get: Request | None = None
         self._post: Request | None = None
-        self._reading = Reading.ON
+        self._stage = Stage.ARRIVING
+        self._busy = False  # the application's state, not this file's: it says so
 
     # The resource's side.
 
@@ -108,12 +118,15 @@ class PollingTransport:
                 return
             self.begin(request)
         self.cork()
-        if not self._read(request, body):
-            self._reading, self._post = Reading.ON, None
+        self._stage = Stage.READING
+        good = self._read(request, body)
+        self._stage = Stage.READ
+        if not good:
+            self._post = None
             self.receiver.fail(CloseReason.PARSE_ERROR)
             answer(request, 400, PLAIN, b"")
-        elif self._reading is Reading.ON:
-            self.resume()
+        elif not self._busy:
+            self._take()
         self.uncork()
 
     def _read(self, request: Request, body: bytes) -> bool:
@@ -144,6 +157,7 @@ class PollingTransport:
             self.receiver.fail(CloseReason.TRANSPORT_ERROR)
         else:
             self._post = request
+            self._stage = Stage.ARRIVING
             request.notifyFinish().addBoth(self._over, request)
 
     def break_off(self, request: Request) -> None:
@@ -191,12 +205,16 @@ class PollingTransport:
         self._leave(_NOOP if reason is CloseReason.TRANSPORT_CLOSE else _CLOSE)
 
     def pause(self) -> None:
-        """Hold the POST that is being read."""
-        self._reading = Reading.PAUSED
+        """Hold the POST that is being read, or the next."""
+        self._busy = True
 
     def resume(self) -> None:
-        """Answer the POST that was read, or held."""
-        self._reading = Reading.ON
+        """Answer the POST that was held."""
+        self._busy = False
+        if self._stage is Stage.READ:
+            self._take()
+
+    def _take(self) -> None:
         request, self._post = self._post, None
         if request is not None:
             answer(request, 200, HTML, b"ok")
@@ -205,14 +223,13 @@ class PollingTransport:
         self.receiver = NOBODY
         if self._get is not None:
             self._answer([last])
-        if self._reading is Reading.PAUSED:
-            self.resume()
+        self.resume()
 
     def _answer(self, items: list[Outgoing]) -> None:
+        body, _ = v4.encode_payload(items, binary=False)
         request, self._get = self._get, None
         self.writable = False
         assert request is not None  # only called while writable
-        body, _ = v4.encode_payload(items, binary=False)
         answer(request, 200, PLAIN, body)
 
     def _over(self, result: Failure | None, request: Request) -> None:
