@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -30,13 +31,18 @@ def text_of(name: str) -> str:
 def test_every_module_is_explained_and_drawn(module):
     """The architecture page has a word on each module, and the drawing a box."""
     assert f"``{module}``" in text_of("architecture.rst")
-    assert f">{module}</text>" in text_of("house.svg")
+    assert f">{module}</text>" in text_of("house.svg"), "docs/house.py draws it"
 
 
 def test_the_drawing_has_no_module_that_is_gone():
     """Every box of the drawing is a module."""
     boxes = re.findall(r'<text class="mod"[^>]*>(.+?)</text>', text_of("house.svg"))
     assert sorted(boxes) == sorted(MODULES)
+
+
+def test_the_drawing_is_fresh():
+    """The picture is what docs/house.py draws."""
+    assert runpy.run_path(str(DOCS / "house.py"))["svg"]() == text_of("house.svg")
 
 
 def test_every_public_name_is_documented():

@@ -1,0 +1,172 @@
+"""
+Draws ``house.svg``: run it when a module comes or goes, and look at the picture.
+
+The floors are those of ``tests/test_floors.py``, from the top down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+FLOORS = (
+    (
+        "Third floor: the door",
+        "knows URLs and the command line",
+        "server cors resource site channel request tap",
+    ),
+    (
+        "Second floor: the wires",
+        "knows HTTP requests and sockets",
+        "transports/polling transports/websocket transports/fastlane"
+        " transports/takeover answer",
+    ),
+    (
+        "First floor: one conversation",
+        "knows a clock and a Transport",
+        "session probe transport application outbox observer observed",
+    ),
+    (
+        "Ground floor: words",
+        "knows the standard library",
+        "exceptions packet config handshake codecs/v4 codecs/v3",
+    ),
+)
+MESSAGE = (
+    ("a browser", "engine.io-client", "out"),
+    ("its transport", "polling or websocket", "floor1"),
+    ("its Session", "one owner of state, queue, timer", "floor2"),
+    ("your Application", "four methods", "out"),
+)
+BETWEEN = (
+    ("GET, POST,", "frames", "answers,", "frames"),
+    ("", "receive()", "", "send()"),
+    ("message_", "received()", "Session", ".send()"),
+)
+
+LEFT, WIDTH, TOP = 30, 560, 84
+COLUMN, COLUMN_WIDTH, NODE = 640, 230, 64
+ROW, HEAD, GAP = 37, 38, 8
+
+STYLE = """
+text { font: 14px "DejaVu Sans", Verdana, sans-serif; fill: #1d2733; }
+.title { font-size: 20px; font-weight: bold; fill: #fff; }
+.name { font-weight: bold; }
+.knows, .lab, .note { font-size: 12.5px; fill: #44525f; }
+.mod { font: 13px "DejaVu Sans Mono", Consolas, monospace; }
+.paper { fill: #f8fafb; } .roof { fill: #46617c; }
+.box { fill: #fff; stroke: #9fb0c0; }
+.floor0 { fill: #ecdcea; } .floor1 { fill: #d3e3f0; }
+.floor2 { fill: #d6e6d2; } .floor3 { fill: #e6e0d4; }
+.out { fill: #fff; stroke: #46617c; stroke-width: 1.5; }
+.arrow { stroke: #46617c; stroke-width: 2; fill: none; marker-end: url(#tip); }
+.tip { fill: #46617c; }
+"""
+TIP = (
+    '<defs><marker id="tip" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="6"'
+    ' markerHeight="6" orient="auto"><path class="tip" d="M 0 0 L 10 5 L 0 10 z"/>'
+    "</marker></defs>"
+)
+
+
+def rect(x: float, y: float, width: float, height: float, style: str) -> str:
+    """Draw a box with round corners."""
+    size = f'x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
+    return f'<rect class="{style}" {size} rx="7"/>'
+
+
+def text(x: float, y: float, words: str, style: str, anchor: str = "middle") -> str:
+    """Write words."""
+    at = f'x="{x:g}" y="{y:g}" text-anchor="{anchor}"'
+    return f'<text class="{style}" {at}>{words}</text>'
+
+
+def path(steps: str, style: str) -> str:
+    """Draw a line."""
+    return f'<path class="{style}" d="{steps}"/>'
+
+
+def rows(modules: str) -> list[list[tuple[str, float]]]:
+    """Break modules into rows that fit into a floor, each with its box's width."""
+    broken: list[list[tuple[str, float]]] = [[]]
+    used = 0.0
+    for module in modules.split():
+        width = len(module) * 7.9 + 22
+        if used + width > WIDTH - 32:
+            broken.append([])
+            used = 0.0
+        broken[-1].append((module, width))
+        used += width + 10
+    return broken
+
+
+def house() -> Iterator[str]:
+    """Draw the roof and the floors."""
+    middle = LEFT + WIDTH / 2
+    eaves = TOP - 6
+    yield path(
+        f"M {LEFT - 12} {eaves} L {middle} 14 L {LEFT + WIDTH + 12} {eaves} Z", "roof"
+    )
+    yield text(middle, 64, "twisted_engineio", "title")
+    y = TOP
+    for number, (name, knows, modules) in enumerate(FLOORS):
+        broken = rows(modules)
+        height = HEAD + ROW * len(broken) + 6
+        yield rect(LEFT, y, WIDTH, height, f"floor{number}")
+        yield text(LEFT + 16, y + 25, name, "name", "start")
+        yield text(LEFT + WIDTH - 16, y + 25, knows, "knows", "end")
+        for at, row in enumerate(broken):
+            x = LEFT + 16.0
+            for module, width in row:
+                yield rect(x, y + HEAD + at * ROW, width, 30, "box")
+                yield text(x + width / 2, y + HEAD + at * ROW + 20, module, "mod")
+                x += width + 10
+        y += height + GAP
+    note = "Imports point down: no floor knows the one above it."
+    yield text(middle, y + 22, note, "note")
+
+
+def message(height: float) -> Iterator[str]:
+    """Draw a message's way, in and out, down to ``height``."""
+    middle = COLUMN + COLUMN_WIDTH / 2
+    step = (height - 20 - NODE) / (len(MESSAGE) - 1)
+    tops = [20 + step * number for number in range(len(MESSAGE))]
+    for y, (name, knows, style) in zip(tops, MESSAGE, strict=True):
+        yield rect(COLUMN, y, COLUMN_WIDTH, NODE, style)
+        yield text(middle, y + 29, name, "name")
+        yield text(middle, y + 48, knows, "knows")
+    for y, below, words in zip(tops, tops[1:], BETWEEN, strict=False):
+        start, end = y + NODE + 4, below - 5
+        yield path(f"M {middle - 27:g} {start:g} L {middle - 27:g} {end:g}", "arrow")
+        yield path(
+            f"M {middle + 27:g} {end + 1:g} L {middle + 27:g} {start + 1:g}", "arrow"
+        )
+        line = (start + end) / 2
+        for number, word in enumerate(words):
+            x, anchor = (middle - 37, "end") if number < 2 else (middle + 37, "start")
+            if word:
+                yield text(x, line - 1 + 15 * (number % 2), word, "lab", anchor)
+    yield text(middle, height + 30, "A message's way in, and back out", "note")
+
+
+def svg() -> str:
+    """Draw everything."""
+    floors = list(house())
+    end = TOP - GAP + sum(HEAD + ROW * len(rows(m)) + 6 + GAP for _, _, m in FLOORS)
+    width, height = COLUMN + COLUMN_WIDTH + LEFT, end + 50
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
+        f' width="{width}" height="{height}" role="img">',
+        "<title>The floors of the house, and a message's way through them</title>",
+        f"<style>{STYLE}</style>",
+        TIP,
+        f'<rect class="paper" width="{width}" height="{height}"/>',
+        *floors,
+        *message(end),
+        "</svg>",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("house.svg").write_text(svg(), encoding="utf-8")
