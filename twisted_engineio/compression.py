@@ -1,0 +1,81 @@
+"""
+HTTP compression of polling answers: which coding a client takes, and the bytes of it.
+
+Pure functions, called only for answers above a threshold.
+
+RFC 9110, 8.4.1 (the codings) and 12.5.3 (Accept-Encoding).
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import Final, Literal, TypeAlias
+
+__all__ = ["Coding", "choose_coding", "compress"]
+
+Coding: TypeAlias = Literal["gzip", "deflate"]
+
+_WINDOW_BITS: Final[dict[Coding, int]] = {"gzip": 31, "deflate": 15}
+"""zlib's way to name the container: 16 more for gzip. HTTP's "deflate" is the zlib
+format, not bare deflate."""
+
+_LEVEL: Final = 1
+"""nginx's default. All other clients wait while one answer is compressed, and the
+higher levels take several times as long for a few percent."""
+
+_CODINGS: Final[tuple[Coding, ...]] = ("gzip", "deflate")
+_IDENTITY: Final = "identity"
+_MEMBER: Final = re.compile(
+    r"[ \t]*([!#$%&'*+.^_`|~0-9a-z-]+)[ \t]*"
+    r"(?:;[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*)?"
+)
+
+
+def choose_coding(accept_encoding: str | None) -> Coding | None:
+    """
+    Choose how to compress an answer, or not to.
+
+    Of codings that the client likes equally gzip is taken, and any of them rather than
+    none.
+
+    Args:
+        accept_encoding: The request's Accept-Encoding header; ``None`` if it has none:
+            then the client may not know any coding.
+
+    Returns:
+        The coding, as Content-Encoding names it, or ``None`` to leave it plain.
+
+    """
+    if not accept_encoding:
+        return None
+    likes = _read(accept_encoding)
+    anything = likes.get("*", 0.0)
+    best = max(_CODINGS, key=lambda each: likes.get(each, anything))
+    liked = likes.get(best, anything)
+    # What is not listed is not preferred, though identity always may be sent.
+    return best if liked > 0 and liked >= likes.get(_IDENTITY, 0.0) else None
+
+
+def _read(accept_encoding: str) -> dict[str, float]:
+    """Give each coding's weight, 0 to 1; what makes no sense is left out."""
+    members = map(_MEMBER.fullmatch, accept_encoding.lower().split(","))
+    return {
+        # "A recipient SHOULD consider "x-gzip" to be equivalent to "gzip"."
+        # -- RFC 9110, 8.4.1.3
+        "gzip" if match[1] == "x-gzip" else match[1]: float(match[2] or 1)
+        for match in members
+        if match
+    }
+
+
+def compress(body: bytes, coding: Coding) -> bytes:
+    """
+    Compress a whole answer; the same body always gives the same bytes.
+
+    Args:
+        body: The answer's body.
+        coding: What ``choose_coding`` chose.
+
+    """
+    return zlib.compress(body, _LEVEL, _WINDOW_BITS[coding])
