@@ -1,0 +1,123 @@
+"""
+The cookie that carries a session's id, for proxies that route by it.
+
+It is set on the handshake's answer and never read: a session is found by its ``sid``
+in the query alone.
+
+RFC 6265, 4.1; RFC 6265bis for SameSite and the name prefixes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, NoReturn
+from urllib.parse import quote
+
+from .exceptions import ConfigError
+
+__all__ = ["Cookie"]
+
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PATH: Final = re.compile(r"/[ -:<-~]*")
+_LABEL: Final = "[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
+_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_SAME_SITE: Final = ("strict", "lax", "none")
+_UNQUOTED: Final = "!'()*"
+"""What JavaScript's encodeURIComponent leaves as it is, besides what Python does."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cookie:
+    """
+    How to set the cookie; the defaults are the reference server's.
+
+    Raises:
+        ConfigError: If a value cannot work. Browsers would drop the cookie and say
+            nothing.
+
+    """
+
+    name: str = "io"
+    """Its name."""
+
+    path: str = "/"
+    """The path below which it is sent back."""
+
+    http_only: bool = True
+    """Whether it is hidden from the page's scripts."""
+
+    same_site: Literal["strict", "lax", "none"] = "lax"
+    """Whether other sites' requests bring it; ``"none"``: all do, and it is secure."""
+
+    secure: bool = False
+    """Whether it is only sent over TLS."""
+
+    domain: str | None = None
+    """The domain whose hosts all get it; ``None`` for the one host that set it."""
+
+    max_age: int | None = None
+    """Seconds for which it is kept; ``None`` for as long as the browser runs."""
+
+    def __post_init__(self) -> None:
+        """Check every value, so that a mistake shows before anything listens."""
+        _require_match("name", _NAME, self.name, "a name like 'io'")
+        _require_match("path", _PATH, self.path, "a path that begins with '/'")
+        if self.domain is not None:
+            _require_match(
+                "domain", _DOMAIN, self.domain, "a host name, without a dot before it"
+            )
+        for name in ("http_only", "secure"):
+            if not isinstance(getattr(self, name), bool):
+                _refuse(name, f"must be a bool, not {getattr(self, name)!r}")
+        if self.same_site not in _SAME_SITE:
+            _refuse("same_site", f"must be one of {_SAME_SITE}, not {self.same_site!r}")
+        if self.max_age is not None and (
+            type(self.max_age) is not int or self.max_age <= 0
+        ):
+            _refuse("max_age", f"must be a whole number above 0, not {self.max_age!r}")
+        self._check_security()
+
+    def _check_security(self) -> None:
+        """Refuse what browsers refuse to keep: RFC 6265bis, "Storage Model"."""
+        if self.secure:
+            if self.name.lower().startswith("__host-") and (
+                self.path != "/" or self.domain is not None
+            ):
+                _refuse("name", "'__Host-' takes the path '/' and no domain")
+        elif self.same_site == "none":
+            _refuse("same_site", "browsers refuse 'none' without secure=True")
+        elif self.name.lower().startswith(("__secure-", "__host-")):
+            _refuse("name", f"browsers refuse {self.name!r} without secure=True")
+
+    def header(self, sid: str) -> bytes:
+        """
+        Give the value of the Set-Cookie header.
+
+        Args:
+            sid: The session's id; what a cookie may not hold is percent-encoded.
+
+        """
+        parts = [f"{self.name}={quote(sid, safe=_UNQUOTED)}"]
+        if self.max_age is not None:
+            parts.append(f"Max-Age={self.max_age}")
+        if self.domain is not None:
+            parts.append(f"Domain={self.domain}")
+        parts.append(f"Path={self.path}")
+        if self.http_only:
+            parts.append("HttpOnly")
+        if self.secure:
+            parts.append("Secure")
+        parts.append(f"SameSite={self.same_site.capitalize()}")
+        return "; ".join(parts).encode("ascii")
+
+
+def _require_match(
+    name: str, pattern: re.Pattern[str], value: object, what: str
+) -> None:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        _refuse(name, f"must be {what}, not {value!r}")
+
+
+def _refuse(name: str, problem: str) -> NoReturn:
+    raise ConfigError(f"cookie.{name}", problem)
