@@ -11,7 +11,12 @@ import pytest_twisted
 from stages import Stage, sockets, until
 from treq.client import HTTPClient
 from twisted.internet import reactor
-from twisted.logger import LogLevel, eventAsText, globalLogPublisher
+from twisted.logger import (
+    LogLevel,
+    eventAsText,
+    globalLogBeginner,
+    globalLogPublisher,
+)
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from twisted_engineio import Application, Config
@@ -22,7 +27,7 @@ LOCAL = "tcp:0:interface=127.0.0.1"
 
 
 class Logged:
-    """What Twisted's log was told during a test."""
+    """What an operator would have to look at in Twisted's log, during a test."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -38,29 +43,27 @@ class Logged:
         self.events = [each for each in self.events if each not in taken]
         return taken
 
-    @property
-    def problems(self) -> list[str]:
-        """Everything in it that an operator would have to look at."""
-        return [
-            eventAsText(each, includeTimestamp=False)
-            for each in self.events
-            if "log_failure" in each or each["log_level"] >= LogLevel.error
-        ]
+    def observe(self, event: dict[str, Any]) -> None:
+        """Keep what matters; the rest would keep alive what logged it."""
+        if "log_failure" in event or event["log_level"] >= LogLevel.error:
+            self.events.append(event)
+
+
+@pytest.fixture(scope="session")
+def no_history() -> None:
+    """Twisted's log keeps no events: until it is begun, it remembers the last ones."""
+    globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
 
 
 @pytest.fixture(autouse=True)
-def logged() -> Iterator[Logged]:
+def logged(no_history: None) -> Iterator[Logged]:
     """Nothing unhandled reaches the log."""
     logged = Logged()
-
-    def observe(event: Any) -> None:
-        logged.events.append(event)
-
-    globalLogPublisher.addObserver(observe)
+    globalLogPublisher.addObserver(logged.observe)
     yield logged
     gc.collect()  # a Deferred tells of its error when it dies
-    globalLogPublisher.removeObserver(observe)
-    assert not logged.problems, "\n".join(logged.problems)
+    globalLogPublisher.removeObserver(logged.observe)
+    assert not logged.events, "\n".join(map(eventAsText, logged.events))
 
 
 @pytest.fixture(autouse=True)

@@ -199,6 +199,10 @@ class HttpPeer(Protocol):
         """Wait for the next frame; its opcode is -1 if the connection is gone."""
         return timely(self._frames.get())
 
+    def leave(self) -> None:
+        """Close the connection with a FIN, behind all that was written."""
+        self.transport.loseConnection()
+
     def drop(self) -> None:
         """Close the connection with a RST, whatever is in flight."""
         self.transport.abortConnection()
@@ -298,9 +302,10 @@ class WebSocketPeer(WebSocketClientProtocol):
         return timely(waiting)
 
     def say(self, data: str | bytes) -> None:
-        """Send a message."""
-        binary = isinstance(data, bytes)
-        self.sendMessage(data if binary else data.encode(), isBinary=binary)
+        """Send a message; that the server has hung up shows when reading."""
+        if self.state == self.STATE_OPEN:
+            payload = data if isinstance(data, bytes) else data.encode()
+            self.sendMessage(payload, isBinary=isinstance(data, bytes))
 
     def drop(self) -> None:
         """Close the connection with a RST, whatever is in flight."""

@@ -16,7 +16,7 @@ from peers import (
 )
 from twisted.internet import reactor
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
     connectProtocol,
@@ -88,11 +88,16 @@ async def until(true: Callable[[], object]) -> None:
         await turn(0.002)
 
 
-def at_once(*jobs: Coroutine[Any, Any, Any]) -> Deferred[list[Any]]:
-    """Run coroutines at the same time; the first that fails, fails."""
+async def at_once(*jobs: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Run coroutines at the same time; if one fails, the others are cancelled."""
     running = [Deferred.fromCoroutine(each) for each in jobs]
-    together = gatherResults(running, consumeErrors=True)
-    return together.addErrback(lambda failure: failure.value.subFailure)
+    try:
+        return await gatherResults(running, consumeErrors=True)
+    except FirstError as first:
+        for each in running:
+            each.cancel()
+        first.subFailure.raiseException()
+        raise
 
 
 class Stage:
@@ -185,6 +190,10 @@ class Stage:
     async def candidate(self, target: str) -> WebSocketPeer:
         """Connect a WebSocket for the session of that polling target."""
         return await self.websocket(target.replace("=polling", "=websocket"))
+
+    def forget_clients(self) -> None:
+        """Forget the clients whose connection is gone."""
+        self._clients = [each for each in self._clients if not each.is_lost]
 
     async def ended(self) -> CloseReason:
         """Wait until its first session has ended, and none is left: why it did."""

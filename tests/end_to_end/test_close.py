@@ -5,7 +5,7 @@ from __future__ import annotations
 from conftest import Serve
 from peers import HUNG_UP, PATH, POLLING
 from pytest_twisted import ensureDeferred
-from stages import turn, until
+from stages import until
 
 from twisted_engineio import CloseReason, Config
 
@@ -70,8 +70,7 @@ async def test_a_client_that_breaks_off_a_post_is_gone(serve: Serve) -> None:
     peer, target = await stage.polling()
     peer.send(target, "POST", headers=["Content-Length: 100"])
     peer.write(b"4first\x1e4sec")
-    await turn(0.02)
-    peer.drop()
+    peer.leave()
     assert await stage.ended() is CloseReason.TRANSPORT_ERROR
     assert stage.application.received == []
 
