@@ -13,7 +13,7 @@ FLOORS = (
     (
         "Third floor: the door",
         "knows URLs and the command line",
-        "server cors resource site channel request tap",
+        "server cors proxies resource site channel request tap",
     ),
     (
         "Second floor: the wires",
