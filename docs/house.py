@@ -13,13 +13,13 @@ FLOORS = (
     (
         "Third floor: the door",
         "knows URLs and the command line",
-        "server cors proxies resource site channel request tap",
+        "server cors cookie proxies resource site channel request tap",
     ),
     (
         "Second floor: the wires",
         "knows HTTP requests and sockets",
         "transports/polling transports/websocket transports/fastlane"
-        " transports/takeover answer",
+        " transports/takeover answer compression",
     ),
     (
         "First floor: one conversation",
