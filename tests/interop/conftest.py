@@ -6,6 +6,7 @@ Nothing is skipped: what is missing fails the tests with a line that says what t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import Browser
 from running import HERE, Ours, Reference, Service
 
 CLIENT_DEADLINE = 45.0
@@ -51,20 +53,11 @@ def chromium(node: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def browser(node: str, chromium: str) -> Iterator[str]:
-    """Where to connect to a headless Chromium that lives as long as the test run."""
-    command = [node, str(HERE / "browser_server.mjs"), chromium]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout is not None
-    endpoint = process.stdout.readline().strip()
-    if not endpoint.startswith("ws://"):
-        said, _ = process.communicate()
-        pytest.fail(f"Chromium does not start:\n{endpoint}\n{said}", pytrace=False)
-    yield endpoint
-    process.terminate()
-    process.communicate(timeout=15)
+def browser(node: str, chromium: str) -> Iterator[Browser]:
+    """A headless Chromium that lives as long as the test run."""
+    browser = Browser(node, chromium)
+    yield browser
+    browser.close()
 
 
 class Services:
@@ -88,13 +81,12 @@ class Services:
             service.check_log()
 
     def stop(self) -> None:
-        """End them all, those too that come after one that fails to end well."""
-        try:
-            while self._running:
-                self._running.popitem()[1].stop()
-        finally:
-            if self._running:
-                self.stop()
+        """End them all, side by side, also when one of them fails to end well."""
+        for service in self._running.values():
+            service.tell_to_stop()
+        with contextlib.ExitStack() as stack:
+            for service in self._running.values():
+                stack.callback(service.stop)
 
 
 @pytest.fixture(scope="session")

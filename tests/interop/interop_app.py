@@ -15,7 +15,7 @@ from twisted_engineio import Application, CloseReason, Reject, Session
 
 
 class App(Application):
-    """An echo with the commands close, goodbye, numbers and reason."""
+    """An echo with the commands close, goodbye, nothing, numbers and reason."""
 
     def __init__(self) -> None:
         self._reasons: dict[str, CloseReason] = {}
@@ -46,6 +46,9 @@ class App(Application):
 
     def _do_close(self, session: Session, _: str) -> None:
         session.close()
+
+    def _do_nothing(self, session: Session, _: str) -> None:
+        pass
 
     def _do_goodbye(self, session: Session, text: str) -> None:
         session.send(text)

@@ -1,69 +1,57 @@
-/**
- * A visit to the live page, as a person would pay it.
- *
- * node live_page.mjs BROWSER URL SCREENSHOT; prints facts as JSON.
- */
-import { chromium } from "playwright-core";
-
+/** A visit to the live page, as a person would pay it. */
 const DEADLINE = 15_000; // milliseconds
 
-const [endpoint, url, screenshot] = process.argv.slice(2);
-const origin = new URL(url).origin;
+/** Watch what a page complains of, and whether it asks anybody but its own server. */
+function watch(page, url) {
+  const seen = { complaints: [], foreign: [] };
+  page.on("console", (message) => {
+    const kind = message.type();
+    if (kind === "error" || kind === "warning") seen.complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => seen.complaints.push(String(error)));
+  page.on("request", (request) => {
+    const { origin, protocol, href } = new URL(request.url());
+    if (protocol !== "data:" && origin !== new URL(url).origin) seen.foreign.push(href);
+  });
+  return seen;
+}
 
-const browser = await chromium.connect(endpoint);
-const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-page.setDefaultTimeout(DEADLINE);
-const complaints = [];
-const foreign = [];
-page.on("console", (message) => {
-  if (["error", "warning"].includes(message.type())) complaints.push(message.text());
-});
-page.on("pageerror", (error) => complaints.push(String(error)));
-page.on("request", (request) => {
-  const target = new URL(request.url());
-  if (target.protocol !== "data:" && target.origin !== origin) foreign.push(target.href);
-});
-await page.goto(url);
-
-async function until(condition, what) {
+async function until(page, condition, ...args) {
   try {
-    await page.waitForFunction(condition);
-  } catch {
+    await page.waitForFunction(condition, ...args);
+  } catch (error) {
     const state = await page.evaluate(() => JSON.stringify(globalThis.engineioPage));
-    throw new Error(`waited ${DEADLINE} ms until ${what}; ${state}`);
+    throw new Error(`waited ${DEADLINE} ms for ${condition}; the page: ${state}`);
   }
 }
 
-const facts = () =>
-  page.evaluate(() => {
+function state(page) {
+  return page.evaluate(() => {
     const { state, transport, errors, unanswered, probeFailed } = globalThis.engineioPage;
     return { state, transport, errors, unanswered, probeFailed };
   });
+}
 
-await until(() => engineioPage.state === "open", "it is open");
-const first = await facts();
-await until(() => engineioPage.upgrade !== null, "it has upgraded");
-await until(() => engineioPage.heartbeats.pings >= 2, "two pings have come");
-await until(() => engineioPage.rtt.websocket.length >= 5, "there are round trips");
+/** Write a message by hand, and wait for its echo. */
+async function write(page, text, button) {
+  const before = await page.evaluate(() => engineioPage.verified);
+  await page.locator("#message").fill(text);
+  await page.locator(button).click();
+  await until(page, (n) => engineioPage.verified > n, before);
+}
 
-// A message written and sent by hand.
-const before = await page.evaluate(() => engineioPage.verified);
-await page.locator("#message").fill("Hello from Chromium 😀");
-await page.locator("#message").press("Enter");
-await page.locator("#send-binary").click();
-await page.waitForFunction((n) => engineioPage.verified >= n + 2, before);
-const shown = await page.locator("body").innerText();
-await page.screenshot({ path: screenshot, fullPage: true });
-
-const second = await facts();
-await page.evaluate(() => engineioPage.disconnect());
-console.log(
-  JSON.stringify({
-    first: first.transport,
-    last: second,
-    complaints,
-    foreign,
-    shown: shown.includes("Hello from Chromium 😀"),
-  }),
-);
-await browser.close();
+export async function visit(page, { url, screenshot }) {
+  page.setDefaultTimeout(DEADLINE);
+  const seen = watch(page, url);
+  await page.goto(url);
+  await until(page, () => engineioPage.state === "open");
+  const { transport: first } = await state(page);
+  await until(page, () => engineioPage.upgrade !== null);
+  await until(page, () => engineioPage.heartbeats.pings >= 2);
+  await until(page, () => engineioPage.rtt.websocket.length >= 3);
+  await write(page, "Hello from Chromium 😀", "#send-text");
+  await write(page, "Bytes from Chromium", "#send-binary");
+  const shown = await page.locator("#log").innerText();
+  await page.screenshot({ path: screenshot, fullPage: true });
+  return { first, last: await state(page), ...seen, shown };
+}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from wire import Answer, Facts, Peer
 from wire_websocket import WebSocket
@@ -49,6 +50,12 @@ class Named:
     because: str
 
 
+EVERYWHERE = {
+    "cache-control": Named(None, "no-store", "an error must not be cached either"),
+}
+"""Differences that any answer may show, by the last word of the fact's name."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A script, the servers it is played on, and the differences that are meant."""
@@ -72,6 +79,9 @@ class Case:
         for key in sorted({*reference, *ours, *self.differs}):
             values = reference.get(key), ours.get(key)
             named = self.differs.get(key)
+            general = EVERYWHERE.get(key.rpartition(".")[2])
+            if general and values == (general.reference, general.ours):
+                continue
             if named is None and values[0] != values[1]:
                 found.append(f"{key}: {values[0]!r} there, {values[1]!r} here")
             elif named and values != (named.reference, named.ours):
@@ -86,7 +96,10 @@ class Table(list[Case]):
     """Cases, added by decorating their scripts."""
 
     def case(
-        self, name: str, pair: Pair = PLAIN, **differs: Named
+        self,
+        name: str,
+        pair: Pair = PLAIN,
+        differs: Mapping[str, Named] = MappingProxyType({}),
     ) -> Callable[[Script], Script]:
         """
         Add a script.
@@ -94,17 +107,12 @@ class Table(list[Case]):
         Args:
             name: What is done, in words.
             pair: The servers it is done to.
-            **differs: Named differences, by fact; a double underscore is a dot, a
-                single one a hyphen.
+            differs: Named differences, by fact.
 
         """
-        names = {
-            key.replace("__", ".").replace("_", "-"): value
-            for key, value in differs.items()
-        }
 
         def add(script: Script) -> Script:
-            self.append(Case(name, script, pair, names))
+            self.append(Case(name, script, pair, differs))
             return script
 
         return add

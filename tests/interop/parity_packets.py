@@ -1,10 +1,11 @@
-"""Parity of packets: PROTOCOL section 2, "Packets, revision 4", and its limit."""
+"""Parity of packets: what may stand in a payload and in a frame, and how long."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from parity import SMALL, Case, Table
+from parity_named import UNDECODABLE, named, strict
 from wire import Facts, Peer
 from wire_websocket import BINARY, CONTINUATION, TEXT, frame, opened, upgrade
 
@@ -63,7 +64,37 @@ def _post(body: bytes, peer: Peer) -> Facts:
     return {"post": answer, "heard": peer.heard(sid)}
 
 
-CASES += [Case(f"POST {name}", partial(_post, body)) for name, body in BODIES.items()]
+BODY_DIFFERS = {
+    "base64 without padding": strict("bAAECAw=="),
+    "base64 of the URL alphabet": strict("b+/8="),
+    "base64 with a space": strict("bAAEC"),
+    "base64 with a line end": strict("bAAEC"),
+    "base64 of impossible length": strict("bAAEC"),
+    "no base64": strict("b"),
+    "invalid UTF-8": strict("4a\ufffd\ufffdb"),
+    "half a character": strict("4\ufffd"),
+    "a surrogate": strict("4\ufffd\ufffd\ufffd"),
+} | dict.fromkeys(
+    (
+        "a byte order mark",
+        "nothing",
+        "a separator",
+        "a separator at the end",
+        "a separator at the beginning",
+        "two separators",
+        "an unknown type",
+        "a letter",
+        "an unknown type after a message",
+        "a negative type",
+        "an Arabic digit",
+        "a superscript digit",
+    ),
+    UNDECODABLE,
+)
+CASES += [
+    Case(f"POST {name}", partial(_post, body), differs=BODY_DIFFERS.get(name, {}))
+    for name, body in BODIES.items()
+]
 
 
 def _post_while_waiting(body: bytes, peer: Peer) -> Facts:
@@ -72,8 +103,29 @@ def _post_while_waiting(body: bytes, peer: Peer) -> Facts:
     return {"post": peer.post(sid, body), "heard": peer.heard(sid, waiting)}
 
 
+WAITING_DIFFERS = {
+    "nothing": UNDECODABLE,
+    "an unknown type": UNDECODABLE,
+    "an unknown type after a message": {
+        **UNDECODABLE,
+        **named(
+            "a GET that waits is told of the end, not of what was queued for it",
+            {"heard": (["4a", "gone"], ["1", "gone"])},
+        ),
+    },
+    "no base64": strict("b", "1"),
+    "invalid UTF-8": strict("4a\ufffd\ufffdb", "1"),
+    "a close after a message": named(
+        "a GET that waits is told of the end, not of what was queued for it",
+        {"heard": (["4a", "gone"], ["6", "gone"])},
+    ),
+}
 CASES += [
-    Case(f"POST {name} while a GET waits", partial(_post_while_waiting, BODIES[name]))
+    Case(
+        f"POST {name} while a GET waits",
+        partial(_post_while_waiting, BODIES[name]),
+        differs=WAITING_DIFFERS.get(name, {}),
+    )
     for name in (
         "a message",
         "messages",
@@ -111,8 +163,19 @@ def _post_as(content_type: str, peer: Peer) -> Facts:
     return {"post": answer, "poll": waiting.answer(), "alive": peer.is_alive(sid)}
 
 
+STILL_OCTETS = {
+    **UNDECODABLE,
+    **named(
+        "a media type is the same in capitals and with parameters",
+        {"poll.body": ("4é&b=c", "1"), "alive": (True, False)},
+    ),
+}
 CASES += [
-    Case(f"POST as {content_type!r}", partial(_post_as, content_type))
+    Case(
+        f"POST as {content_type!r}",
+        partial(_post_as, content_type),
+        differs=STILL_OCTETS if content_type in CONTENT_TYPES[3:5] else {},
+    )
     for content_type in CONTENT_TYPES
 ]
 
@@ -144,7 +207,14 @@ CASES += [
 ]
 
 
-@CASES.case("POST that announces too much", SMALL)
+@CASES.case(
+    "POST that announces too much",
+    SMALL,
+    named(
+        "it is refused before its body is read",
+        {"post": ("nothing while the body is missing", 413)},
+    ),
+)
 def _(peer: Peer) -> Facts:
     sid = peer.open()
     connection = peer.connect()
@@ -154,10 +224,9 @@ def _(peer: Peer) -> Facts:
     connection.send(head.encode())
     connection.socket.settimeout(0.3)
     try:
-        answer: object = connection.answer()
+        return {"post": connection.answer().status}
     except TimeoutError:
-        answer = "none while the body is missing"
-    return {"post": answer}
+        return {"post": "nothing while the body is missing"}
 
 
 def _chunked(size: int, peer: Peer) -> Facts:
@@ -213,8 +282,23 @@ def _framed(frames: bytes, peer: Peer) -> Facts:
     return {"heard": websocket.heard()}
 
 
+CLOSED = "a close packet closes, on a WebSocket too, and nothing after it counts"
+FRAME_DIFFERS = {
+    "no base64": named(
+        "what cannot be decoded as it stands ends the session",
+        {"heard": (["binary "], ["close", "end"])},
+    ),
+    "a close": named(CLOSED, {"heard": ([], ["close", "end"])}),
+    "a close before a message": named(
+        CLOSED, {"heard": (["text 4a"], ["close", "end"])}
+    ),
+}
 CASES += [
-    Case(f"WebSocket: {name}", partial(_framed, frames))
+    Case(
+        f"WebSocket: {name}",
+        partial(_framed, frames),
+        differs=FRAME_DIFFERS.get(name, {}),
+    )
     for name, frames in FRAMES.items()
 ]
 
@@ -258,13 +342,18 @@ def _(peer: Peer) -> Facts:
     return {"post": peer.post(sid, b"bAAEC"), "heard": peer.heard(sid)}
 
 
-@CASES.case("WebSocket: a frame ahead of the 101")
+NOT_LOST = named("it is not lost", {"heard": ([], ["text 4early"])})
+
+
+@CASES.case("WebSocket: a frame ahead of the 101", differs=NOT_LOST)
 def _(peer: Peer) -> Facts:
     websocket = upgrade(peer, early=frame(TEXT, b"4early"))
     return {"first": websocket.read(), "heard": websocket.heard()}
 
 
-@CASES.case("WebSocket: a frame ahead of the 101, while admission is pending")
+@CASES.case(
+    "WebSocket: a frame ahead of the 101, while admission is pending", differs=NOT_LOST
+)
 def _(peer: Peer) -> Facts:
     websocket = upgrade(peer, more="&slow=50", early=frame(TEXT, b"4early"))
     return {"first": websocket.read(), "heard": websocket.heard()}

@@ -1,22 +1,12 @@
-"""Parity of requests: PROTOCOL section 1, "Requests": queries, methods, refusals."""
+"""Parity of requests: queries, methods and paths."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from parity import (
-    ANY_ORIGIN,
-    NO_UPGRADES,
-    ONE_ORIGIN,
-    PLAIN,
-    POLLING,
-    Case,
-    Named,
-    Pair,
-    Table,
-)
+from parity import NO_UPGRADES, POLLING, Case, Table
+from parity_named import BAD_METHOD, JSON, OPENED, PLAIN_TEXT, named
 from wire import Answer, Facts, Peer, request
-from wire_websocket import UPGRADE, WebSocket, upgrade
 
 CASES = Table()
 
@@ -75,6 +65,7 @@ def _get(query: str, peer: Peer) -> Answer:
     return peer.ask(f"{peer.path}?{query}" if query else peer.path)
 
 
+GOOD = QUERIES["a handshake"]
 CASES += [Case(f"GET: {name}", partial(_get, query)) for name, query in QUERIES.items()]
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "PROPFIND", "BREW")
@@ -84,20 +75,25 @@ def _handshake_by(method: str, peer: Peer) -> Answer:
     return peer.ask(peer.target(), method, body=b"")
 
 
-UNKNOWN_METHOD = {
-    "connection": Named("close", "kept", "Node's parser knows no such method"),
-    "body": Named(
-        "",
-        '{"code":2,"message":"Bad handshake method"}',
+METHOD_DIFFERS = {
+    "BREW": named(
         "Node's parser knows no such method",
+        {
+            "body": ("", BAD_METHOD),
+            "content-type": (None, JSON),
+            "connection": ("close", "kept"),
+        },
     ),
-    "content-type": Named(None, "application/json", "as the body"),
+    "OPTIONS": named(
+        "a preflight is answered, whoever asks",
+        {"status": (400, 204), "body": (BAD_METHOD, ""), "content-type": (JSON, None)},
+    ),
 }
 CASES += [
     Case(
         f"handshake by {method}",
         partial(_handshake_by, method),
-        differs=UNKNOWN_METHOD if method == "BREW" else {},
+        differs=METHOD_DIFFERS.get(method, {}),
     )
     for method in METHODS
 ]
@@ -118,73 +114,58 @@ def _(peer: Peer) -> Answer:
     return peer.ask(peer.target(more="&deny=no"), "POST", body=b"4x")
 
 
-ORIGINS = ("http://app.example", "http://evil-app.example", "null", "", "http://a\x01b")
-
-
-def _from_origin(origin: str, peer: Peer) -> Answer:
-    return peer.ask(peer.target(), headers=[f"Origin: {origin}"])
-
-
-def _preflight(origin: str, peer: Peer) -> Answer:
-    headers = [
-        f"Origin: {origin}",
-        "Access-Control-Request-Method: POST",
-        "Access-Control-Request-Headers: content-type, x-own",
-    ]
-    return peer.ask(peer.target(), "OPTIONS", headers)
-
-
-PAIRS = {"no": PLAIN, "any": ANY_ORIGIN, "one": ONE_ORIGIN}
-CASES += [
-    Case(
-        f"CORS for {which} origin: {kind} from {origin!r}", partial(play, origin), pair
-    )
-    for which, pair in PAIRS.items()
-    for kind, play in (("GET", _from_origin), ("preflight", _preflight))
-    for origin in ORIGINS
-]
-
-
-@CASES.case("CORS on a POST", ONE_ORIGIN)
-def _(peer: Peer) -> Answer:
-    return peer.post(peer.open(), b"4x", ["Origin: http://app.example"])
-
-
-@CASES.case("CORS on an error", ONE_ORIGIN)
-def _(peer: Peer) -> Answer:
-    return peer.ask(peer.target("x"), headers=["Origin: http://app.example"])
-
-
-@CASES.case("path without its trailing slash")
+@CASES.case(
+    "path without its trailing slash",
+    differs=named(
+        "it is ours with the slash and without",
+        {
+            "status": (404, 200),
+            "body": ("", OPENED),
+            "content-type": (None, PLAIN_TEXT),
+        },
+    ),
+)
 def _(peer: Peer) -> Answer:
     return peer.ask("/engine.io?EIO=4&transport=polling")
 
 
-@CASES.case("a path below ours")
+@CASES.case(
+    "a path below ours",
+    differs=named(
+        "there is nothing below it",
+        {
+            "status": (200, 404),
+            "body": (OPENED, ""),
+            "content-type": (PLAIN_TEXT, None),
+        },
+    ),
+)
 def _(peer: Peer) -> Answer:
     return peer.ask("/engine.io/below?EIO=4&transport=polling")
 
 
-@CASES.case("a path that only begins like ours")
-def _(peer: Peer) -> Answer:
-    return peer.ask("/engine.iox/?EIO=4&transport=polling")
+def _status(target: str, peer: Peer) -> Facts:
+    # Who answers here is neither of the two servers.
+    return {"status": peer.ask(target).status}
 
 
-@CASES.case("another path")
-def _(peer: Peer) -> Answer:
-    return peer.ask("/elsewhere")
-
-
-@CASES.case("target with a host")
-def _(peer: Peer) -> Answer:
-    return peer.ask(f"http://example.com{peer.target()}")
+CASES += [
+    Case(name, partial(_status, target))
+    for name, target in {
+        "a path that only begins like ours": "/engine.iox/?EIO=4&transport=polling",
+        "a path that goes on behind ours": "/engine.io-x/?EIO=4&transport=polling",
+        "another path": "/elsewhere",
+        "a target with a host": "http://example.com/engine.io/?EIO=4&transport=polling",
+    }.items()
+]
 
 
 @CASES.case("HTTP/1.0")
-def _(peer: Peer) -> Answer:
+def _(peer: Peer) -> Facts:
     connection = peer.connect()
     connection.send(request(peer.target(), version="HTTP/1.0"))
-    return connection.answer()
+    answer = connection.answer()
+    return {"status": answer.status, "end": connection.file.read()}
 
 
 @CASES.case("websocket that is switched off", POLLING)
@@ -192,103 +173,7 @@ def _(peer: Peer) -> Answer:
     return peer.ask(f"{peer.path}?EIO=4&transport=websocket")
 
 
-def _with_first_frame(websocket: WebSocket) -> Facts:
-    facts = websocket.facts()
-    if websocket.answer.status == 101:
-        facts["first frame"] = websocket.read()
-    return facts
-
-
-def _upgrade(query: str, peer: Peer) -> Facts:
-    return _with_first_frame(upgrade(peer, target=f"{peer.path}?{query}"))
-
-
-UPGRADES = {
-    "a handshake": "EIO=4&transport=websocket",
-    "transport unknown": "EIO=4&transport=tcp",
-    "transport missing": "EIO=4",
-    "transport polling": "EIO=4&transport=polling",
-    "sid unknown": "EIO=4&transport=websocket&sid=x",
-    "sid __proto__": "EIO=4&transport=websocket&sid=__proto__",
-    "EIO missing": "transport=websocket",
-    "EIO 3": "EIO=3&transport=websocket",
-    "refused by the application": "EIO=4&transport=websocket&deny=no",
-    "a slow application": "EIO=4&transport=websocket&slow=50",
-}
 CASES += [
-    Case(f"upgrade: {name}", partial(_upgrade, query))
-    for name, query in UPGRADES.items()
+    Case(f"open packet with {pair.ours}", partial(_get, GOOD), pair)
+    for pair in (POLLING, NO_UPGRADES)
 ]
-
-
-def _upgrade_from(origin: str, peer: Peer) -> WebSocket:
-    return upgrade(peer, headers=[*UPGRADE, f"Origin: {origin}"])
-
-
-CASES += [
-    Case(
-        f"CORS for {which} origin: WebSocket from {origin!r}",
-        partial(_upgrade_from, origin),
-        pair,
-    )
-    for which, pair in PAIRS.items()
-    for origin in (*ORIGINS, "http://example.com")
-]
-
-CHANGED = {
-    "without a key": ("Sec-WebSocket-Key", None),
-    "with a bad key": ("Sec-WebSocket-Key", "short"),
-    "of version 12": ("Sec-WebSocket-Version", "12"),
-    "of version 8": ("Sec-WebSocket-Version", "8"),
-    "without a version": ("Sec-WebSocket-Version", None),
-    "to something else": ("Upgrade", "h2c"),
-    "without Connection": ("Connection", None),
-    "in capitals": ("Upgrade", "WEBSOCKET"),
-    "with keep-alive too": ("Connection", "keep-alive, Upgrade"),
-    "with a subprotocol": ("Sec-WebSocket-Protocol", "one, two"),
-    "that offers compression": ("Sec-WebSocket-Extensions", "permessage-deflate"),
-    "with bad extensions": ("Sec-WebSocket-Extensions", ";;="),
-}
-
-
-def _changed(name: str, value: str | None, peer: Peer) -> WebSocket:
-    lines = [line for line in UPGRADE if not line.startswith(f"{name}:")]
-    if value is not None:
-        lines.append(f"{name}: {value}")
-    return upgrade(peer, headers=lines)
-
-
-CASES += [
-    Case(f"upgrade {name}", partial(_changed, *change))
-    for name, change in CHANGED.items()
-]
-
-
-@CASES.case("upgrade by POST")
-def _(peer: Peer) -> WebSocket:
-    return upgrade(peer, method="POST")
-
-
-@CASES.case("polling that offers an upgrade to h2c")
-def _(peer: Peer) -> Answer:
-    headers = ["Connection: Upgrade", "Upgrade: h2c"]
-    return peer.ask(peer.target(), headers=headers)
-
-
-@CASES.case("an upgrade elsewhere")
-def _(peer: Peer) -> WebSocket:
-    return upgrade(peer, target="/elsewhere")
-
-
-@CASES.case("upgrade that is switched off", POLLING)
-def _(peer: Peer) -> WebSocket:
-    return upgrade(peer)
-
-
-def _upgrades_of(pair: Pair) -> Case:
-    return Case(
-        f"open packet with {pair.ours}", partial(_get, QUERIES["a handshake"]), pair
-    )
-
-
-CASES += [_upgrades_of(POLLING), _upgrades_of(NO_UPGRADES), _upgrades_of(ANY_ORIGIN)]

@@ -1,10 +1,11 @@
-"""Parity of WebSocket (RFC 6455), and of the upgrade: PROTOCOL section 5, "Upgrade"."""
+"""Parity of WebSocket (RFC 6455), and of the upgrade, whole, spoiled and abandoned."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from parity import IMPATIENT, NO_UPGRADES, QUICK, Case, Table
+from parity_named import PLAIN_REFUSAL, Differences, named, refused_upgrade
 from wire import Facts, Peer
 from wire_websocket import (
     BINARY,
@@ -28,14 +29,6 @@ FRAMES = {
     "ping between fragments": frame(TEXT, b"4a", fin=False)
     + frame(PING, b"p")
     + frame(CONTINUATION, b"b"),
-    "close": frame(CLOSE),
-    "close with 1000": frame(CLOSE, b"\x03\xe8bye"),
-    "close with 1001": frame(CLOSE, b"\x03\xe9"),
-    "close with 3000": frame(CLOSE, b"\x0b\xb8"),
-    "close with 1005": frame(CLOSE, b"\x03\xed"),
-    "close with 999": frame(CLOSE, b"\x03\xe7"),
-    "close with half a code": frame(CLOSE, b"\x03"),
-    "close with a bad reason": frame(CLOSE, b"\x03\xe8\xff"),
     "unmasked": frame(TEXT, b"4a", masked=False),
     "reserved bit 1": frame(TEXT, b"4a", reserved=4),
     "reserved bit 2": frame(TEXT, b"4a", reserved=2),
@@ -48,6 +41,17 @@ FRAMES = {
     "garbage": b"GET / HTTP/1.1\r\n\r\n",
 }
 
+CLOSES = {
+    "close": b"",
+    "close with 1000": b"\x03\xe8bye",
+    "close with 1001": b"\x03\xe9",
+    "close with 3000": b"\x0b\xb8",
+    "close with 1005": b"\x03\xed",
+    "close with 999": b"\x03\xe7",
+    "close with half a code": b"\x03",
+    "close with a bad reason": b"\x03\xe8\xff",
+}
+
 
 def _framed(frames: bytes, peer: Peer) -> Facts:
     websocket = opened(peer)
@@ -55,9 +59,37 @@ def _framed(frames: bytes, peer: Peer) -> Facts:
     return {"heard": websocket.heard()}
 
 
+def _closed(payload: bytes, peer: Peer) -> Facts:
+    websocket = opened(peer)
+    websocket.send(frame(CLOSE, payload))
+    return {"frames": websocket.rest()}
+
+
 CASES += [
     Case(f"WebSocket frame: {name}", partial(_framed, frames))
     for name, frames in FRAMES.items()
+]
+
+
+def _echoed(close: str) -> Differences:
+    return named(
+        "Autobahn answers that it is a normal closure, whatever it was told",
+        {"frames": ([close, "end"], ["close", "end"])},
+    )
+
+
+CLOSE_DIFFERS = {
+    "close with 1000": _echoed("close  bye"),
+    "close with 1001": _echoed("close 1001"),
+    "close with 3000": _echoed("close 3000"),
+}
+CASES += [
+    Case(
+        f"WebSocket frame: {name}",
+        partial(_closed, payload),
+        differs=CLOSE_DIFFERS.get(name, {}),
+    )
+    for name, payload in CLOSES.items()
 ]
 
 
@@ -151,7 +183,10 @@ def _(peer: Peer) -> Facts:
     }
 
 
-@CASES.case("upgrade: the GET that waits when 5 comes")
+@CASES.case(
+    "upgrade: the GET that waits when 5 comes",
+    differs=named("the session is not closed, so a noop", {"poll.body": ("1", "6")}),
+)
 def _(peer: Peer) -> Facts:
     sid = peer.open()
     waiting, candidate = peer.waiting(sid), upgrade(peer, sid)
@@ -159,7 +194,15 @@ def _(peer: Peer) -> Facts:
     return {"poll": waiting.answer(), "heard": candidate.heard()}
 
 
-@CASES.case("upgrade: 5 without a probe")
+OUT_OF_ORDER = "out of order: the candidate is closed, the session goes on"
+
+
+@CASES.case(
+    "upgrade: 5 without a probe",
+    differs=named(
+        OUT_OF_ORDER, {"frames": ([], ["close", "end"]), "polling": (False, True)}
+    ),
+)
 def _(peer: Peer) -> Facts:
     sid = peer.open()
     candidate = upgrade(peer, sid)
@@ -167,7 +210,13 @@ def _(peer: Peer) -> Facts:
     return {"frames": candidate.heard(), "polling": peer.is_alive(sid)}
 
 
-@CASES.case("upgrade: a second probe")
+@CASES.case(
+    "upgrade: a second probe",
+    differs=named(
+        OUT_OF_ORDER,
+        {"frames": (["text 3probe"], ["close", "end"]), "polling": (False, True)},
+    ),
+)
 def _(peer: Peer) -> Facts:
     sid = peer.open()
     candidate = probed(peer, sid)
@@ -281,7 +330,12 @@ def _(peer: Peer) -> Facts:
     return {"second": second, "frames": frames, "first": first.heard()}
 
 
-@CASES.case("a second WebSocket to a session on WebSocket")
+@CASES.case(
+    "a second WebSocket to a session on WebSocket",
+    differs=named(
+        "there is nothing to upgrade to", {"frame": ("text 3probe", "close")}
+    ),
+)
 def _(peer: Peer) -> Facts:
     first = opened(peer)
     second = upgrade(peer, first.sid)
@@ -290,14 +344,21 @@ def _(peer: Peer) -> Facts:
     return {"second": second, "frame": second.read(), "first": first.heard()}
 
 
-@CASES.case("upgrades that are switched off", NO_UPGRADES)
+@CASES.case(
+    "upgrades that are switched off",
+    NO_UPGRADES,
+    refused_upgrade("off is off", 400, "Bad request", "candidate."),
+)
 def _(peer: Peer) -> Facts:
     sid = peer.open()
     candidate = upgrade(peer, sid)
     return {"candidate": candidate, "polling": peer.heard(sid)}
 
 
-@CASES.case("upgrade with another revision")
+@CASES.case(
+    "upgrade with another revision",
+    differs={f"candidate.{fact}": each for fact, each in PLAIN_REFUSAL.items()},
+)
 def _(peer: Peer) -> Facts:
     sid = peer.open()
     target = f"{peer.path}?EIO=3&transport=websocket&sid={sid}"

@@ -28,6 +28,7 @@ function sendNumbers(socket, i, count) {
 
 const commands = {
   close: (socket) => socket.close(),
+  nothing: () => {},
   goodbye: (socket, text) => {
     socket.send(text);
     socket.close();

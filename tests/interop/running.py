@@ -40,6 +40,7 @@ class Service:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._log = log
+        self._told_to_stop = False
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
@@ -72,23 +73,33 @@ class Service:
             return
         self.fail(f"ended with status {status} before it listened")
 
+    def tell_to_stop(self) -> None:
+        """Send SIGTERM, once."""
+        if not self._told_to_stop:
+            self._told_to_stop = True
+            self.process.send_signal(signal.SIGTERM)
+
     def check_log(self) -> None:
         """Whatever was done to it, a server must not have stumbled."""
         if "Unhandled" in self.log or "Traceback" in self.log:
             self.fail("has stumbled")
 
     def stop(self) -> None:
-        """SIGTERM, and a clean end."""
-        self.process.send_signal(signal.SIGTERM)
+        """Tell it to stop, unless it was told, and see it end well."""
+        self.tell_to_stop()
         try:
             status = self.process.wait(STOP_DEADLINE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
             self.fail(f"did not end within {STOP_DEADLINE} s of SIGTERM")
-        if status != 0:
+        if not self.ended_well(status):
             self.fail(f"ended with status {status} on SIGTERM")
         self.check_log()
+
+    def ended_well(self, status: int) -> bool:
+        """Whether this is the status of an orderly end."""
+        return status == 0
 
     def fail(self, what: str) -> None:
         """End the test with the server's own words."""
@@ -111,6 +122,10 @@ class Ours(Service):
         listen = f"tcp:{port}:interface=127.0.0.1"
         plugin = ["engineio", "--listen", listen, *options]
         super().__init__([str(twistd), "-n", "--pidfile=", *plugin], port, log)
+
+    def ended_well(self, status: int) -> bool:
+        """Shut down in good order, and then ended by the signal it got."""
+        return status in (0, -signal.SIGTERM) and "Server Shut Down." in self.log
 
 
 class Reference(Service):

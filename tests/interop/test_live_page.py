@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from conftest import StartOurs, run_client
-from running import HERE, PROJECT
+from browsing import Browser
+from conftest import StartOurs
+from running import PROJECT
 
 
-def test_visit(ours: StartOurs, node: str, browser: str) -> None:
+def test_visit(ours: StartOurs, browser: Browser) -> None:
     """It begins with polling, upgrades, shows what comes back, and stays at home."""
     service = ours("--ping-interval", "1")
     screenshot = PROJECT / "build" / "live-page.png"
-    command = [node, str(HERE / "live_page.mjs"), browser, service.url, str(screenshot)]
-    facts = run_client(command, service)
+    facts = browser.run("visit", service, screenshot=str(screenshot))
+    shown = facts.pop("shown")
     assert facts == {
         "first": "polling",
         "last": {
@@ -23,6 +24,6 @@ def test_visit(ours: StartOurs, node: str, browser: str) -> None:
         },
         "complaints": [],
         "foreign": [],
-        "shown": True,
     }
+    assert "Hello from Chromium 😀" in shown
     assert screenshot.stat().st_size > 10_000

@@ -7,6 +7,8 @@ every difference that is meant, by name.
 
 from __future__ import annotations
 
+import parity_handshakes
+import parity_origins
 import parity_packets
 import parity_polling
 import parity_requests
@@ -17,6 +19,8 @@ from parity import Case
 
 CASES = [
     *parity_requests.CASES,
+    *parity_origins.CASES,
+    *parity_handshakes.CASES,
     *parity_packets.CASES,
     *parity_polling.CASES,
     *parity_websocket.CASES,

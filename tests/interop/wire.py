@@ -55,12 +55,16 @@ class Answer:
         if self.status == 0:
             return {"status": "connection lost"}
         connection = self.headers.get("connection", "").lower()
-        return {
+        facts: Facts = {
             "status": self.status,
             "body": self.text,
             "connection": "close" if "close" in connection else "kept",
             **{k: v for k, v in self.headers.items() if _COMPARED.fullmatch(k)},
         }
+        if not self.body:
+            # The type of nothing.
+            facts.pop("content-type", None)
+        return facts
 
 
 class Connection:

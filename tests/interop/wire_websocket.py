@@ -135,6 +135,9 @@ def _words(opcode: int, payload: bytes) -> str:
         return f"binary {payload.hex()}"
     if opcode == CLOSE:
         code = str(struct.unpack("!H", payload[:2])[0]) if payload else ""
+        if code == "1000":
+            # RFC 6455, 7.4.1: a normal closure, as if nothing was said.
+            code = ""
         return f"close {code} {payload[2:].decode()}".rstrip()
     names = {CONTINUATION: "continuation", PING: "ping", PONG: "pong"}
     return f"{names[opcode]} {payload.decode()}"
