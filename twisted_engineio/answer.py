@@ -10,10 +10,11 @@ from typing import Final
 
 from twisted.web.http import Request
 
-__all__ = ["HTML", "JSON", "PLAIN", "answer"]
+__all__ = ["BINARY", "HTML", "JSON", "PLAIN", "answer"]
 
 PLAIN: Final = b"text/plain; charset=UTF-8"
 JSON: Final = b"application/json"
+BINARY: Final = b"application/octet-stream"
 HTML: Final = b"text/html"
 """What the answer to a POST is called: some browsers offer plain text as a file."""
 

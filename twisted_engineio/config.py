@@ -69,6 +69,9 @@ class Config:
     allow_upgrades: bool = True
     """Whether a polling session may move to WebSocket."""
 
+    allow_eio3: bool = False
+    """Whether clients of revision 3 (Socket.IO 2) are served too."""
+
     cors: Sequence[str] = ()
     """Foreign origins that may use the server, ``scheme://host[:port]`` each, or
     ``"*"`` for any. Pages of the same origin always may."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from .observer import Observer
 from .packet import Message, Outgoing, Packet, PacketType
-from .session import Owner, Session, Waiting
+from .session import Owner, Session
 from .transport import Transport
 
 __all__ = ["ObservedSession"]
@@ -76,15 +76,13 @@ class ObservedSession(Session):
         super().swap(candidate)
         self.server.tell(lambda each: each.upgraded(self, candidate.name))
 
-    def _write(self, packet: Packet) -> None:
-        super()._write(packet)
+    def write(self, packet: Packet) -> None:
+        """Send a packet, and tell of it."""
+        super().write(packet)
         self._tell_sent(packet)
 
     def _tell_sent(self, item: Outgoing) -> None:
         self.server.tell(lambda each: each.packet_sent(self, item))
 
-    def _pong(self) -> None:
-        answered = self._waiting is Waiting.PONG_DUE
-        super()._pong()
-        if answered:
-            self.server.tell(lambda each: each.heartbeat(self))
+    def _beaten(self) -> None:
+        self.server.tell(lambda each: each.heartbeat(self))

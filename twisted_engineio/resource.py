@@ -14,7 +14,7 @@ Engine.IO protocol v4, "HTTP long-polling", "WebSocket", "Upgrade".
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
@@ -26,6 +26,7 @@ from .answer import JSON, PLAIN, answer
 from .cors import Cors, is_well_formed
 from .exceptions import CloseReason, ErrorCode, PayloadTooLarge, Refused, Reject
 from .handshake import Handshake, parse_query
+from .revision import revision_of
 from .session import Session, State
 from .transports.polling import PollingTransport
 from .transports.takeover import can_take_over, take_over
@@ -35,13 +36,13 @@ if TYPE_CHECKING:
 
     from twisted.web.server import Request
 
+    from .codecs import Codec
+    from .revision import Revision
     from .server import Server
     from .transport import Transport
     from .transports.websocket import WebSocketTransport
 
 __all__ = ["EngineIOResource"]
-
-_PROTOCOL: Final = "4"
 
 
 class EngineIOResource(Resource):
@@ -134,7 +135,7 @@ class EngineIOResource(Resource):
             raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades")
         if upgrade and not self.engineio.config.allow_upgrades:
             raise Refused(ErrorCode.BAD_REQUEST, "allow_upgrades is off")
-        if query.get("EIO") != _PROTOCOL:
+        if revision_of(query, self.engineio.config) is not session.revision:
             raise Refused(ErrorCode.BAD_REQUEST, "the session has another EIO")
 
     # Requests of a session.
@@ -165,7 +166,8 @@ class EngineIOResource(Resource):
             if not session.upgrade(candidate):
                 candidate.abandon(CloseReason.TRANSPORT_CLOSE)
 
-        self._hand_over(request, opened, base64=session.handshake.base64)
+        codec = session.revision.codec
+        self._hand_over(request, opened, codec, base64=session.handshake.base64)
 
     # Handshakes.
 
@@ -190,27 +192,35 @@ class EngineIOResource(Resource):
     ) -> None:
         if gone.called:
             return  # the application let a client in that had left
-        if handshake.query.get("EIO") != _PROTOCOL:
+        revision = revision_of(handshake.query, self.engineio.config)
+        if revision is None:
             raise Refused(
-                ErrorCode.UNSUPPORTED_PROTOCOL_VERSION, "EIO is not exactly 4"
+                ErrorCode.UNSUPPORTED_PROTOCOL_VERSION,
+                "EIO is neither 4 nor, where allow_eio3 is on, 3",
             )
         if handshake.transport == "websocket":
             self._hand_over(
                 request,
-                lambda opened: self._open_websocket(handshake, opened),
+                lambda opened: self._open_websocket(handshake, revision, opened),
+                revision.codec,
                 base64=handshake.base64,
             )
             return
-        transport = PollingTransport(self.engineio.config.max_payload)
-        if self.engineio.open(handshake, transport).state is State.CLOSED:
+        transport = PollingTransport(
+            revision.codec,
+            self.engineio.config.max_payload,
+            binary=not handshake.base64,
+        )
+        session = self.engineio.open(handshake, revision, transport)
+        if session.state is State.CLOSED:
             raise Refused(ErrorCode.BAD_REQUEST, "the application failed")
         transport.poll(request)
 
     def _open_websocket(
-        self, handshake: Handshake, transport: WebSocketTransport
+        self, handshake: Handshake, revision: Revision, transport: WebSocketTransport
     ) -> None:
         try:
-            self.engineio.open(handshake, transport)
+            self.engineio.open(handshake, revision, transport)
         except (Refused, Reject) as error:
             self.engineio.refused(error)
             transport.abandon(CloseReason.TRANSPORT_CLOSE)
@@ -230,13 +240,14 @@ class EngineIOResource(Resource):
         self,
         request: Request,
         opened: Callable[[WebSocketTransport], None],
+        codec: Codec,
         *,
         base64: bool,
     ) -> None:
         if not can_take_over(request):
             raise Refused(ErrorCode.BAD_REQUEST, "WebSocket needs HTTP/1.1")
         websockets = self.engineio.websockets
-        transport = websockets.protocol(opened, {}, base64=base64)
+        transport = websockets.protocol(opened, {}, codec, base64=base64)
         transport.factory = websockets
         take_over(request, transport)
 

@@ -40,6 +40,7 @@ from .transports.websocket import WebSocketFactory
 
 if TYPE_CHECKING:
     from .application import Application
+    from .revision import Revision
     from .transport import Transport
 
 __all__ = ["Server"]
@@ -133,12 +134,15 @@ class Server:
         self.log.failure("admit failed; the client is refused", failure=failure)
         return Failure(Refused(ErrorCode.BAD_REQUEST, "admit raised an exception"))
 
-    def open(self, handshake: Handshake, transport: Transport) -> Session:
+    def open(
+        self, handshake: Handshake, revision: Revision, transport: Transport
+    ) -> Session:
         """
         Open a session for a client that was admitted.
 
         Args:
             handshake: The client's first request.
+            revision: The revision that it is made in.
             transport: What carries it; the session's from now on.
 
         Raises:
@@ -156,7 +160,7 @@ class Server:
             self.log.error("make_sid gave an id that is in use; the client is refused")
             raise Refused(ErrorCode.BAD_REQUEST, "the id is in use")
         session_class = ObservedSession if self.observers else Session
-        session = session_class(sid, handshake, transport, self)
+        session = session_class(sid, handshake, revision, transport, self)
         transport.receiver = session
         self._sessions[sid] = session
         self.tell(lambda each: each.session_opened(session))

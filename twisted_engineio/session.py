@@ -5,8 +5,7 @@ Rules of this file:
 
 1. It knows a clock and a transport. It never sees a request, a socket or the reactor.
 2. ``_finish`` is the only place where a session becomes CLOSED.
-3. One timer at a time: waiting to ping, waiting for a pong, lingering over a goodbye,
-   or about to end a slow client. ``_waiting`` says which.
+3. It has one timer, and that is its heartbeat's: ``heartbeat.py``.
 4. Nothing that the application calls calls the application back.
 
 A session is driven by three things: its transport (``receive``, ``receive_packet``,
@@ -41,12 +40,13 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .exceptions import CloseReason, SessionClosed
 from .handshake import Handshake, upgrades_from
+from .heartbeat import Waiting
 from .outbox import Outbox
 from .packet import Encoded, Message, Outgoing, Packet, PacketType
 from .probe import Probe
@@ -54,13 +54,14 @@ from .probe import Probe
 if TYPE_CHECKING:
     from .application import Application
     from .config import Config
+    from .revision import Revision
     from .transport import Transport
 
 __all__ = ["Owner", "Session", "State"]
 
 CLOSE = Packet(PacketType.CLOSE)
-PING = Packet(PacketType.PING)
 NOOP = Packet(PacketType.NOOP)
+_BEATS = (PacketType.PING, PacketType.PONG)
 
 
 Incoming: TypeAlias = Packet | str | bytes | CloseReason
@@ -74,16 +75,6 @@ class State(enum.Enum):
     OPEN = "open"
     CLOSING = "closing"
     CLOSED = "closed"
-
-
-class Waiting(enum.Enum):
-    """What a session's one timer waits for."""
-
-    NOTHING = "nothing"
-    PING_DUE = "ping due"
-    PONG_DUE = "pong due"
-    LINGER = "linger"
-    VERDICT = "verdict"
 
 
 class Owner(Protocol):
@@ -107,7 +98,7 @@ class Session:
 
     Attributes:
         sid: The session's id: a secret between it and its client.
-        protocol: The revision of the protocol that it speaks.
+        revision: The revision of the protocol that it speaks.
         handshake: The client's first request, immutable.
         server: The server that it belongs to.
         transport: What carries it now; ``transport.name`` tells which kind.
@@ -120,16 +111,15 @@ class Session:
 
     __slots__ = (
         "__weakref__",
+        "_heartbeat",
         "_inbox",
         "_outbox",
-        "_timer",
-        "_waiting",
         "_wants_drained",
         "data",
         "handshake",
         "probe",
-        "protocol",
         "reason",
+        "revision",
         "server",
         "sid",
         "state",
@@ -137,10 +127,15 @@ class Session:
     )
 
     def __init__(
-        self, sid: str, handshake: Handshake, transport: Transport, server: Owner
+        self,
+        sid: str,
+        handshake: Handshake,
+        revision: Revision,
+        transport: Transport,
+        server: Owner,
     ) -> None:
         self.sid = sid
-        self.protocol = 4
+        self.revision = revision
         self.handshake = handshake
         self.server = server
         self.transport = transport
@@ -150,9 +145,13 @@ class Session:
         self.data: Any = None
         self._outbox = Outbox()
         self._inbox: deque[Incoming] | None = None
-        self._timer: IDelayedCall | None = None
-        self._waiting = Waiting.NOTHING
         self._wants_drained: list[Deferred[None]] = []
+        self._heartbeat = revision.heartbeat(self, server.clock, server.config)
+
+    @property
+    def protocol(self) -> int:
+        """The number of the protocol's revision that it speaks."""
+        return self.revision.codec.PROTOCOL
 
     def __repr__(self) -> str:
         return (
@@ -251,12 +250,14 @@ class Session:
         """
         if self.state is State.OPENING:
             self._finish(reason)
-        elif self.state is State.OPEN and self._waiting is not Waiting.VERDICT:
+        elif (
+            self.state is State.OPEN and self._heartbeat.waiting is not Waiting.VERDICT
+        ):
             self.state = State.CLOSING
             self.reason = reason
             self._outbox.append(CLOSE)
             # The goodbye leaves in a later turn: rule 4.
-            self._arm(Waiting.LINGER, 0.0, self._goodbye)
+            self._heartbeat.arm(Waiting.LINGER, 0.0, self._goodbye)
 
     def abort(self) -> None:
         """End the session without waiting for anything; what is queued is lost."""
@@ -265,7 +266,7 @@ class Session:
         elif self.state is not State.CLOSED:
             self.state = State.CLOSING
             self._outbox.clear()
-            self._arm(Waiting.VERDICT, 0.0, self._give_up)
+            self._heartbeat.arm(Waiting.VERDICT, 0.0, self._give_up)
 
     # The server's side.
 
@@ -278,8 +279,8 @@ class Session:
 
         """
         self.state = State.OPEN
-        self._write(open_packet)
-        self._arm(Waiting.PING_DUE, self.server.config.ping_interval, self._ping_due)
+        self.write(open_packet)
+        self._heartbeat.begin()
         self._call(self.server.application.session_opened, self)
 
     def upgrade(self, candidate: Transport) -> bool:
@@ -340,11 +341,17 @@ class Session:
             self.receive(packet.data)
         elif packet.type is PacketType.CLOSE:
             self._finish(CloseReason.TRANSPORT_CLOSE)
-        elif packet.type is PacketType.PONG:
-            self._pong()
-        elif packet.type is PacketType.PING and self.state is not State.CLOSING:
-            # Engine.IO protocol v4, "Heartbeat": the server pings, the client pongs.
+        elif packet.type in _BEATS:
+            self._beat(packet)
+
+    def _beat(self, packet: Packet) -> None:
+        if self.state is State.OPENING:
             self._finish(CloseReason.TRANSPORT_ERROR)
+        elif self.state is State.OPEN:
+            heart = self._heartbeat
+            ping = packet.type is PacketType.PING
+            if heart.ping(packet) if ping else heart.pong():
+                self._beaten()
 
     def transport_ready(self) -> None:
         """Send what is queued: the transport can take it now."""
@@ -397,62 +404,19 @@ class Session:
 
     # Time.
 
-    def _arm(
-        self, waiting: Waiting, delay: float, then: Callable[[], None] | None
-    ) -> None:
-        """Let the one timer wait for something else; the only place that sets it."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._waiting = waiting
-        clock = self.server.clock
-        self._timer = None if then is None else clock.callLater(delay, then)
-
-    def _ping_due(self) -> None:
-        timeout = self.server.config.ping_timeout
-        # A timer fires a little late. The pong is due when the ping should have gone
-        # out, plus the timeout; but if we were busy for long, the client must not pay.
-        late = self._late()
-        self._write(PING)
-        self._arm(Waiting.PONG_DUE, max(timeout - late, timeout / 2), self._pong_due)
-
-    def _late(self) -> float:
-        """Tell for how many seconds the timer has been due; negative: not yet."""
-        assert self._timer is not None  # only asked while one is armed
-        return self.server.clock.seconds() - self._timer.getTime()
+    @property
+    def busy(self) -> bool:
+        """Whether the application is busy with a message; what comes in is held."""
+        return self._inbox is not None
 
     def expired(self) -> bool:
-        """
-        End the session if its pong is overdue, though its timer has not fired yet.
-
-        Twisted reads sockets before it fires timers that came due meanwhile.
-
-        Returns:
-            Whether it was overdue.
-
-        """
-        overdue = self._waiting is Waiting.PONG_DUE and self._late() >= 0
-        if overdue:
-            self._pong_due()
-        return overdue and self.state is State.CLOSED
-
-    def _pong(self) -> None:
-        if self.state is State.OPENING:
-            self._finish(CloseReason.TRANSPORT_ERROR)
-        elif self._waiting is Waiting.PONG_DUE:
-            config = self.server.config
-            self._arm(Waiting.PING_DUE, config.ping_interval, self._ping_due)
-
-    def _pong_due(self) -> None:
-        if self._inbox is not None:
-            # Its pong may wait behind the message that the application is busy with.
-            self._arm(Waiting.PONG_DUE, self.server.config.ping_timeout, self._pong_due)
-            return
-        # "If the server does not receive a pong packet back, then it SHOULD consider
-        # that the connection is closed." -- Engine.IO protocol v4, "Heartbeat"
-        self._finish(CloseReason.PING_TIMEOUT)
+        """Tell whether it is over by now, though its timer has not fired yet."""
+        self._heartbeat.check()
+        return self.state is State.CLOSED
 
     def _goodbye(self) -> None:
-        self._arm(Waiting.LINGER, self.server.config.close_timeout, self._give_up)
+        linger = self.server.config.close_timeout
+        self._heartbeat.arm(Waiting.LINGER, linger, self._give_up)
         self.transport_ready()
 
     def _give_up(self) -> None:
@@ -461,21 +425,25 @@ class Session:
     def _too_slow(self) -> None:
         self._finish(CloseReason.SLOW_CLIENT)
 
+    def _beaten(self) -> None:
+        """Have a heart that has beaten; for a session that is watched."""
+
     # The queue.
 
-    def _write(self, packet: Packet) -> None:
+    def write(self, packet: Packet) -> None:
+        """Send a packet, now or when there is a way."""
         if self.transport.writable and not self._outbox:
             self.transport.send(packet)
         else:
             self._outbox.append(packet)
 
     def _enqueue(self, item: Outgoing) -> bool:
-        if self._waiting is Waiting.VERDICT:
+        if self._heartbeat.waiting is Waiting.VERDICT:
             return False
         self._outbox.append(item)
         config = self.server.config
         if self._outbox.size > config.max_buffered:
-            self._arm(Waiting.VERDICT, 0.0, self._too_slow)
+            self._heartbeat.arm(Waiting.VERDICT, 0.0, self._too_slow)
         return self._outbox.size <= config.high_water_mark
 
     def _fire_drained(self) -> None:
@@ -544,7 +512,7 @@ class Session:
         self.state = State.CLOSED
         # What close() was told stays the reason, however the goodbye went.
         self.reason = reason = self.reason or reason
-        self._arm(Waiting.NOTHING, 0.0, None)
+        self._heartbeat.cancel()
         self._inbox = None
         probe, self.probe = self.probe, None
         if probe is not None:

@@ -18,10 +18,8 @@ from ..exceptions import InvalidPacket
 from ..packet import Encoded, Outgoing, Packet, PacketType
 
 __all__ = [
-    "ANNOUNCES_MAX_PAYLOAD",
     "BINARY_PREFIX",
     "PROTOCOL",
-    "SERVER_PINGS",
     "decode_packet",
     "decode_payload",
     "encode_packet",
@@ -31,10 +29,6 @@ __all__ = [
 PROTOCOL: Final = 4
 BINARY_PREFIX: Final = b""
 """What stands before the bytes of a message in a binary WebSocket frame: nothing."""
-SERVER_PINGS: Final = True
-"""Who begins a heartbeat."""
-ANNOUNCES_MAX_PAYLOAD: Final = True
-"""Whether the open packet names ``max_payload``."""
 
 _SEPARATOR: Final = "\x1e"
 

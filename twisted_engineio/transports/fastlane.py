@@ -99,6 +99,8 @@ class FastWebSocketTransport(WebSocketTransport):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._socket: socket | None = None
+        # Whether a binary message is a binary frame as it is.
+        self._bare = not self.base64 and not self.codec.BINARY_PREFIX
         # Frames to leave together: a list while corked, None otherwise.
         self._held: list[bytes] | None = None
         # The beginning of a frame, and how many bytes it lacks at least.
@@ -174,7 +176,10 @@ class FastWebSocketTransport(WebSocketTransport):
                 return end
             payload = unmask(data[start:stop], data[start - 4 : start])
             if data[position] == 0x82:
-                self.receiver.receive(payload)
+                if self._bare:
+                    self.receiver.receive(payload)
+                else:
+                    self.onMessage(payload, True)
             else:
                 try:
                     text = payload.decode()
@@ -226,10 +231,10 @@ class FastWebSocketTransport(WebSocketTransport):
                 frame = _TEXT[length] + payload
             else:
                 frame = head(1, length) + b"4" + payload
-        elif isinstance(item, bytes) and not self.base64:
+        elif isinstance(item, bytes) and self._bare:
             length = len(item)
             frame = (_BINARY[length] if length < 126 else head(2, length)) + item
-        elif isinstance(item, Encoded) and not self.base64:
+        elif isinstance(item, Encoded) and self._bare:
             if item.frame is None:
                 item.frame = self._frame_of(item.data)
             frame = item.frame

@@ -23,8 +23,8 @@ from typing import Final
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
-from ..answer import HTML, PLAIN, answer
-from ..codecs import v4
+from ..answer import BINARY, HTML, PLAIN, answer
+from ..codecs import Codec
 from ..exceptions import CloseReason, InvalidPacket
 from ..outbox import Outbox
 from ..packet import Outgoing, Packet, PacketType
@@ -56,7 +56,9 @@ class PollingTransport:
     """
 
     __slots__ = (
+        "_binary",
         "_busy",
+        "_codec",
         "_get",
         "_max_answer",
         "_post",
@@ -67,16 +69,20 @@ class PollingTransport:
 
     name = "polling"
 
-    def __init__(self, max_answer: int) -> None:
+    def __init__(self, codec: Codec, max_answer: int, *, binary: bool = True) -> None:
         """
         Make a transport without a request.
 
         Args:
+            codec: Reads and writes payloads.
             max_answer: Bytes of data after which an answer takes no more packets.
+            binary: Whether the client takes binary payloads, where there are any.
 
         """
         self.receiver: Receiver = NOBODY
         self.writable = False
+        self._codec = codec
+        self._binary = binary
         self._max_answer = max_answer
         self._get: Request | None = None
         self._post: Request | None = None
@@ -134,7 +140,7 @@ class PollingTransport:
         kind = request.getHeader(b"content-type") or b""
         binary = kind.lower().startswith(b"application/octet-stream")
         try:
-            for item in v4.decode_payload(body, binary=binary):
+            for item in self._codec.decode_payload(body, binary=binary):
                 if isinstance(item, Packet):
                     self.receiver.receive_packet(item)
                 else:
@@ -226,11 +232,11 @@ class PollingTransport:
         self.resume()
 
     def _answer(self, items: list[Outgoing]) -> None:
-        body, _ = v4.encode_payload(items, binary=False)
+        body, binary = self._codec.encode_payload(items, binary=self._binary)
         request, self._get = self._get, None
         self.writable = False
         assert request is not None  # only called while writable
-        answer(request, 200, PLAIN, body)
+        answer(request, 200, BINARY if binary else PLAIN, body)
 
     def _over(self, result: Failure | None, request: Request) -> None:
         """Hear that a request was answered elsewhere, or that its client left."""

@@ -27,7 +27,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..codecs import v4
+from ..codecs import Codec
 from ..exceptions import CloseReason, InvalidPacket, PayloadTooLarge
 from ..outbox import Outbox
 from ..packet import Encoded, Outgoing, Packet, PacketType
@@ -56,6 +56,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         name: ``"websocket"``.
         writable: Whether it is open and the socket takes more.
         receiver: Whom it feeds.
+        codec: Reads and writes packets.
         base64: Whether binary goes out as text; the handshake's ``b64=1``.
 
     """
@@ -76,6 +77,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         self,
         opened: Callable[[WebSocketTransport], None],
         headers: dict[str, str],
+        codec: Codec,
         *,
         base64: bool = False,
     ) -> None:
@@ -85,6 +87,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         Args:
             opened: Called once when the WebSocket is open.
             headers: Headers for the answer to the handshake.
+            codec: Reads and writes packets.
             base64: See the attribute.
 
         """
@@ -92,6 +95,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         self.receiver: Receiver = NOBODY
         self.writable = False
         self.base64 = base64
+        self.codec = codec
         self._opened = opened
         self._headers = headers
         self._fragments = 0
@@ -115,14 +119,18 @@ class WebSocketTransport(WebSocketServerProtocol):
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Feed a whole message to the receiver."""
         if isBinary:
-            self.receiver.receive(payload)
+            prefix = self.codec.BINARY_PREFIX
+            if payload.startswith(prefix):
+                self.receiver.receive(payload[len(prefix) :])
+            else:
+                self.receiver.fail(CloseReason.PARSE_ERROR)
             return
         text = payload.decode()
         if text[:1] == "4":
             self.receiver.receive(text[1:])
             return
         try:
-            packet = v4.decode_packet(text)
+            packet = self.codec.decode_packet(text)
         except InvalidPacket:
             self.receiver.fail(CloseReason.PARSE_ERROR)
         else:
@@ -199,13 +207,14 @@ class WebSocketTransport(WebSocketServerProtocol):
         data = item.data if isinstance(item, Encoded) else item
         # Not sendMessage: its limit, meant for what comes in, holds for what goes out.
         if isinstance(data, bytes) and not self.base64:
-            self.sendFrame(opcode=self.MESSAGE_TYPE_BINARY, payload=data)
+            frame = self.codec.BINARY_PREFIX + data
+            self.sendFrame(opcode=self.MESSAGE_TYPE_BINARY, payload=frame)
         elif isinstance(data, Packet) and data.type is PacketType.CLOSE:
             # A WebSocket has a goodbye of its own, and the reference says only that.
             self.sendClose(_NORMAL)
             self.writable = False
         else:
-            text = v4.encode_packet(data).encode()
+            text = self.codec.encode_packet(data).encode()
             self.sendFrame(opcode=self.MESSAGE_TYPE_TEXT, payload=text)
 
     def flush(self, outbox: Outbox) -> None:

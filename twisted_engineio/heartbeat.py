@@ -1,0 +1,199 @@
+"""
+A session's one timer, and the heartbeat that it measures most of the time.
+
+Rules of this file:
+
+1. One timer at a time: a ping that is due, a pong that is due, a goodbye that lingers,
+   or a verdict that is due. ``waiting`` says which; ``arm`` is the only place that sets
+   it and ``cancel`` the only one that ends it.
+2. Who pings is a matter of the protocol's revision, so there is a class for each way;
+   the session doesn't know which it has.
+
+Engine.IO protocol v4, "Heartbeat"; v3, "Timeouts".
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from .exceptions import CloseReason
+from .packet import Packet, PacketType
+
+if TYPE_CHECKING:
+    from .config import Config
+
+__all__ = ["Beating", "ClientPings", "Heartbeat", "ServerPings", "Waiting"]
+
+PING = Packet(PacketType.PING)
+
+
+class Waiting(enum.Enum):
+    """What the timer waits for."""
+
+    NOTHING = "nothing"
+    PING_DUE = "ping due"
+    PONG_DUE = "pong due"
+    LINGER = "linger"
+    VERDICT = "verdict"
+
+
+class Beating(Protocol):
+    """What a heartbeat asks of its session."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether the application is busy with a message, so that none is read."""
+
+    def write(self, packet: Packet) -> None:
+        """Send a packet, now or when there is a way."""
+
+    def fail(self, reason: CloseReason) -> None:
+        """End: the heart has stopped, or beats the wrong way."""
+
+
+class Heartbeat:
+    """
+    The timer of a session; a subclass for each way to keep it alive.
+
+    Attributes:
+        waiting: What the timer waits for.
+
+    """
+
+    __slots__ = ("_call", "_clock", "_config", "_session", "waiting")
+
+    def __init__(self, session: Beating, clock: IReactorTime, config: Config) -> None:
+        self._session = session
+        self._clock = clock
+        self._config = config
+        self._call: IDelayedCall | None = None
+        self.waiting = Waiting.NOTHING
+
+    # The timer.
+
+    def arm(self, waiting: Waiting, delay: float, then: Callable[[], None]) -> None:
+        """
+        Wait for something else from now on.
+
+        Args:
+            waiting: For what.
+            delay: For how long, in seconds.
+            then: What to do when the time has come.
+
+        """
+        self.cancel()
+        self.waiting = waiting
+        self._call = self._clock.callLater(delay, then)
+
+    def cancel(self) -> None:
+        """Wait for nothing."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+        self.waiting = Waiting.NOTHING
+
+    def overdue(self) -> float:
+        """Tell for how many seconds the timer has been due; negative: not yet."""
+        assert self._call is not None  # only asked while it waits
+        return self._clock.seconds() - self._call.getTime()
+
+    # The heart.
+
+    def begin(self) -> None:
+        """Begin to beat: the session is open."""
+        raise NotImplementedError
+
+    def ping(self, packet: Packet) -> bool:
+        """
+        Take the client's ping.
+
+        Args:
+            packet: The ping, with its data.
+
+        Returns:
+            Whether that was a beat.
+
+        """
+        raise NotImplementedError
+
+    def pong(self) -> bool:
+        """Take the client's pong, and tell whether that was a beat."""
+        raise NotImplementedError
+
+    def silent(self) -> None:
+        """End the session: nothing was heard in time."""
+        if self._session.busy:
+            # What it says may wait behind the message that the application has.
+            self.arm(Waiting.PONG_DUE, self._config.ping_timeout, self.silent)
+        else:
+            # "If the server does not receive a pong packet back, then it SHOULD
+            # consider that the connection is closed." -- Engine.IO protocol v4
+            self._session.fail(CloseReason.PING_TIMEOUT)
+
+    def check(self) -> None:
+        """
+        End the session if it is overdue, though the timer has not fired yet.
+
+        Twisted reads sockets before it fires timers that came due meanwhile.
+        """
+        if self.waiting is Waiting.PONG_DUE and self.overdue() >= 0:
+            self.silent()
+
+
+class ServerPings(Heartbeat):
+    """Revision 4: the server pings, the client pongs."""
+
+    __slots__ = ()
+
+    def begin(self) -> None:
+        """Wait until a ping is due."""
+        self.arm(Waiting.PING_DUE, self._config.ping_interval, self._ping_due)
+
+    def _ping_due(self) -> None:
+        timeout = self._config.ping_timeout
+        # A timer fires a little late. The pong is due when the ping should have gone
+        # out, plus the timeout; but if we were busy for long, the client must not pay.
+        late = self.overdue()
+        self._session.write(PING)
+        self.arm(Waiting.PONG_DUE, max(timeout - late, timeout / 2), self.silent)
+
+    def ping(self, packet: Packet) -> bool:
+        """End the session: that is the wrong way."""
+        self._session.fail(CloseReason.TRANSPORT_ERROR)
+        return False
+
+    def pong(self) -> bool:
+        """Wait until the next ping is due; a pong that nobody asked for is nothing."""
+        asked = self.waiting is Waiting.PONG_DUE
+        if asked:
+            self.begin()
+        return asked
+
+
+class ClientPings(Heartbeat):
+    """Revision 3: the client pings, the server pongs with the same data."""
+
+    __slots__ = ()
+
+    def begin(self) -> None:
+        """Wait for the client's first ping."""
+        self.arm(Waiting.PONG_DUE, self._patience(), self.silent)
+
+    def ping(self, packet: Packet) -> bool:
+        """Answer, and wait for the next."""
+        self._session.write(Packet(PacketType.PONG, packet.data))
+        if self._call is not None:
+            self._call.reset(self._patience())
+        return True
+
+    def pong(self) -> bool:
+        """End the session: that is the wrong way."""
+        self._session.fail(CloseReason.TRANSPORT_ERROR)
+        return False
+
+    def _patience(self) -> float:
+        return self._config.ping_interval + self._config.ping_timeout
