@@ -23,10 +23,8 @@ from ..packet import Encoded, Outgoing, Packet, PacketType
 from . import v4
 
 __all__ = [
-    "ANNOUNCES_MAX_PAYLOAD",
     "BINARY_PREFIX",
     "PROTOCOL",
-    "SERVER_PINGS",
     "decode_packet",
     "decode_payload",
     "encode_packet",
@@ -36,10 +34,6 @@ __all__ = [
 PROTOCOL: Final = 3
 BINARY_PREFIX: Final = b"\x04"
 """What stands before the bytes of a message in a binary WebSocket frame: its type."""
-SERVER_PINGS: Final = False
-"""Who begins a heartbeat: the client."""
-ANNOUNCES_MAX_PAYLOAD: Final = False
-"""Whether the open packet names ``max_payload``."""
 
 _MAX_DIGITS: Final = 16
 """Digits that a length may have; as many as the largest whole number that JavaScript

@@ -22,7 +22,10 @@ from socket import socket
 from typing import Any, Final
 
 from autobahn.websocket import xormasker
+from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet import tcp, unix
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 
 from ..packet import Encoded, Outgoing
 from .websocket import WebSocketTransport
@@ -35,9 +38,12 @@ AUTOBAHN: Final = (
     "current_frame",
     "inside_message",
     "failedByMe",
-    "_perMessageCompress",
+    "_connectionMade",
+    "_connectionLost",
+    "_onOpen",
+    "CONFIG_ATTRS",
 )
-"""What the lane reads of Autobahn's ``WebSocketServerProtocol``."""
+"""What the lane knows of Autobahn's ``WebSocketServerProtocol``."""
 
 TWISTED: Final = ("dataBuffer", "_tempDataBuffer", "connected", "disconnecting")
 """What it reads of a TCP or UNIX transport, to see that nothing waits in it."""
@@ -112,6 +118,22 @@ class FastWebSocketTransport(WebSocketTransport):
         if type(self.transport) in (tcp.Server, unix.Server):
             self._socket = self.transport.getHandle()
         super().onOpen()
+
+    # Connecting: as Autobahn does it, without the log of what nobody asked for.
+
+    def connectionMade(self) -> None:
+        """Begin a connection."""
+        WebSocketProtocol._connectionMade(self)
+        self.factory.countConnections += 1
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End a connection."""
+        self._cancel_timer()
+        WebSocketProtocol._connectionLost(self, reason)  # type: ignore[arg-type]
+        self.factory.countConnections -= 1
+
+    def _onOpen(self) -> None:
+        self.onOpen()
 
     # Reading.
 

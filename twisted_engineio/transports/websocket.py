@@ -162,10 +162,13 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Cancel the one timer that Autobahn leaves behind."""
+        self._cancel_timer()
+        super().connectionLost(reason)
+
+    def _cancel_timer(self) -> None:
         if self.closeHandshakeTimeoutCall is not None:
             self.closeHandshakeTimeoutCall.cancel()
             self.closeHandshakeTimeoutCall = None
-        super().connectionLost(reason)
 
     def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
         self.factory.too_large(PayloadTooLarge(size, limit))
@@ -291,7 +294,6 @@ class WebSocketFactory(WebSocketServerFactory):
         self._batched_timer = _Timers(clock)
         self.max_fragments = config.max_fragments
         self.too_large = too_large
-        self.protocol = protocol
         self.setProtocolOptions(
             webStatus=False,
             failByDrop=False,
@@ -301,3 +303,14 @@ class WebSocketFactory(WebSocketServerFactory):
             maxMessagePayloadSize=config.max_payload,
             allowNullOrigin=True,  # origins are checked in resource.py, for all wires
         )
+        self.protocol = self._with_options(protocol)
+
+    def _with_options(self, protocol: type[WebSocketTransport]) -> Any:
+        """
+        Give a class the options that Autobahn would copy into each instance of it.
+
+        It copies 29 of them, and prints them for a log, whenever a client connects:
+        half of what a connection costs.
+        """
+        options = {name: getattr(self, name) for name in protocol.CONFIG_ATTRS}
+        return type(protocol.__name__, (protocol,), {**options, "CONFIG_ATTRS": ()})
