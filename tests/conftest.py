@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import Browser, Listener, RecordingTransport, handshake
+from fakes import Browser, Listener, RecordingTransport, join
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.web.resource import Resource
@@ -110,7 +110,7 @@ def open_session() -> Callable[..., Any]:
 
     def open_one(server: Server, name: str = "polling") -> Any:
         transport = RecordingTransport(name)
-        session = server.open(handshake(name), transport)
+        session = join(server, transport)
         transport.written.clear()
         return session
 

@@ -16,9 +16,17 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from twisted_engineio import Application, CloseReason, Handshake, Observer
+from twisted_engineio import (
+    Application,
+    CloseReason,
+    Handshake,
+    Observer,
+    Server,
+    Session,
+)
 from twisted_engineio.outbox import Outbox
 from twisted_engineio.packet import Outgoing, Packet, PacketType
+from twisted_engineio.revision import REVISION_4
 from twisted_engineio.transport import NOBODY
 
 CLOSE = Packet(PacketType.CLOSE)
@@ -35,6 +43,12 @@ TEXT, BINARY, CLOSE_FRAME, PING_FRAME, PONG_FRAME = 0x1, 0x2, 0x8, 0x9, 0xA
 def handshake(transport: str = "polling", **query: str) -> Handshake:
     """Make a handshake as a client of today would."""
     return Handshake(transport, {"EIO": "4", "transport": transport, **query}, {})
+
+
+def join(server: Server, transport: Any, **query: str) -> Session:
+    """Open a session on a transport, as the resource does."""
+    shake = handshake(transport.name, **query)
+    return server.open(shake, REVISION_4, transport)
 
 
 class Listener(Application):
@@ -213,12 +227,16 @@ def read_answers(data: bytes) -> tuple[list[Answer], bytes]:
 
 
 class Wire(StringTransport):
-    """A TCP connection's end in memory; like TCP, it forgives a late pause."""
+    """A TCP connection's end in memory, forgiving where TCP's transport is."""
 
     protocol: Any
 
     def __init__(self, address: object) -> None:
         super().__init__(peerAddress=address, lenient=True)
+
+    def unregisterProducer(self) -> None:
+        if self.producer is not None:
+            super().unregisterProducer()
 
 
 @dataclass

