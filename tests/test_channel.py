@@ -1,0 +1,138 @@
+"""A connection's deadline: slow headers, slow bodies, and nothing at all."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.defer import Deferred
+
+POLLING = "EIO=4&transport=polling"
+
+
+@pytest.fixture
+def server(make_server):
+    """Give a server whose requests have ten seconds."""
+    return make_server(request_timeout=10.0)
+
+
+def is_cut(browser):
+    """Tell whether the server has closed the connection."""
+    return browser.wire.disconnecting or browser.wire.disconnected
+
+
+def test_who_says_nothing_is_cut_off(server, browse, clock):
+    """After request_timeout."""
+    browser = browse(server)
+    clock.advance(9.5)
+    assert not is_cut(browser)
+    clock.advance(0.5)
+    assert is_cut(browser)
+
+
+def test_who_does_not_go_when_told_is_aborted(server, browse, clock):
+    """A client that leaves its end open does not keep ours."""
+    browser = browse(server)
+    clock.advance(10)
+    assert not browser.wire.disconnected
+    clock.advance(60)
+    assert browser.wire.disconnected
+
+
+def test_slow_headers_do_not_put_the_deadline_off(server, browse, clock):
+    """A byte a second is no progress."""
+    browser = browse(server)
+    for byte in b"GET / HTTP":
+        browser.send(bytes([byte]))
+        assert not is_cut(browser)
+        clock.advance(1)
+    assert is_cut(browser)
+
+
+def test_slow_header_lines_do_not_put_the_deadline_off(server, browse, clock):
+    """Whole lines neither."""
+    browser = browse(server).send(b"GET / HTTP/1.1\r\n")
+    for _ in range(10):
+        browser.send(b"X: y\r\n")
+        clock.advance(1)
+    assert is_cut(browser)
+
+
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 100\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"]
+)
+def test_a_slow_body_does_not_put_the_deadline_off(server, browse, clock, head):
+    """Headers and body together have request_timeout; the session ends with it."""
+    sid = browse(server).get(POLLING).answer.open()["sid"]
+    line = f"POST /engine.io/?{POLLING}&sid={sid} HTTP/1.1\r\nHost: x\r\n".encode()
+    browser = browse(server).send(line + head)
+    for _ in range(10):
+        browser.send(b"1\r\n4\r\n" if b"chunked" in head else b"4")
+        assert not is_cut(browser)
+        clock.advance(1)
+    assert is_cut(browser)
+
+
+def test_a_deadline_counts_from_the_first_byte(server, browse, clock):
+    """Not from the connection, nor from the last answer."""
+    browser = browse(server)
+    clock.advance(9)
+    browser.send(b"GET ")
+    clock.advance(9)
+    assert not is_cut(browser)
+    browser.send(b"/nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+    clock.advance(9)
+    browser.send(b"GET ")
+    clock.advance(9)
+    assert not is_cut(browser)
+    clock.advance(1)
+    assert is_cut(browser)
+
+
+def test_an_idle_connection_is_cut_off(server, browse, clock):
+    """Keep-alive lasts request_timeout."""
+    browser = browse(server).send(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+    clock.advance(9)
+    assert not is_cut(browser)
+    clock.advance(1)
+    assert is_cut(browser)
+
+
+def test_a_held_get_is_no_slow_request(server, browse, clock):
+    """It waits for us, however long; then the connection is idle anew."""
+    sid = browse(server).get(POLLING).answer.open()["sid"]
+    browser = browse(server).get(f"{POLLING}&sid={sid}")
+    clock.advance(24)
+    assert not is_cut(browser)
+    server.sessions[sid].send("at last")
+    assert browser.answer.body == b"4at last"
+    clock.advance(9)
+    assert not is_cut(browser)
+    clock.advance(10)
+    assert is_cut(browser)
+
+
+def test_a_websocket_has_no_such_deadline(server, browse, clock):
+    """The heartbeat is its."""
+    browser = browse(server).upgrade("EIO=4&transport=websocket")
+    clock.advance(24)
+    assert not is_cut(browser)
+    assert len(server.sessions) == 1
+
+
+def test_a_handshake_that_waits_for_its_admission_is_not_slow(
+    server, browse, clock, listener
+):
+    """The application takes its time, not the client."""
+    listener.on_admit = lambda _: Deferred()
+    browser = browse(server).get(POLLING)
+    clock.advance(100)
+    assert not is_cut(browser)
+
+
+def test_a_connection_has_one_timer(server, browse, clock):
+    """However many requests it carries."""
+    browser = browse(server)
+    for _ in range(20):
+        browser.send(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert len(clock.getDelayedCalls()) == 1
+    browser.lose()
+    assert clock.getDelayedCalls() == []

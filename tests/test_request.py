@@ -1,0 +1,172 @@
+"""The body of a request: refused before it is read, cut at the limit, broken off."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import Onlooker
+
+from twisted_engineio import CloseReason
+
+POLLING = "EIO=4&transport=polling"
+
+
+@pytest.fixture
+def onlooker():
+    """Give an observer that writes down every event."""
+    return Onlooker()
+
+
+@pytest.fixture
+def post(make_server, browse, onlooker):
+    """Open a session where bodies have 100 bytes; send the heads of POSTs to it."""
+    server = make_server(max_payload=100, observers=[onlooker])
+    sid = browse(server).get(POLLING).answer.open()["sid"]
+    onlooker.events.clear()
+
+    def begin(*headers, sid=sid, method="POST", server=server):
+        lines = [
+            f"{method} /engine.io/?{POLLING}&sid={sid} HTTP/1.1",
+            "Host: example.com",
+            *headers,
+        ]
+        return browse(server).send("\r\n".join(lines).encode() + b"\r\n\r\n")
+
+    return begin
+
+
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+def test_a_body_at_the_limit_is_taken(post, listener):
+    """max_payload is inclusive."""
+    browser = post("Content-Length: 100").send(b"4" + b"x" * 99)
+    assert browser.answer.body == b"ok"
+    assert listener.received == ["x" * 99]
+
+
+@pytest.mark.parametrize("length", [101, 10**6, 10**18])
+def test_a_body_over_the_limit_is_refused_before_it_is_read(
+    post, listener, onlooker, length
+):
+    """By its Content-Length: 413, an empty body, and the session goes on."""
+    browser = post(f"Content-Length: {length}")
+    assert (browser.answer.status, browser.answer.body) == (413, b"")
+    assert onlooker.events == [("payload_refused", length, 100)]
+    assert listener.closed == []
+    assert post("Content-Length: 4").send(b"4new").answer.body == b"ok"
+
+
+def test_a_refused_body_is_thrown_away(post, listener):
+    """So that a client that sends it all first gets to read the answer."""
+    browser = post("Content-Length: 101").send(b"4" * 50).send(b"4" * 51)
+    assert browser.answer.status == 413
+    assert not browser.wire.disconnected
+    assert listener.received == []
+    browser.send(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert [each.status for each in browser.answers] == [413, 404]
+
+
+def test_a_refused_body_without_end_is_cut(post):
+    """Past sixteen times the limit nobody reads on."""
+    browser = post("Content-Length: 1000000")
+    for _ in range(16):
+        browser.send(b"x" * 100)
+    assert not browser.wire.disconnected
+    browser.send(b"x")
+    assert browser.wire.disconnected
+
+
+def test_a_chunked_body_is_cut_when_it_passes_the_limit(post, listener, onlooker):
+    """There is no length to refuse it by: what came is counted."""
+    browser = post(CHUNKED).send(b"64\r\n" + b"4" * 100 + b"\r\n")
+    assert browser.answers == []
+    browser.send(b"1\r\n4\r\n")
+    assert (browser.answer.status, browser.answer.body) == (413, b"")
+    assert onlooker.events == [("payload_refused", 101, 100)]
+    browser.send(b"5\r\n44444\r\n0\r\n\r\n")
+    assert (listener.received, listener.closed) == ([], [])
+    assert len(browser.answers) == 1
+
+
+def test_a_chunked_body_without_end_is_cut(post):
+    """Whatever its chunks say."""
+    browser = post(CHUNKED).send(b"1000000\r\n")
+    while not browser.wire.disconnected:
+        browser.send(b"x" * 100)
+        assert len(browser.wire.value()) < 1000
+    assert browser.answer.status == 413
+
+
+def test_who_asks_before_sending_is_told(post):
+    """Expect: 100-continue is answered with 413 alone, or with the go-ahead."""
+    refused = post("Content-Length: 101", "Expect: 100-continue")
+    assert refused.wire.value().startswith(b"HTTP/1.1 413 ")
+    welcome = post("Content-Length: 4", "Expect: 100-continue")
+    assert welcome.wire.value().startswith(b"HTTP/1.1 100 ")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS"])
+def test_a_body_of_another_method_has_the_same_limit(post, method, listener):
+    """A GET with a huge body is refused as well, and is no poll."""
+    browser = post("Content-Length: 101", method=method)
+    assert browser.answer.status == 413
+    assert listener.closed == []
+
+
+def test_a_body_for_nobody_has_the_same_limit(post):
+    """An unknown sid is no way around it."""
+    assert post("Content-Length: 101", sid="x").answer.status == 413
+    browser = post("Content-Length: 4", sid="x").send(b"4abc")
+    assert browser.answer.json()["code"] == 1
+
+
+def test_a_body_that_is_broken_off_ends_its_session(post, listener):
+    """PROTOCOL 4: the part that arrived is never delivered."""
+    post("Content-Length: 50").send(b"4part").lose()
+    assert listener.received == []
+    assert listener.reasons == [CloseReason.TRANSPORT_ERROR]
+
+
+def test_a_refused_body_that_is_broken_off_ends_nothing(post, listener):
+    """It was refused already."""
+    post("Content-Length: 101").send(b"4part").lose()
+    post(CHUNKED).send(b"64\r\n" + b"4" * 100 + b"\r\n1\r\n4\r\n").lose()
+    assert listener.closed == []
+
+
+@pytest.mark.parametrize(
+    "length", ["Content-Length: -1", "Content-Length: x", "Content-Length: 1, 2"]
+)
+def test_a_length_that_is_none_is_twisted_web_s_to_refuse(post, length, listener):
+    """400, and the session unharmed."""
+    browser = post(length)
+    assert browser.wire.value().startswith(b"HTTP/1.1 400 ")
+    assert listener.closed == []
+
+
+def test_a_length_that_lies_delivers_no_more_than_it_says(post, listener):
+    """What comes behind the body is the next request, a bad one."""
+    browser = post("Content-Length: 2").send(b"4xsmuggled\r\n\r\n")
+    assert listener.received == ["x"]
+    assert browser.answers[0].body == b"ok"
+
+
+def test_a_post_to_a_session_on_websocket_is_a_bad_request(
+    post, make_server, browse, listener
+):
+    """It delivers nothing, and the session goes on."""
+    server = make_server()
+    browse(server).upgrade("EIO=4&transport=websocket")
+    (sid,) = server.sessions
+    browser = post("Content-Length: 2", sid=sid, server=server).send(b"4x")
+    assert browser.answer.json()["code"] == 3
+    assert (listener.received, listener.closed) == ([], [])
+
+
+def test_nothing_is_written_to_the_disk(make_server, browse, listener, monkeypatch):
+    """THREATS 1: a body is in memory, for it is bounded."""
+    monkeypatch.setattr("tempfile.TemporaryFile", None)
+    server = make_server()
+    sid = browse(server).get(POLLING).answer.open()["sid"]
+    browse(server).post(f"{POLLING}&sid={sid}", b"4" + b"x" * 999_999)
+    assert len(listener.received[0]) == 999_999
