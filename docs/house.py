@@ -19,7 +19,7 @@ FLOORS = (
         "Second floor: the wires",
         "knows HTTP requests and sockets",
         "transports/polling transports/websocket transports/fastlane"
-        " transports/takeover answer compression",
+        " transports/takeover transports/jsonp answer compression",
     ),
     (
         "First floor: one conversation",
