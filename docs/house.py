@@ -13,23 +13,24 @@ FLOORS = (
     (
         "Third floor: the door",
         "knows URLs and the command line",
-        "server cors cookie proxies resource site channel request tap",
+        "server cors proxies resource site channel request tap",
     ),
     (
         "Second floor: the wires",
         "knows HTTP requests and sockets",
-        "transports/polling transports/websocket transports/fastlane"
-        " transports/takeover transports/jsonp answer compression",
+        "transports/polling transports/jsonp transports/websocket transports/fastlane"
+        " transports/takeover answer",
     ),
     (
         "First floor: one conversation",
         "knows a clock and a Transport",
-        "session probe transport application outbox observer observed",
+        "session heartbeat probe outbox transport revision application observer"
+        " observed",
     ),
     (
         "Ground floor: words",
         "knows the standard library",
-        "exceptions packet config handshake codecs/v4 codecs/v3",
+        "exceptions packet codecs/v4 codecs/v3 handshake config cookie compression",
     ),
 )
 MESSAGE = (
