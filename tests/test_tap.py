@@ -1,0 +1,359 @@
+"""The command line: every option, every wrong value, and the service they make."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from fakes import Browser, Listener, RecordingTransport, join
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.task import Clock
+from twisted.logger import Logger, LogLevel, globalLogPublisher
+from twisted.web.static import File
+
+from twisted_engineio import Application, CloseReason, Config, EchoApplication, Server
+from twisted_engineio.tap import Options, ServerService, makeService
+
+MADE = Listener()
+"""An application that is there already."""
+
+ORIGIN = "https://example.com"
+BOTH = ("websocket", "polling")
+
+
+def make():
+    """Make an application, as a factory does."""
+    return MADE
+
+
+def make_nothing():
+    """Make what is no application."""
+    return object()
+
+
+def fail_to_make():
+    """Make nothing at all."""
+    raise ZeroDivisionError("no luck")
+
+
+class Namespace:
+    """Holds an application deeper down."""
+
+    inner = MADE
+
+
+def parse(*given):
+    """Read a command line."""
+    options = Options()
+    options.parseOptions(list(given))
+    return options
+
+
+# Options.
+
+
+def test_the_defaults():
+    """Without any option: port 3000, /engine.io, echo, and Config's own defaults."""
+    options = parse()
+    assert options["endpoints"] == ["tcp:3000"]
+    assert options["path"] == "/engine.io"
+    assert options["config"] == Config()
+    assert isinstance(options["application"], EchoApplication)
+    assert options["level"] is LogLevel.info
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "value"),
+    [
+        (["--ping-interval", "0.3"], "ping_interval", 0.3),
+        (["--ping-timeout=0.2"], "ping_timeout", 0.2),
+        (["--upgrade-timeout", "7"], "upgrade_timeout", 7.0),
+        (["--max-payload", "1234"], "max_payload", 1234),
+        (["--transports", "websocket"], "transports", ("websocket",)),
+        (["--transports", "websocket, polling"], "transports", BOTH),
+        (["--no-upgrades"], "allow_upgrades", False),
+        (["--cors", "*"], "cors", ("*",)),
+        (["--cors", ORIGIN, "--cors=*"], "cors", (ORIGIN, "*")),
+    ],
+)
+def test_an_option_reaches_the_config(given, name, value):
+    """Under the same name, in seconds and bytes."""
+    assert getattr(parse(*given)["config"], name) == value
+
+
+@pytest.mark.parametrize(
+    ("given", "endpoints"),
+    [
+        (["--port", "0"], ["tcp:0"]),
+        (["--port", "65535"], ["tcp:65535"]),
+        (["--port=tcp:80:interface=127.0.0.1"], ["tcp:80:interface=127.0.0.1"]),
+        (["--listen", "unix:/run/x"], ["unix:/run/x"]),
+        (["--listen", "tcp:1", "--listen", "2"], ["tcp:1", "tcp:2"]),
+        (["--port", "3000", "--listen", "tcp:1"], ["tcp:3000", "tcp:1"]),
+        (["--listen", "tcp:1", "--port=5"], ["tcp:5", "tcp:1"]),
+    ],
+)
+def test_where_to_listen(given, endpoints):
+    """--listen replaces the default of --port, but not a --port that was given."""
+    assert parse(*given)["endpoints"] == endpoints
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warn", "error", "critical"])
+def test_the_log_has_a_level(level):
+    """One of Twisted's."""
+    assert parse("--log-level", level)["level"] is LogLevel.levelWithName(level)
+
+
+@pytest.mark.parametrize("name", ["MADE", "make", "Namespace.inner", "Listener"])
+def test_an_application_is_found_by_its_name(name):
+    """A class, an object, a factory, at any depth of its module."""
+    application = parse("--app", f"{__name__}:{name}")["application"]
+    assert isinstance(application, Listener)
+    assert (application is MADE) is (name != "Listener")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_application_is_looked_for_in_the_working_directory(
+    tmp_path, monkeypatch, there
+):
+    """As python -m does, and twistd's own script does not."""
+    (tmp_path / f"chat_{there}.py").write_text(
+        "from twisted_engineio import Application\nclass Chat(Application): pass\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    path = [each for each in sys.path if each]
+    monkeypatch.setattr(sys, "path", ["", *path] if there else path)
+    application = parse("--app", f"chat_{there}:Chat")["application"]
+    assert type(application).__name__ == "Chat"
+    assert sys.path.count("") == 1
+
+
+WRONG = {
+    ("--port", "65536"): "--port: 65536 is above 65535",
+    ("--port", "http"): "--port or --listen: 'http': ",
+    ("--port", ""): "--port or --listen: '': ",
+    ("--port", "-1"): "--port or --listen: '-1': ",
+    ("--listen", "nonsense:1"): "--port or --listen: 'nonsense:1': ",
+    ("--listen", "tcp:port"): "--port or --listen: 'tcp:port': ",
+    ("--path", "engine.io"): "--path: 'engine.io' must be a path like /engine.io",
+    ("--path", "/"): "--path: '/' must be a path like /engine.io, not the root",
+    ("--path", "//"): "--path: '//' must be a path",
+    ("--ping-interval", "x"): "--ping-interval: 'x' is not a number",
+    ("--ping-interval", "0"): "--ping-interval: must be a number of seconds above 0",
+    ("--ping-timeout", "-1"): "--ping-timeout: must be a number of seconds above 0",
+    ("--ping-timeout", "nan"): "--ping-timeout: must be a number of seconds above 0",
+    ("--upgrade-timeout", "inf"): "--upgrade-timeout: must be a number of seconds",
+    ("--max-payload", "1.5"): "--max-payload: '1.5' is not a whole number",
+    ("--max-payload", "0"): "--max-payload: must be a whole number above 0",
+    ("--transports", "tcp"): "--transports: 'tcp' is unknown; known are",
+    ("--transports", ""): "--transports: '' is unknown; known are",
+    ("--cors", "example.com"): "--cors: 'example.com' is not an origin like",
+    ("--static", "/no/such/place"): "--static: '/no/such/place' is not a directory",
+    ("--log-level", "loud"): "--log-level: 'loud' is unknown; known are debug, info",
+    ("--app", "chat"): "--app: 'chat' must be MODULE:NAME",
+    ("--app", ":Chat"): "--app: ':Chat' must be MODULE:NAME",
+    ("--app", "chat:"): "--app: 'chat:' must be MODULE:NAME",
+    ("--app", "no_such_module:Chat"): "--app: no_such_module:Chat: ModuleNotFoundErr",
+    ("--app", "sys:Chat"): "--app: sys:Chat: AttributeError: ",
+    ("--app", "sys:version"): "--app: sys:version: TypeError: ",
+    ("--app", "test_tap:fail_to_make"): "fail_to_make: ZeroDivisionError: no luck",
+    ("--app", "test_tap:make_nothing"): "gives a object, not an Application",
+    ("--prot", "3000"): "option --prot not recognized",
+    ("--app", "test_tap:Namespace"): "gives a Namespace, not an Application",
+}
+
+
+@pytest.mark.parametrize(("given", "line"), WRONG.items())
+def test_a_wrong_value_is_one_clear_line(given, line):
+    """And exit status 1: SystemExit with a message is that."""
+    with pytest.raises(SystemExit) as caught:
+        parse(*given)
+    message = caught.value.code
+    assert message.startswith("twistd engineio: ")
+    assert line in message
+    assert "\n" not in message
+
+
+# The service.
+
+
+class Endpoint:
+    """An endpoint that listens nowhere."""
+
+    def __init__(self):
+        self.listening = Deferred()
+        self.stopped = False
+
+    def listen(self, factory):
+        self.factory = factory
+        return self.listening
+
+    def stopListening(self):
+        self.stopped = True
+        return succeed(None)
+
+
+@pytest.fixture
+def site():
+    """Make the site that a command line describes."""
+
+    def make_site(*given):
+        (listener,) = makeService(parse(*given))
+        return listener.factory
+
+    return make_site
+
+
+def fetch(site, path):
+    """Get a page; the site's clock is the reactor's, so leave nothing on it."""
+    browser = Browser(site)
+    browser.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    answer = browser.answer
+    browser.lose()
+    return answer
+
+
+def test_every_endpoint_gets_the_site():
+    """One site on all of them."""
+    service = makeService(parse("--listen", "tcp:1", "--listen", "tcp:2"))
+    one, two = service
+    assert one.factory is two.factory
+    assert service.server.config == Config()
+
+
+def test_the_live_page_is_at_the_root(site):
+    """Without --app; it connects to where the server stands."""
+    page = fetch(site(), "/")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert b'content="/engine.io/"' in page.body
+    page = fetch(site("--path", "/a/b"), "/")
+    assert b'content="/a/b/"' in page.body
+    assert b'content="/engine.io/"' not in page.body
+
+
+def test_with_an_application_there_is_no_page(site):
+    """Unless --static gives one."""
+    assert fetch(site("--app", f"{__name__}:MADE"), "/").status == 404
+
+
+def test_static_serves_a_directory(site, tmp_path):
+    """At the root, beside the server; the live page gives way."""
+    served = site("--static", str(tmp_path))
+    assert isinstance(served.resource, File)
+    assert served.resource.path == str(tmp_path)
+    assert fetch(served, "/engine.io/").json()["code"] == 0
+    assert fetch(served, "/nothing").status == 404
+
+
+@pytest.mark.parametrize("path", ["/engine.io", "/engine.io/", "/a/b/c", "/x"])
+def test_the_server_stands_at_its_path(site, path):
+    """Of any depth, with and without a trailing slash."""
+    served = site("--path", path)
+    for requested in (path.rstrip("/"), path.rstrip("/") + "/"):
+        assert fetch(served, requested).json()["code"] == 0
+    assert served.serves(path.encode())
+    assert fetch(served, "/nothing").status == 404
+
+
+@pytest.fixture
+def observers():
+    """Put the log's observers back as they were."""
+    before = list(globalLogPublisher._observers)
+    yield before
+    for each in list(globalLogPublisher._observers):
+        globalLogPublisher.removeObserver(each)
+    for each in before:
+        globalLogPublisher.addObserver(each)
+
+
+@pytest.mark.usefixtures("observers")
+def test_the_log_has_the_level_that_was_asked_for():
+    """From the start on, for every observer that twistd has added."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    service = ServerService(Server(Application(), clock=Clock()), LogLevel.warn)
+    log = Logger()
+    log.info("before")
+    service.startService()
+    log.info("not heard")
+    log.warn("heard")
+    service.stopService()
+    heard = [each["log_format"] for each in events if each["log_source"] is None]
+    assert heard[0] == "before"
+    assert heard[-1] == "heard"
+    assert "not heard" not in heard
+
+
+@pytest.fixture
+def service():
+    """Make a service whose one endpoint listens nowhere."""
+    made = makeService(parse())
+    (listener,) = made
+    listener.endpoint = made.endpoint = Endpoint()
+    made.server.clock = Clock()
+    return made
+
+
+@pytest.mark.usefixtures("observers")
+def test_a_service_listens_when_it_starts(service):
+    """And not sooner; it listens no more when it stops."""
+    assert not hasattr(service.endpoint, "factory")
+    service.privilegedStartService()
+    service.startService()
+    assert service.endpoint.factory.server is service.server
+    service.endpoint.listening.callback(service.endpoint)
+    service.stopService()
+    assert service.endpoint.stopped
+    service.server.clock.advance(1)
+
+
+def test_a_port_that_is_taken_is_one_line(service):
+    """The operator knows at once, and twistd exits with status 1."""
+    taken = CannotListenError("", 3000, OSError("in use"))
+    service.endpoint.listening = fail(taken)
+    with pytest.raises(SystemExit) as caught:
+        service.privilegedStartService()
+    assert caught.value.code.startswith("twistd engineio: Couldn't listen on ")
+    assert "\n" not in caught.value.code
+
+
+@pytest.mark.usefixtures("observers")
+def test_a_service_that_stops_closes_its_sessions(server, clock, session, listener):
+    """With "server close", and its last words have time to leave."""
+    service = ServerService(server, LogLevel.info)
+    service.startService()
+    stopped = []
+    service.stopService().addCallback(stopped.append)
+    clock.advance(0)
+    assert listener.reasons == [CloseReason.SERVER_CLOSE]
+    assert stopped == []
+    clock.advance(0.1)
+    assert len(stopped) == 1
+
+
+@pytest.mark.usefixtures("observers")
+def test_a_service_does_not_wait_for_ever_for_its_clients(server, clock, session):
+    """Five seconds, however long close_timeout is."""
+    session.transport.writable = False
+    service = ServerService(server, LogLevel.info)
+    service.startService()
+    stopped = []
+    service.stopService().addCallback(stopped.append)
+    clock.advance(4.5)
+    assert stopped == []
+    for _ in range(3):
+        clock.advance(0.5)
+    assert len(stopped) == 1
+
+
+def test_a_session_of_the_command_line_s_server_echoes(clock):
+    """What runs without --app sends every message back."""
+    server = makeService(parse()).server
+    server.clock = clock
+    transport = RecordingTransport()
+    session = join(server, transport)
+    session.receive("hello")
+    assert transport.written[-1] == "hello"
+    session.abort()
+    clock.advance(0)
