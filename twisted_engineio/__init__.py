@@ -8,8 +8,9 @@ a message. ``Application`` is what you write, ``Server`` keeps its sessions, and
 
 from __future__ import annotations
 
-from .application import Application, EchoApplication
+from .application import Admission, Application, EchoApplication
 from .config import Config
+from .cookie import Cookie
 from .exceptions import (
     CloseReason,
     ConfigError,
@@ -34,10 +35,13 @@ __version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022  grouped by module, not by alphabet
     # application
+    "Admission",
     "Application",
     "EchoApplication",
     # config
     "Config",
+    # cookie
+    "Cookie",
     # exceptions
     "CloseReason",
     "ConfigError",

@@ -8,14 +8,32 @@ once for each session that was opened.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .exceptions import CloseReason
     from .handshake import Handshake
     from .session import Session
 
-__all__ = ["Application", "EchoApplication"]
+__all__ = ["Admission", "Application", "EchoApplication"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """
+    What ``Application.admit`` may say about the session that it lets in.
+
+    Attributes:
+        data: What the session's ``data`` shall be.
+        ping_interval: As in ``Config``, for this session only; ``None`` for that.
+        ping_timeout: As in ``Config``, for this session only; ``None`` for that.
+
+    """
+
+    data: Any = None
+    ping_interval: float | None = None
+    ping_timeout: float | None = None
 
 
 class Application:
@@ -29,6 +47,9 @@ class Application:
 
         Args:
             handshake: The client's first request.
+
+        Returns:
+            Nothing, or an ``Admission`` that says more about the session to be opened.
 
         Raises:
             Reject: To refuse the client, with an HTTP status and a message.

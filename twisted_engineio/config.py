@@ -8,16 +8,21 @@ Each limit says its reason and who else has it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
+from .cookie import Cookie
 from .exceptions import ConfigError
+from .proxies import TrustedProxies
 
 __all__ = ["TRANSPORTS", "Config"]
 
 TRANSPORTS: Final = ("polling", "websocket")
 """The transports that can be switched on, in the order in which clients try them."""
+
+Origins: TypeAlias = Sequence[str | re.Pattern[str]] | Callable[[str], bool]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,12 +77,59 @@ class Config:
     allow_eio3: bool = False
     """Whether clients of revision 3 (Socket.IO 2) are served too."""
 
-    cors: Sequence[str] = ()
-    """Foreign origins that may use the server, ``scheme://host[:port]`` each, or
-    ``"*"`` for any. Pages of the same origin always may."""
+    initial_packet: str | bytes | None = None
+    """A message that follows every open packet, in the same payload."""
+
+    ping_jitter: float = 0.0
+    """Seconds, at most ``ping_interval``, by which a session's first ping may come
+    early, at random: so that ten thousand sessions that reconnected in one second are
+    not pinged in one second for ever after."""
+
+    http_compression: bool = True
+    """Whether answers to polls are compressed where the client accepts it."""
+
+    http_compression_threshold: int = 1024
+    """Bytes of an answer from which on it is compressed. The reference's."""
+
+    per_message_deflate: bool = False
+    """Whether WebSocket messages may be compressed. Off as in the reference: zlib holds
+    some 300 KB for each connection while it is at work, and small messages grow."""
+
+    per_message_deflate_threshold: int = 1024
+    """Bytes of a message from which on it is compressed. The reference's."""
+
+    per_message_deflate_takeover: bool = False
+    """Whether a connection keeps zlib's memory from one message to the next: smaller
+    messages, but 300 KB for every connection for as long as it lives."""
+
+    cookie: Cookie | None = None
+    """A cookie with the session's id, set by the answer to a handshake, for load
+    balancers that route by it."""
+
+    trusted_proxies: Sequence[str] = ()
+    """Addresses and networks of proxies whose word about the client counts:
+    ``X-Forwarded-For`` and its like. Anybody can write such a header."""
+
+    cors: Origins = ()
+    """Foreign origins that may use the server: ``scheme://host[:port]`` or a compiled
+    pattern each, ``"*"`` for any; or a function that is given the origin. Pages of the
+    same origin always may."""
 
     cors_credentials: bool = False
     """Whether foreign origins may send cookies. Not together with ``"*"``."""
+
+    cors_methods: Sequence[str] = ("GET", "POST")
+    """Methods that a preflight is told."""
+
+    cors_allowed_headers: Sequence[str] = ("Content-Type",)
+    """Request headers that a preflight is told."""
+
+    cors_exposed_headers: Sequence[str] = ()
+    """Answer headers that foreign pages may read."""
+
+    cors_max_age: int = 600
+    """Seconds for which a browser may remember a preflight's answer. Chromium's own
+    limit is two hours, Safari's ten minutes."""
 
     request_timeout: float = 60.0
     """Seconds that a client has to send a whole request, headers and body, on our own
@@ -110,13 +162,25 @@ class Config:
                 raise ConfigError(
                     "transports", f"{name!r} is unknown; known are {TRANSPORTS}"
                 )
-        self._require_names("cors")
-        for origin in self.cors:
-            if origin != "*" and not _is_origin(origin):
+        if self.ping_jitter < 0 or self.ping_jitter > self.ping_interval:
+            raise ConfigError("ping_jitter", "must be from 0 to ping_interval")
+        TrustedProxies(self.trusted_proxies)
+        for name in ("cors_methods", "cors_allowed_headers", "cors_exposed_headers"):
+            self._require_names(name)
+        if not callable(self.cors):
+            self._check_origins(self.cors)
+
+    def _check_origins(self, origins: Sequence[str | re.Pattern[str]]) -> None:
+        if isinstance(origins, str):
+            raise ConfigError("cors", f"must be a list of origins, not {origins!r}")
+        for origin in origins:
+            good = isinstance(origin, re.Pattern) or origin == "*"
+            if not good and not (isinstance(origin, str) and _is_origin(origin)):
                 raise ConfigError(
                     "cors", f"{origin!r} is not an origin like 'https://example.com'"
                 )
-        if self.cors_credentials and "*" in self.cors:
+        object.__setattr__(self, "cors", tuple(origins))
+        if self.cors_credentials and "*" in origins:
             # Fetch standard, "CORS protocol and credentials".
             raise ConfigError(
                 "cors_credentials", "name the origins: browsers refuse it with '*'"
@@ -152,6 +216,9 @@ _AMOUNTS: Final = (
     "high_water_mark",
     "low_water_mark",
     "max_buffered",
+    "http_compression_threshold",
+    "per_message_deflate_threshold",
+    "cors_max_age",
 )
 
 

@@ -9,7 +9,8 @@ Fetch standard, "CORS protocol"; RFC 6454.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Cors", "is_well_formed"]
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
-_MAX_AGE: Final = b"600"
-"""Seconds for which a browser may remember a preflight's answer; Chromium's own
-limit is two hours, Safari's ten minutes."""
 
 
 def is_well_formed(origin: str) -> bool:
@@ -34,9 +32,25 @@ class Cors:
     """The origins that a server accepts besides its own."""
 
     def __init__(self, config: Config) -> None:
-        self._origins: Sequence[str] = tuple(map(_normal, config.cors))
-        self._any = "*" in config.cors
+        origins = config.cors
+        self._decide: Callable[[str], bool] | None = None
+        self._origins: frozenset[str] = frozenset()
+        self._patterns: list[re.Pattern[str]] = []
+        if callable(origins):
+            self._decide = origins
+        else:
+            texts = [each for each in origins if isinstance(each, str)]
+            self._origins = frozenset(map(_normal, texts))
+            self._patterns = [each for each in origins if isinstance(each, re.Pattern)]
+        self._any = "*" in self._origins
+        self._lists = bool(self._decide or self._origins or self._patterns)
         self._credentials = config.cors_credentials
+        self._exposed = ",".join(config.cors_exposed_headers).encode("latin-1")
+        self._preflight = {
+            b"Access-Control-Allow-Methods": ",".join(config.cors_methods),
+            b"Access-Control-Allow-Headers": ",".join(config.cors_allowed_headers),
+            b"Access-Control-Max-Age": str(config.cors_max_age),
+        }
 
     def allows(self, origin: str | None, host: str) -> bool:
         """
@@ -45,13 +59,43 @@ class Cors:
         Args:
             origin: Its Origin header, or ``None``: then it is no browser's cross-origin
                 request.
-            host: Its Host header.
+            host: Its Host header, or what a trusted proxy says that was.
 
         """
-        if origin is None or self._any or _normal(origin) in self._origins:
+        if origin is None or self._any:
             return True
         scheme, _, netloc = origin.partition("://")
-        return bool(netloc) and _bare(scheme, netloc) == _bare(scheme, host)
+        if netloc and _bare(scheme, netloc) == _bare(scheme, host):
+            return True
+        return self._is_listed(origin)
+
+    def _is_listed(self, origin: str) -> bool:
+        if self._decide is not None:
+            return bool(self._decide(origin))
+        if _normal(origin) in self._origins:
+            return True
+        return any(each.fullmatch(origin) for each in self._patterns)
+
+    def allows_script(self, headers: Mapping[str, str], host: str) -> bool:
+        """
+        Decide whether a JSONP handshake may be served.
+
+        Any page may load a script from anywhere, with its user's cookies and without an
+        Origin. So one that cannot be seen to come from an allowed page must bring no
+        cookies: then it is nobody's in particular.
+
+        Args:
+            headers: The request's headers, names in lower case.
+            host: As for ``allows``.
+
+        """
+        if self._any or "cookie" not in headers:
+            return True
+        if headers.get("sec-fetch-site") in ("same-origin", "none"):
+            return True
+        scheme, separator, rest = headers.get("referer", "").partition("://")
+        origin = scheme + separator + rest.partition("/")[0]
+        return bool(separator) and self.allows(origin, host)
 
     def add_headers(self, origin: str | None, headers: Headers) -> None:
         """
@@ -62,18 +106,18 @@ class Cors:
             headers: The headers of the answer.
 
         """
+        if not self._lists:
+            return
+        if not self._any:
+            headers.addRawHeader(b"Vary", b"Origin")
         if origin is None:
-            if self._origins and not self._any:
-                headers.setRawHeaders(b"Vary", [b"Origin"])
-        elif self._any:
-            headers.setRawHeaders(b"Access-Control-Allow-Origin", [b"*"])
-        elif self._origins:
-            headers.setRawHeaders(
-                b"Access-Control-Allow-Origin", [origin.encode("latin-1")]
-            )
-            headers.setRawHeaders(b"Vary", [b"Origin"])
-            if self._credentials:
-                headers.setRawHeaders(b"Access-Control-Allow-Credentials", [b"true"])
+            return
+        allowed = b"*" if self._any else origin.encode("latin-1")
+        headers.setRawHeaders(b"Access-Control-Allow-Origin", [allowed])
+        if self._credentials:
+            headers.setRawHeaders(b"Access-Control-Allow-Credentials", [b"true"])
+        if self._exposed:
+            headers.setRawHeaders(b"Access-Control-Expose-Headers", [self._exposed])
 
     def add_preflight_headers(self, origin: str | None, headers: Headers) -> None:
         """
@@ -86,9 +130,8 @@ class Cors:
         """
         self.add_headers(origin, headers)
         if headers.hasHeader(b"Access-Control-Allow-Origin"):
-            headers.setRawHeaders(b"Access-Control-Allow-Methods", [b"GET,POST"])
-            headers.setRawHeaders(b"Access-Control-Allow-Headers", [b"Content-Type"])
-            headers.setRawHeaders(b"Access-Control-Max-Age", [_MAX_AGE])
+            for name, value in self._preflight.items():
+                headers.setRawHeaders(name, [value.encode("latin-1")])
 
 
 def _normal(origin: str) -> str:

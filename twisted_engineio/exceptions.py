@@ -118,15 +118,33 @@ class Reject(EngineIOError):
     Attributes:
         status: The HTTP status of the answer, 400 to 599.
         message: A sentence that the client is given.
+        headers: Headers for the answer.
+        close_code: A WebSocket is opened and then closed with this code, 4000 to 4999,
+            and the message, because a browser shows its page neither status nor body of
+            a WebSocket that was refused; ``None`` to refuse it like any other request.
 
     """
 
-    def __init__(self, status: int = 403, message: str = "Forbidden") -> None:
+    def __init__(
+        self,
+        status: int = 403,
+        message: str = "Forbidden",
+        *,
+        headers: Mapping[str, str] | None = None,
+        close_code: int | None = None,
+    ) -> None:
         if not 400 <= status <= 599:
             raise ValueError(f"Reject: status must be 400 to 599, not {status!r}")
+        if close_code is not None and not 4000 <= close_code <= 4999:
+            # RFC 6455, 7.4.2: the range for private use.
+            raise ValueError(
+                f"Reject: close_code must be 4000 to 4999, not {close_code!r}"
+            )
         super().__init__(f"{status} {message}")
         self.status = status
         self.message = message
+        self.headers = dict(headers or {})
+        self.close_code = close_code
 
     def to_json(self) -> bytes:
         """Give the body of the answer; the code is the protocol's "Forbidden"."""

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from .config import Config
 from .packet import Packet, PacketType
 
-__all__ = ["Handshake", "open_packet", "parse_query", "upgrades_from"]
+__all__ = ["Handshake", "open_packet", "parse_query", "read_headers", "upgrades_from"]
 
 _MAX_FIELDS: Final = 64
 """Query fields that are read; the protocol has seven. Python's own limits on
@@ -27,7 +27,7 @@ fields exist because reading them is slow."""
 @dataclass(frozen=True, slots=True)
 class Handshake:
     """
-    A client's first request, reduced to what is worth keeping.
+    A client's first request, or any other, reduced to what is worth keeping.
 
     Attributes:
         transport: The transport it came on, ``"polling"`` or ``"websocket"``.
@@ -36,6 +36,7 @@ class Handshake:
             all values joined by ``", "``.
         client_address: The client's IP address, or ``None`` on a UNIX socket.
         is_secure: Whether it came over TLS.
+        method: Its method; a handshake's is always GET.
 
     """
 
@@ -44,44 +45,30 @@ class Handshake:
     headers: Mapping[str, str]
     client_address: str | None = None
     is_secure: bool = False
-
-    @classmethod
-    def read(
-        cls,
-        transport: str,
-        query: Mapping[str, str],
-        raw_headers: Iterable[tuple[bytes, Sequence[bytes]]],
-        *,
-        client_address: str | None,
-        is_secure: bool,
-    ) -> Handshake:
-        """
-        Reduce a request to a handshake.
-
-        Args:
-            transport: The transport that was asked for.
-            query: The query, as ``parse_query`` gives it.
-            raw_headers: Names and their values, as twisted.web keeps them.
-            client_address: See the attribute.
-            is_secure: See the attribute.
-
-        """
-        headers = {
-            name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
-            for name, values in raw_headers
-        }
-        return cls(
-            transport,
-            MappingProxyType(dict(query)),
-            MappingProxyType(headers),
-            client_address,
-            is_secure,
-        )
+    method: str = "GET"
 
     @property
     def base64(self) -> bool:
         """Whether the client asked for binary as text, with ``b64=1``."""
         return self.query.get("b64") == "1"
+
+
+def read_headers(
+    raw: Iterable[tuple[bytes, Sequence[bytes]]],
+) -> Mapping[str, str]:
+    """
+    Give headers by their names in lower case; of a repeated one all values, joined.
+
+    Args:
+        raw: Names and their values, as twisted.web keeps them.
+
+    """
+    return MappingProxyType(
+        {
+            name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
+            for name, values in raw
+        }
+    )
 
 
 def parse_query(raw: bytes) -> dict[str, str]:
@@ -110,17 +97,27 @@ def upgrades_from(transport: str, config: Config) -> list[str]:
     return [name for name in config.transports if name == "websocket"]
 
 
-def open_packet(sid: str, transport: str, config: Config) -> Packet:
+def open_packet(
+    sid: str, transport: str, config: Config, interval: float, timeout: float
+) -> Packet:
     """
     Make the packet that opens a session.
 
     Engine.IO protocol v4, "Handshake": intervals in milliseconds.
+
+    Args:
+        sid: The session's id.
+        transport: What carries it.
+        config: The server's options.
+        interval: The session's ``ping_interval``, in seconds.
+        timeout: The session's ``ping_timeout``, in seconds.
+
     """
     data = {
         "sid": sid,
         "upgrades": upgrades_from(transport, config),
-        "pingInterval": round(config.ping_interval * 1000),
-        "pingTimeout": round(config.ping_timeout * 1000),
+        "pingInterval": round(interval * 1000),
+        "pingTimeout": round(timeout * 1000),
         "maxPayload": config.max_payload,
     }
     return Packet(PacketType.OPEN, json.dumps(data, separators=(",", ":")))

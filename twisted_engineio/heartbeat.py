@@ -16,15 +16,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from .exceptions import CloseReason
 from .packet import Packet, PacketType
-
-if TYPE_CHECKING:
-    from .config import Config
 
 __all__ = ["Beating", "ClientPings", "Heartbeat", "ServerPings", "Waiting"]
 
@@ -60,16 +57,31 @@ class Heartbeat:
     The timer of a session; a subclass for each way to keep it alive.
 
     Attributes:
+        interval: The session's ``ping_interval``, in seconds.
+        timeout: The session's ``ping_timeout``, in seconds.
         waiting: What the timer waits for.
 
     """
 
-    __slots__ = ("_call", "_clock", "_config", "_session", "waiting")
+    __slots__ = ("_call", "_clock", "_session", "interval", "timeout", "waiting")
 
-    def __init__(self, session: Beating, clock: IReactorTime, config: Config) -> None:
+    def __init__(
+        self, session: Beating, clock: IReactorTime, interval: float, timeout: float
+    ) -> None:
+        """
+        Make a heart that does not beat yet.
+
+        Args:
+            session: Whose it is.
+            clock: What it measures time with.
+            interval: ``ping_interval``, in seconds.
+            timeout: ``ping_timeout``, in seconds.
+
+        """
         self._session = session
         self._clock = clock
-        self._config = config
+        self.interval = interval
+        self.timeout = timeout
         self._call: IDelayedCall | None = None
         self.waiting = Waiting.NOTHING
 
@@ -103,8 +115,14 @@ class Heartbeat:
 
     # The heart.
 
-    def begin(self) -> None:
-        """Begin to beat: the session is open."""
+    def begin(self, early: float = 0.0) -> None:
+        """
+        Begin to beat: the session is open.
+
+        Args:
+            early: By how much sooner than it need be, in seconds.
+
+        """
         raise NotImplementedError
 
     def ping(self, packet: Packet) -> bool:
@@ -128,7 +146,7 @@ class Heartbeat:
         """End the session: nothing was heard in time."""
         if self._session.busy:
             # What it says may wait behind the message that the application has.
-            self.arm(Waiting.PONG_DUE, self._config.ping_timeout, self.silent)
+            self.arm(Waiting.PONG_DUE, self.timeout, self.silent)
         else:
             # "If the server does not receive a pong packet back, then it SHOULD
             # consider that the connection is closed." -- Engine.IO protocol v4
@@ -149,12 +167,12 @@ class ServerPings(Heartbeat):
 
     __slots__ = ()
 
-    def begin(self) -> None:
+    def begin(self, early: float = 0.0) -> None:
         """Wait until a ping is due."""
-        self.arm(Waiting.PING_DUE, self._config.ping_interval, self._ping_due)
+        self.arm(Waiting.PING_DUE, self.interval - early, self._ping_due)
 
     def _ping_due(self) -> None:
-        timeout = self._config.ping_timeout
+        timeout = self.timeout
         # A timer fires a little late. The pong is due when the ping should have gone
         # out, plus the timeout; but if we were busy for long, the client must not pay.
         late = self.overdue()
@@ -179,14 +197,14 @@ class ClientPings(Heartbeat):
 
     __slots__ = ()
 
-    def begin(self) -> None:
-        """Wait for the client's first ping."""
+    def begin(self, early: float = 0.0) -> None:
+        """Wait for the client's first ping: when it comes is the client's affair."""
         self.arm(Waiting.PONG_DUE, self._patience(), self.silent)
 
     def ping(self, packet: Packet) -> bool:
         """Answer, and wait for the next."""
         self._session.write(Packet(PacketType.PONG, packet.data))
-        if self._call is not None:
+        if self.waiting is Waiting.PONG_DUE and self._call is not None:
             self._call.reset(self._patience())
         return True
 
@@ -196,4 +214,4 @@ class ClientPings(Heartbeat):
         return False
 
     def _patience(self) -> float:
-        return self._config.ping_interval + self._config.ping_timeout
+        return self.interval + self.timeout

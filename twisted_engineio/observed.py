@@ -64,6 +64,15 @@ class ObservedSession(Session):
             self._tell_sent(data)
         return sent
 
+    def transport_ready(self) -> None:
+        """Send what is queued, and tell of it."""
+        waiting = bool(self._outbox) and self.transport.writable
+        if waiting:
+            self.server.tell(lambda each: each.flushing(self))
+        super().transport_ready()
+        if waiting and not self._outbox:
+            self.server.tell(lambda each: each.flushed(self))
+
     def upgrade(self, candidate: Transport) -> bool:
         """Let another transport try, and tell of it."""
         trying = super().upgrade(candidate)
@@ -76,10 +85,10 @@ class ObservedSession(Session):
         super().swap(candidate)
         self.server.tell(lambda each: each.upgraded(self, candidate.name))
 
-    def write(self, packet: Packet) -> None:
-        """Send a packet, and tell of it."""
-        super().write(packet)
-        self._tell_sent(packet)
+    def write(self, item: Outgoing) -> None:
+        """Send a packet or message, and tell of it."""
+        super().write(item)
+        self._tell_sent(item)
 
     def _tell_sent(self, item: Outgoing) -> None:
         self.server.tell(lambda each: each.packet_sent(self, item))

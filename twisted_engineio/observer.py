@@ -11,7 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from twisted.web.http_headers import Headers
+
     from .exceptions import CloseReason, PayloadTooLarge, Refused, Reject
+    from .handshake import Handshake
     from .packet import Outgoing, PacketType
     from .session import Session
 
@@ -26,6 +29,26 @@ class Observer:
 
     def session_closed(self, session: Session, reason: CloseReason) -> None:
         """See a session end, after its application did."""
+
+    def headers(
+        self, headers: Headers, request: Handshake, session: Session | None
+    ) -> None:
+        """
+        See the headers of an answer before it leaves; the one place to add some.
+
+        Args:
+            headers: The answer's; what twisted.web adds is not there yet.
+            request: What was asked; the first request of a session has no ``sid`` in
+                its query.
+            session: Its session; ``None`` if it has none, or none yet.
+
+        """
+
+    def flushing(self, session: Session) -> None:
+        """See what is queued begin to leave."""
+
+    def flushed(self, session: Session) -> None:
+        """See the queue empty again."""
 
     def connection_refused(self, error: Refused | Reject) -> None:
         """See a request refused: the error has its code or status, and the reason."""

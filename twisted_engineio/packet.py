@@ -34,6 +34,8 @@ class Packet(NamedTuple):
     One packet: its type and its data.
 
     ``data`` is text, or bytes for a binary message; ``""`` where a type carries none.
+    That of a close packet that goes out is the close code for a WebSocket, and never
+    written into the packet.
     """
 
     type: PacketType

@@ -16,30 +16,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from .answer import JSON, PLAIN, answer
+from .asked import Asked
 from .cors import Cors, is_well_formed
 from .exceptions import CloseReason, ErrorCode, PayloadTooLarge, Refused, Reject
-from .handshake import Handshake, parse_query
-from .revision import revision_of
+from .proxies import TrustedProxies
+from .revision import REVISION_4, revision_of
 from .session import Session, State
+from .transports.jsonp import JSONPTransport, index_of
 from .transports.polling import PollingTransport
 from .transports.takeover import can_take_over, take_over
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from twisted.web.server import Request
 
-    from .codecs import Codec
-    from .revision import Revision
-    from .server import Server
-    from .transport import Transport
+    from .server import Entry, Server
     from .transports.websocket import WebSocketTransport
 
 __all__ = ["EngineIOResource"]
@@ -71,76 +68,83 @@ class EngineIOResource(Resource):
         super().__init__()
         self.engineio = server
         self._cors = Cors(server.config)
+        trusted = server.config.trusted_proxies
+        self._proxies = TrustedProxies(trusted) if trusted else None
 
     def render(self, request: Request) -> int:
         """Answer a request, now or later."""
         if request.postpath not in ([], [b""]):
             answer(request, 404, PLAIN, b"")
             return NOT_DONE_YET
-        upgrade = _wants_websocket(request)
+        asked = Asked(request, self._proxies)
         try:
-            self._serve(request, _query_of(request), upgrade)
+            self._serve(asked)
         except (Refused, Reject) as error:
-            self._refuse(request, error, upgrade)
+            self._refuse(asked, error)
         return NOT_DONE_YET
 
     # Checks.
 
-    def _serve(self, request: Request, query: Mapping[str, str], upgrade: bool) -> None:
-        config = self.engineio.config
-        name = query.get("transport", "")
-        if name not in config.transports and request.method != b"OPTIONS":
+    def _serve(self, asked: Asked) -> None:
+        method = asked.request.method
+        if method == b"OPTIONS":
+            self._check_origin(asked)
+            answer(asked.request, 204, PLAIN, b"")
+            return
+        if asked.transport not in self.engineio.config.transports:
             raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "the transport is not known")
-        self._check_origin(request)
-        if request.method == b"OPTIONS":
-            answer(request, 204, PLAIN, b"")
-        elif sid := query.get("sid"):
+        self._check_origin(asked)
+        if sid := asked.query.get("sid"):
             session = self.engineio.find(sid)
-            self._check_session(session, name, query, upgrade)
-            if upgrade:
-                self._upgrade(request, session)
+            self._check_session(asked, session)
+            self._tell_headers(asked, session)
+            if asked.upgrade:
+                self._upgrade(asked, session)
             else:
-                self._exchange(request, session.transport)
-        elif request.method != b"GET":
+                self._exchange(asked.request, session)
+        elif method != b"GET":
             raise Refused(ErrorCode.BAD_HANDSHAKE_METHOD, "a handshake is a GET")
-        elif upgrade is not (name == "websocket"):
+        elif asked.upgrade is not (asked.transport == "websocket"):
             raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades, always")
         else:
-            self._admit(request, name, query, upgrade)
+            self._admit(asked)
 
-    def _check_origin(self, request: Request) -> None:
-        raw = request.getHeader(b"origin")
-        origin = None if raw is None else raw.decode("latin-1")
-        if origin is not None and not is_well_formed(origin):
-            raise Refused(ErrorCode.BAD_REQUEST, "control characters in Origin")
-        host = (request.getHeader(b"host") or b"").decode("latin-1")
-        if not self._cors.allows(origin, host):
-            self.engineio.log.info(
-                "refused a page of origin {origin!r}: list it in cors (--cors) if it"
-                " may use this server",
-                origin=origin,
-            )
-            raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors")
-        if request.method == b"OPTIONS":
-            self._cors.add_preflight_headers(origin, request.responseHeaders)
+    def _check_origin(self, asked: Asked) -> None:
+        origin = asked.origin
+        if origin is not None:
+            if not is_well_formed(origin):
+                raise Refused(ErrorCode.BAD_REQUEST, "control characters in Origin")
+            if not self._cors.allows(origin, asked.host):
+                self._refuse_origin(origin)
+        headers = asked.request.responseHeaders
+        if asked.request.method == b"OPTIONS":
+            self._cors.add_preflight_headers(origin, headers)
         else:
-            self._cors.add_headers(origin, request.responseHeaders)
+            self._cors.add_headers(origin, headers)
 
-    def _check_session(
-        self, session: Session, name: str, query: Mapping[str, str], upgrade: bool
-    ) -> None:
-        if not upgrade and session.transport.name != name:
+    def _refuse_origin(self, origin: str) -> None:
+        self.engineio.log.info(
+            "refused a page of origin {origin!r}: list it in cors (--cors) if it may"
+            " use this server",
+            origin=origin,
+        )
+        raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors")
+
+    def _check_session(self, asked: Asked, session: Session) -> None:
+        config = self.engineio.config
+        if not asked.upgrade and session.transport.name != asked.transport:
             raise Refused(ErrorCode.BAD_REQUEST, "the session is on another transport")
-        if upgrade and name != "websocket":
+        if asked.upgrade and asked.transport != "websocket":
             raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades")
-        if upgrade and not self.engineio.config.allow_upgrades:
+        if asked.upgrade and not config.allow_upgrades:
             raise Refused(ErrorCode.BAD_REQUEST, "allow_upgrades is off")
-        if revision_of(query, self.engineio.config) is not session.revision:
+        if revision_of(asked.query, config) is not session.revision:
             raise Refused(ErrorCode.BAD_REQUEST, "the session has another EIO")
 
     # Requests of a session.
 
-    def _exchange(self, request: Request, transport: Transport) -> None:
+    def _exchange(self, request: Request, session: Session) -> None:
+        transport = session.transport
         assert isinstance(transport, PollingTransport)  # _check_session compared names
         if request.method == b"GET":
             transport.poll(request)
@@ -161,72 +165,86 @@ class EngineIOResource(Resource):
         else:
             transport.post(request, body)
 
-    def _upgrade(self, request: Request, session: Session) -> None:
+    def _upgrade(self, asked: Asked, session: Session) -> None:
         def opened(candidate: WebSocketTransport) -> None:
             if not session.upgrade(candidate):
                 candidate.abandon(CloseReason.TRANSPORT_CLOSE)
 
-        codec = session.revision.codec
-        self._hand_over(request, opened, codec, base64=session.handshake.base64)
+        transport = self._websocket(asked, session, opened)
+        take_over(asked.request, transport)
 
     # Handshakes.
 
-    def _admit(
-        self, request: Request, name: str, query: Mapping[str, str], upgrade: bool
-    ) -> None:
-        handshake = Handshake.read(
-            name,
-            query,
-            request.requestHeaders.getAllRawHeaders(),
-            client_address=_address_of(request),
-            is_secure=request.isSecure(),
-        )
+    def _admit(self, asked: Asked) -> None:
+        request = asked.request
         gone: Deferred[None] = request.notifyFinish()
-        admitted = self.engineio.admit(handshake)
+        admitted = self.engineio.admit(asked.view)
         gone.addErrback(lambda _: admitted.cancel())
-        admitted.addCallback(lambda _: self._admitted(request, handshake, gone))
-        admitted.addErrback(self._not_admitted, request, upgrade, gone)
+        admitted.addCallback(self._admitted, asked, gone)
+        admitted.addErrback(self._not_admitted, asked, gone)
 
-    def _admitted(
-        self, request: Request, handshake: Handshake, gone: Deferred[None]
-    ) -> None:
+    def _admitted(self, entry: Entry, asked: Asked, gone: Deferred[None]) -> None:
         if gone.called:
             return  # the application let a client in that had left
-        revision = revision_of(handshake.query, self.engineio.config)
-        if revision is None:
-            raise Refused(
-                ErrorCode.UNSUPPORTED_PROTOCOL_VERSION,
-                "EIO is neither 4 nor, where allow_eio3 is on, 3",
-            )
-        if handshake.transport == "websocket":
-            self._hand_over(
-                request,
-                lambda opened: self._open_websocket(handshake, revision, opened),
-                revision.codec,
-                base64=handshake.base64,
-            )
+        if asked.upgrade:
+            self._open_websocket(entry, asked)
             return
-        transport = PollingTransport(
-            revision.codec,
-            self.engineio.config.max_payload,
-            binary=not handshake.base64,
-        )
-        session = self.engineio.open(handshake, revision, transport)
+        transport = self._polling(entry, asked)
+        session = self.engineio.open(entry, transport)
         if session.state is State.CLOSED:
             raise Refused(ErrorCode.BAD_REQUEST, "the application failed")
-        transport.poll(request)
+        self._set_cookie(entry, asked.request.responseHeaders)
+        self._tell_headers(asked, session)
+        transport.poll(asked.request)
 
-    def _open_websocket(
-        self, handshake: Handshake, revision: Revision, transport: WebSocketTransport
-    ) -> None:
-        try:
-            self.engineio.open(handshake, revision, transport)
-        except (Refused, Reject) as error:
-            self.engineio.refused(error)
-            transport.abandon(CloseReason.TRANSPORT_CLOSE)
+    def _polling(self, entry: Entry, asked: Asked) -> PollingTransport:
+        codec, config = entry.revision.codec, self.engineio.config
+        index = index_of(asked.query)
+        if index is None:
+            return PollingTransport(codec, config, binary=not entry.handshake.base64)
+        if not self._cors.allows_script(entry.handshake.headers, asked.host):
+            self._refuse_origin(entry.handshake.headers.get("referer", "unknown"))
+        return JSONPTransport(codec, config, index)
+
+    def _open_websocket(self, entry: Entry, asked: Asked) -> None:
+        def opened(transport: WebSocketTransport) -> None:
+            try:
+                self.engineio.open(entry, transport)
+            except Reject as error:
+                self.engineio.refused(error)
+                transport.abandon(CloseReason.TRANSPORT_CLOSE)
+
+        headers = asked.request.responseHeaders
+        self._set_cookie(entry, headers)
+        self._tell_headers(asked, None)
+        transport = self._websocket(asked, entry, opened)
+        take_over(asked.request, transport)
+
+    def _set_cookie(self, entry: Entry, headers: Headers) -> None:
+        cookie = self.engineio.config.cookie
+        if cookie is not None:
+            headers.addRawHeader(b"Set-Cookie", cookie.header(entry.sid))
+
+    def _websocket(
+        self,
+        asked: Asked,
+        session: Session | Entry,
+        opened: Callable[[WebSocketTransport], None],
+    ) -> WebSocketTransport:
+        if not can_take_over(asked.request):
+            raise Refused(ErrorCode.BAD_REQUEST, "WebSocket needs HTTP/1.1")
+        websockets = self.engineio.websockets
+        transport: WebSocketTransport = websockets.protocol(
+            opened,
+            _extra_headers(asked.request.responseHeaders),
+            session.revision.codec,
+            base64=session.handshake.base64,
+        )
+        transport.factory = websockets
+        return transport
 
     def _not_admitted(
-        self, failure: Failure, request: Request, upgrade: bool, gone: Deferred[None]
+        self, failure: Failure, asked: Asked, gone: Deferred[None]
     ) -> None:
         error = failure.value
         if gone.called:
@@ -234,49 +252,52 @@ class EngineIOResource(Resource):
         if not isinstance(error, (Refused, Reject)):
             self.engineio.log.failure("a handshake failed", failure=failure)
             error = Refused(ErrorCode.BAD_REQUEST, "an exception in the handshake")
-        self._refuse(request, error, upgrade)
-
-    def _hand_over(
-        self,
-        request: Request,
-        opened: Callable[[WebSocketTransport], None],
-        codec: Codec,
-        *,
-        base64: bool,
-    ) -> None:
-        if not can_take_over(request):
-            raise Refused(ErrorCode.BAD_REQUEST, "WebSocket needs HTTP/1.1")
-        websockets = self.engineio.websockets
-        transport = websockets.protocol(opened, {}, codec, base64=base64)
-        transport.factory = websockets
-        take_over(request, transport)
+        self._refuse(asked, error)
 
     # Refusals.
 
-    def _refuse(self, request: Request, error: Refused | Reject, upgrade: bool) -> None:
+    def _refuse(self, asked: Asked, error: Refused | Reject) -> None:
         self.engineio.refused(error)
-        if upgrade:
+        request = asked.request
+        if isinstance(error, Reject):
+            for name, value in error.headers.items():
+                request.setHeader(name, value)
+        self._tell_headers(asked, None)
+        if not asked.upgrade:
+            answer(request, error.status, JSON, error.to_json())
+        elif isinstance(error, Reject) and error.close_code and can_take_over(request):
+            self._refuse_after_opening(asked, error)
+        else:
             # The reference's form: no WebSocket client reads more.
             channel = request.channel
             request.setHeader(b"Connection", b"close")
             answer(request, error.status, PLAIN, error.message.encode())
             channel.loseConnection()
-        else:
-            answer(request, error.status, JSON, error.to_json())
+
+    def _refuse_after_opening(self, asked: Asked, error: Reject) -> None:
+        websockets = self.engineio.websockets
+        transport = websockets.protocol(
+            lambda opened: opened.turn_away(error.close_code, error.message),
+            _extra_headers(asked.request.responseHeaders),
+            REVISION_4.codec,
+        )
+        transport.factory = websockets
+        take_over(asked.request, transport)
+
+    def _tell_headers(self, asked: Asked, session: Session | None) -> None:
+        if self.engineio.observers:
+            headers, view = asked.request.responseHeaders, asked.view
+            self.engineio.tell(lambda each: each.headers(headers, view, session))
 
 
-def _query_of(request: Request) -> dict[str, str]:
-    # Not request.args: twisted.web mixes a form's fields in with the query's.
-    return parse_query(request.uri.partition(b"?")[2])
+_TWISTED_WEB: frozenset[bytes] = frozenset((b"Server", b"Date", b"Content-Type"))
+"""What twisted.web puts into every answer; an answer to a WebSocket is not its own."""
 
 
-def _wants_websocket(request: Request) -> bool:
-    if request.method != b"GET":
-        return False
-    upgrade: bytes = request.getHeader(b"upgrade") or b""
-    return upgrade.strip().lower() == b"websocket"
-
-
-def _address_of(request: Request) -> str | None:
-    address = request.getClientAddress()
-    return address.host if isinstance(address, (IPv4Address, IPv6Address)) else None
+def _extra_headers(headers: Headers) -> dict[str, list[str]]:
+    """Give what was added to an answer's headers, as Autobahn takes it."""
+    return {
+        name.decode("latin-1"): [each.decode("latin-1") for each in values]
+        for name, values in headers.getAllRawHeaders()
+        if name not in _TWISTED_WEB
+    }

@@ -12,38 +12,56 @@ Driven by the resource (``admit``, ``open``, ``find``), by its sessions
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from twisted.internet.defer import (
-    CancelledError,
-    Deferred,
-    fail,
-    maybeDeferred,
-    succeed,
-)
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
+from .application import Admission
 from .config import Config
 from .exceptions import CloseReason, ErrorCode, PayloadTooLarge, Refused, Reject
 from .handshake import Handshake, open_packet
 from .observed import ObservedSession
 from .observer import Observer
-from .packet import Encoded
+from .packet import Encoded, Outgoing
+from .revision import Revision, revision_of
 from .session import Session, State
 from .transports.fastlane import FastWebSocketTransport
-from .transports.websocket import WebSocketFactory
+from .transports.websocket import WebSocketFactory, WebSocketTransport
 
 if TYPE_CHECKING:
     from .application import Application
-    from .revision import Revision
     from .transport import Transport
 
 __all__ = ["Server"]
+
+
+_PLAIN: Final = Admission()
+_RETRY: Final = {"Retry-After": "5"}
+"""What a client is told that comes while the server stops: another one starts soon."""
+
+
+class Entry(NamedTuple):
+    """
+    A client that was admitted and has no session yet.
+
+    Attributes:
+        handshake: Its first request.
+        revision: The revision that it is made in.
+        sid: What its session's id will be.
+        admission: What the application said of it.
+
+    """
+
+    handshake: Handshake
+    revision: Revision
+    sid: str
+    admission: Admission
 
 
 def make_sid(handshake: Handshake) -> str:
@@ -74,7 +92,8 @@ class Server:
         *,
         clock: IReactorTime | None = None,
         observers: Sequence[Observer] = (),
-        make_sid: Callable[[Handshake], str] = make_sid,
+        make_sid: Callable[[Handshake], object] = make_sid,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         """
         Make a server without sessions.
@@ -84,7 +103,9 @@ class Server:
             config: Its options; the defaults if left out.
             clock: What to measure time with; Twisted's reactor if left out.
             observers: Onlookers, told every event in this order.
-            make_sid: Makes the id of a new session. It must be unguessable.
+            make_sid: Makes the id of a new session; may be async. It must be
+                unguessable: whoever knows it is that client.
+            chance: Gives a random number from 0 to 1, for the jitter.
 
         """
         if clock is None:
@@ -97,20 +118,30 @@ class Server:
         self.clock: IReactorTime = clock
         self.observers = tuple(observers)
         self._make_sid = make_sid
+        self._chance = chance
         self._sessions: dict[str, Session] = {}
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
         self._stopped: Deferred[None] | None = None
         self._cut_off: IDelayedCall | None = None
         self.websockets = WebSocketFactory(
-            self.config, self.clock, self.too_large, FastWebSocketTransport
+            self.config,
+            self.clock,
+            self.too_large,
+            # The lane reads and writes what is not compressed.
+            WebSocketTransport
+            if self.config.per_message_deflate
+            else FastWebSocketTransport,
         )
         self._corked: list[Transport] = []
 
     # For the resource.
 
-    def admit(self, handshake: Handshake) -> Deferred[None]:
+    def admit(self, handshake: Handshake) -> Deferred[Entry]:
         """
-        Ask the application whether a client may open a session.
+        Ask whether a client may open a session, and as what.
+
+        The application is asked first, then whether its revision is spoken, and then
+        the session is given its id. Until it is opened, no client can find it.
 
         Args:
             handshake: The client's first request.
@@ -120,52 +151,80 @@ class Server:
             when not. Cancel it if the client leaves.
 
         """
+        return Deferred.fromCoroutine(self._admit(handshake))
+
+    async def _admit(self, handshake: Handshake) -> Entry:
+        self._refuse_when_stopped()
+        admission = await self._ask(self.application.admit, handshake)
+        revision = revision_of(handshake.query, self.config)
+        if revision is None:
+            raise Refused(
+                ErrorCode.UNSUPPORTED_PROTOCOL_VERSION,
+                "EIO is neither 4 nor, where allow_eio3 is on, 3",
+            )
+        sid = await self._ask(self._make_sid, handshake)
+        if not isinstance(sid, str) or not sid or sid in self._sessions:
+            self.log.error("make_sid gave no new id; the client is refused")
+            raise Refused(ErrorCode.BAD_REQUEST, "no id could be made")
+        if not isinstance(admission, Admission):
+            admission = _PLAIN
+        return Entry(handshake, revision, sid, admission)
+
+    async def _ask(
+        self, function: Callable[[Handshake], object], handshake: Handshake
+    ) -> object:
+        """Call what the operator gave us, which may be async."""
+        try:
+            result = function(handshake)
+            if isinstance(result, Deferred) or hasattr(result, "__await__"):
+                result = await result
+        except (Reject, CancelledError):
+            raise
+        except Exception as error:
+            self.log.failure("a handshake failed; the client is refused")
+            raise Refused(ErrorCode.BAD_REQUEST, "an exception was raised") from error
+        return result
+
+    def _refuse_when_stopped(self) -> None:
         if self._stopped is not None:
-            return fail(Reject(503, "The server is going away"))
-        admitted: Deferred[Any] = maybeDeferred(
-            _as_deferred, self.application.admit, handshake
-        )
-        admitted.addCallbacks(lambda _: None, self._admission_failed)
-        return admitted
+            raise Reject(503, "The server is going away", headers=_RETRY)
 
-    def _admission_failed(self, failure: Failure) -> Failure:
-        if isinstance(failure.value, (Reject, CancelledError)):
-            return failure
-        self.log.failure("admit failed; the client is refused", failure=failure)
-        return Failure(Refused(ErrorCode.BAD_REQUEST, "admit raised an exception"))
-
-    def open(
-        self, handshake: Handshake, revision: Revision, transport: Transport
-    ) -> Session:
+    def open(self, entry: Entry, transport: Transport) -> Session:
         """
         Open a session for a client that was admitted.
 
         Args:
-            handshake: The client's first request.
-            revision: The revision that it is made in.
+            entry: What ``admit`` gave.
             transport: What carries it; the session's from now on.
 
         Raises:
-            Refused: If no id could be made, or the server has stopped meanwhile.
+            Reject: If the server has stopped meanwhile.
 
         """
-        if self._stopped is not None:
-            raise Reject(503, "The server is going away")
-        try:
-            sid = self._make_sid(handshake)
-        except Exception as error:
-            self.log.failure("make_sid failed; the client is refused")
-            raise Refused(ErrorCode.BAD_REQUEST, "no id could be made") from error
-        if sid in self._sessions:
-            self.log.error("make_sid gave an id that is in use; the client is refused")
-            raise Refused(ErrorCode.BAD_REQUEST, "the id is in use")
+        self._refuse_when_stopped()
         session_class = ObservedSession if self.observers else Session
-        session = session_class(sid, handshake, revision, transport, self)
+        session = session_class(
+            entry.sid, entry.handshake, entry.revision, transport, self, entry.admission
+        )
         transport.receiver = session
-        self._sessions[sid] = session
+        self._sessions[session.sid] = session
         self.tell(lambda each: each.session_opened(session))
-        session.open(open_packet(sid, transport.name, self.config))
+        session.open(*self._first_packets(session))
         return session
+
+    def _first_packets(self, session: Session) -> list[Outgoing]:
+        packets: list[Outgoing] = [
+            open_packet(
+                session.sid, session.transport.name, self.config, *session.intervals
+            )
+        ]
+        if self.config.initial_packet is not None:
+            packets.append(self.config.initial_packet)
+        return packets
+
+    def jitter(self) -> float:
+        """Choose the seconds by which a session's first ping comes early."""
+        return self.config.ping_jitter * self._chance()
 
     def find(self, sid: str) -> Session:
         """
@@ -265,18 +324,20 @@ class Server:
 
         """
         del self._sessions[session.sid]
-        ended = maybeDeferred(
-            _as_deferred, self.application.session_closed, session, reason
-        )
-        ended.addErrback(
-            lambda failure: self.log.failure(
-                "the application failed when session {sid}... ended",
-                failure=failure,
-                sid=session.sid[:6],
-            )
-        )
+        Deferred.fromCoroutine(self._tell_application(session, reason))
         self.tell(lambda each: each.session_closed(session, reason))
         self._fire_stopped()
+
+    async def _tell_application(self, session: Session, reason: CloseReason) -> None:
+        try:
+            result = self.application.session_closed(session, reason)
+            if isinstance(result, Deferred) or hasattr(result, "__await__"):
+                await result
+        except Exception:
+            self.log.failure(
+                "the application failed when session {sid}... ended",
+                sid=session.sid[:6],
+            )
 
     def too_large(self, error: PayloadTooLarge) -> None:
         """Hear of a payload over the limit."""
@@ -300,11 +361,3 @@ class Server:
                 event(observer)
             except Exception:
                 self.log.failure("an observer failed: {observer}", observer=observer)
-
-
-def _as_deferred(function: Callable[..., object], *args: object) -> object:
-    """Call a function whose answer counts for nothing unless it must be awaited."""
-    result = function(*args)
-    if isinstance(result, Deferred) or hasattr(result, "__await__"):
-        return result
-    return succeed(None)

@@ -52,14 +52,13 @@ from .packet import Encoded, Message, Outgoing, Packet, PacketType
 from .probe import Probe
 
 if TYPE_CHECKING:
-    from .application import Application
+    from .application import Admission, Application
     from .config import Config
     from .revision import Revision
     from .transport import Transport
 
 __all__ = ["Owner", "Session", "State"]
 
-CLOSE = Packet(PacketType.CLOSE)
 NOOP = Packet(PacketType.NOOP)
 _BEATS = (PacketType.PING, PacketType.PONG)
 
@@ -84,6 +83,9 @@ class Owner(Protocol):
     config: Config
     application: Application
     log: Logger
+
+    def jitter(self) -> float:
+        """Choose the seconds by which a session's first ping comes early."""
 
     def broadcast(self, data: str | bytes, *, compress: bool = True) -> None:
         """Send a message to every open session; the application's to call."""
@@ -115,6 +117,7 @@ class Session:
         "_inbox",
         "_outbox",
         "_wants_drained",
+        "_wants_flushed",
         "data",
         "handshake",
         "probe",
@@ -133,6 +136,7 @@ class Session:
         revision: Revision,
         transport: Transport,
         server: Owner,
+        admission: Admission,
     ) -> None:
         self.sid = sid
         self.revision = revision
@@ -142,11 +146,23 @@ class Session:
         self.state = State.OPENING
         self.probe: Probe | None = None
         self.reason: CloseReason | None = None
-        self.data: Any = None
+        self.data: Any = admission.data
         self._outbox = Outbox()
         self._inbox: deque[Incoming] | None = None
         self._wants_drained: list[Deferred[None]] = []
-        self._heartbeat = revision.heartbeat(self, server.clock, server.config)
+        self._wants_flushed: list[Deferred[None]] = []
+        config = server.config
+        self._heartbeat = revision.heartbeat(
+            self,
+            server.clock,
+            admission.ping_interval or config.ping_interval,
+            admission.ping_timeout or config.ping_timeout,
+        )
+
+    @property
+    def intervals(self) -> tuple[float, float]:
+        """Its ``ping_interval`` and ``ping_timeout``, in seconds."""
+        return self._heartbeat.interval, self._heartbeat.timeout
 
     @property
     def protocol(self) -> int:
@@ -240,14 +256,40 @@ class Session:
         """The bytes that are queued and not yet taken by the transport."""
         return self._outbox.size
 
-    def close(self, reason: CloseReason = CloseReason.FORCED_CLOSE) -> None:
+    def flushed(self) -> Deferred[None]:
+        """
+        Wait until all that was sent so far has left the queue, for the socket.
+
+        Returns:
+            A Deferred; it fails with ``SessionClosed`` if the session ends first.
+
+        """
+        waiter: Deferred[None] = Deferred()
+        if self.state is State.CLOSED:
+            waiter.errback(SessionClosed(self.sid, self.reason))
+        elif not self._outbox:
+            waiter.callback(None)
+        else:
+            self._wants_flushed.append(waiter)
+        return waiter
+
+    def close(
+        self, reason: CloseReason = CloseReason.FORCED_CLOSE, *, code: int = 1000
+    ) -> None:
         """
         End the session once what is queued is sent; does nothing if it is over.
 
         Args:
             reason: What ``session_closed`` will be told.
+            code: The close code that a client on a WebSocket is told: 1000, or one of
+                your own from 4000 to 4999.
+
+        Raises:
+            ValueError: If the code is another.
 
         """
+        if code != 1000 and not 4000 <= code <= 4999:
+            raise ValueError(f"code must be 1000 or 4000 to 4999, not {code!r}")
         if self.state is State.OPENING:
             self._finish(reason)
         elif (
@@ -255,7 +297,7 @@ class Session:
         ):
             self.state = State.CLOSING
             self.reason = reason
-            self._outbox.append(CLOSE)
+            self._outbox.append(Packet(PacketType.CLOSE, str(code)))
             # The goodbye leaves in a later turn: rule 4.
             self._heartbeat.arm(Waiting.LINGER, 0.0, self._goodbye)
 
@@ -270,17 +312,18 @@ class Session:
 
     # The server's side.
 
-    def open(self, open_packet: Packet) -> None:
+    def open(self, *packets: Outgoing) -> None:
         """
         Open the session: to be called once, when the transport is in place.
 
         Args:
-            open_packet: The packet that tells the client its id.
+            packets: The packet that tells the client its id, and what follows it.
 
         """
         self.state = State.OPEN
-        self.write(open_packet)
-        self._heartbeat.begin()
+        for packet in packets:
+            self.write(packet)
+        self._heartbeat.begin(early=self.server.jitter())
         self._call(self.server.application.session_opened, self)
 
     def upgrade(self, candidate: Transport) -> bool:
@@ -430,12 +473,12 @@ class Session:
 
     # The queue.
 
-    def write(self, packet: Packet) -> None:
-        """Send a packet, now or when there is a way."""
+    def write(self, item: Outgoing) -> None:
+        """Send a packet or message, now or when there is a way."""
         if self.transport.writable and not self._outbox:
-            self.transport.send(packet)
+            self.transport.send(item)
         else:
-            self._outbox.append(packet)
+            self._outbox.append(item)
 
     def _enqueue(self, item: Outgoing) -> bool:
         if self._heartbeat.waiting is Waiting.VERDICT:
@@ -447,6 +490,10 @@ class Session:
         return self._outbox.size <= config.high_water_mark
 
     def _fire_drained(self) -> None:
+        if not self._outbox:
+            flushed, self._wants_flushed = self._wants_flushed, []
+            for waiter in flushed:
+                waiter.callback(None)
         if self._outbox.size <= self.server.config.low_water_mark:
             waiters, self._wants_drained = self._wants_drained, []
             for waiter in waiters:
@@ -519,7 +566,8 @@ class Session:
             probe.cancel()
         self._outbox.clear()
         self.transport.abandon(reason)
-        waiters, self._wants_drained = self._wants_drained, []
+        waiters = self._wants_drained + self._wants_flushed
+        self._wants_drained, self._wants_flushed = [], []
         for waiter in waiters:
             waiter.errback(SessionClosed(self.sid, reason))
         if was_open:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from html import escape
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -34,6 +35,7 @@ from twisted.web.static import Data, File
 
 from .application import Application, EchoApplication
 from .config import Config
+from .cookie import Cookie
 from .exceptions import ConfigError
 from .resource import EngineIOResource
 from .server import Server
@@ -42,6 +44,8 @@ from .site import EngineIOSite
 __all__ = ["Options", "makeService"]
 
 _DEFAULTS: Final = Config()
+_OPTIONS: Final = {"trusted_proxies": "trusted-proxy", "cookie.name": "cookie"}
+"""Options that are not called as in ``Config``."""
 _PATIENCE: Final = 5.0
 """Seconds that a stop waits for clients to fetch their last words. systemd kills after
 90, Docker after 10."""
@@ -74,17 +78,22 @@ class Options(UsageOptions):
             )
         ),
         ["transports", None, "polling,websocket", "The transports that are on."],
+        ["cookie", None, None, "The name of a cookie to set with the session's id."],
         ["static", None, None, "A directory to serve at /."],
         ["log-level", None, "info", "debug, info, warn, error or critical."],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
         ["no-upgrades", None, "Let polling sessions stay on polling."],
+        ["allow-eio3", None, "Serve clients of revision 3 (Socket.IO 2) too."],
+        ["no-http-compression", None, "Leave answers to polls as they are."],
+        ["per-message-deflate", None, "Let WebSocket messages be compressed."],
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self["listen"] = []
         self["cors"] = []
+        self["trusted-proxy"] = []
 
     def opt_listen(self, endpoint: str) -> None:
         """Listen here too, and not on --port unless it is given; repeatable."""
@@ -93,6 +102,10 @@ class Options(UsageOptions):
     def opt_cors(self, origin: str) -> None:
         """Let pages of this origin use the server; * for any; repeatable."""
         self["cors"].append(origin)
+
+    def opt_trusted_proxy(self, network: str) -> None:
+        """Believe what this address or network says of its clients; repeatable."""
+        self["trusted-proxy"].append(network)
 
     def parseOptions(self, options: Any = None) -> None:
         """
@@ -145,10 +158,15 @@ class Options(UsageOptions):
                 max_payload=self._number("max-payload", int),
                 transports=[each.strip() for each in self["transports"].split(",")],
                 allow_upgrades=not self["no-upgrades"],
+                allow_eio3=bool(self["allow-eio3"]),
+                http_compression=not self["no-http-compression"],
+                per_message_deflate=bool(self["per-message-deflate"]),
+                cookie=Cookie(name=self["cookie"]) if self["cookie"] else None,
                 cors=self["cors"],
+                trusted_proxies=self["trusted-proxy"],
             )
         except ConfigError as error:
-            option = error.option.replace("_", "-")
+            option = _OPTIONS.get(error.option, error.option.replace("_", "-"))
             raise UsageError(f"--{option}: {error.problem}") from None
 
     def _number(self, name: str, kind: type[int] | type[float]) -> Any:
@@ -286,7 +304,8 @@ def _root(options: Options) -> Resource:
 
 def _live_page(path: str) -> Data:
     page = files("twisted_engineio").joinpath("live.html").read_text("utf-8")
-    page = page.replace('content="/engine.io/"', f'content="{path.rstrip("/")}/"')
+    place = escape(path.rstrip("/") + "/", quote=True)
+    page = page.replace('content="/engine.io/"', f'content="{place}"')
     return Data(page.encode(), "text/html; charset=utf-8")
 
 

@@ -134,4 +134,7 @@ def encode_packet(item: Outgoing) -> str:
         return "4" + item
     if isinstance(item, bytes):
         return "b" + binascii.b2a_base64(item, newline=False).decode("ascii")
-    return item.type.value + str(item.data)
+    if item.type is PacketType.CLOSE:
+        return PacketType.CLOSE.value
+    text: str = item.type.value
+    return text + str(item.data)

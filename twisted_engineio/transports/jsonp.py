@@ -10,13 +10,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
 from ..exceptions import ErrorCode, InvalidPacket, Refused
+from .polling import PollingTransport
 
-__all__ = ["JAVASCRIPT", "index_of", "unwrap", "wrap"]
+if TYPE_CHECKING:
+    from ..codecs import Codec
+    from ..config import Config
+    from ..packet import Outgoing, Packet
+
+__all__ = ["JAVASCRIPT", "JSONPTransport", "index_of", "unwrap", "wrap"]
 
 JAVASCRIPT: Final = b"text/javascript; charset=UTF-8"
 """What an answer is called; it wants ``X-Content-Type-Options: nosniff`` beside it."""
@@ -96,3 +102,31 @@ def unwrap(form: bytes) -> bytes:
         raise InvalidPacket("the form's percent-encoding is bad")
     parts = unquote_to_bytes(found[0]).split(rb"\\n")
     return rb"\n".join(part.replace(rb"\n", b"\n") for part in parts)
+
+
+class JSONPTransport(PollingTransport):
+    """Polling by script tags and forms, for browsers that have nothing better."""
+
+    __slots__ = ("_index",)
+
+    def __init__(self, codec: Codec, config: Config, index: str) -> None:
+        """
+        Make a transport without a request.
+
+        Args:
+            codec: Reads and writes payloads.
+            config: As for polling.
+            index: What ``index_of`` gave.
+
+        """
+        super().__init__(codec, config, binary=False)
+        self._index = index
+
+    def _packets(self, body: bytes, binary: bool) -> Iterator[str | bytes | Packet]:
+        return self._codec.decode_payload(unwrap(body), binary=False)
+
+    def _payload(self, items: list[Outgoing]) -> tuple[bytes, bytes]:
+        if self._get is not None:
+            self._get.setHeader(b"X-Content-Type-Options", b"nosniff")
+        body, _ = self._codec.encode_payload(items, binary=False)
+        return JAVASCRIPT, wrap(body.decode(), self._index)

@@ -18,17 +18,22 @@ Engine.IO protocol v4, "HTTP long-polling".
 from __future__ import annotations
 
 import enum
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
 
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
 from ..answer import BINARY, HTML, PLAIN, answer
 from ..codecs import Codec
+from ..compression import choose_coding, compress
 from ..exceptions import CloseReason, InvalidPacket
 from ..outbox import Outbox
-from ..packet import Outgoing, Packet, PacketType
+from ..packet import Encoded, Outgoing, Packet, PacketType
 from ..transport import NOBODY, Receiver
+
+if TYPE_CHECKING:
+    from ..config import Config
 
 __all__ = ["PollingTransport"]
 
@@ -59,8 +64,8 @@ class PollingTransport:
         "_binary",
         "_busy",
         "_codec",
+        "_config",
         "_get",
-        "_max_answer",
         "_post",
         "_stage",
         "receiver",
@@ -69,21 +74,21 @@ class PollingTransport:
 
     name = "polling"
 
-    def __init__(self, codec: Codec, max_answer: int, *, binary: bool = True) -> None:
+    def __init__(self, codec: Codec, config: Config, *, binary: bool = True) -> None:
         """
         Make a transport without a request.
 
         Args:
             codec: Reads and writes payloads.
-            max_answer: Bytes of data after which an answer takes no more packets.
+            config: How much goes into one answer, and what is compressed.
             binary: Whether the client takes binary payloads, where there are any.
 
         """
         self.receiver: Receiver = NOBODY
         self.writable = False
         self._codec = codec
+        self._config = config
         self._binary = binary
-        self._max_answer = max_answer
         self._get: Request | None = None
         self._post: Request | None = None
         self._stage = Stage.ARRIVING
@@ -140,7 +145,7 @@ class PollingTransport:
         kind = request.getHeader(b"content-type") or b""
         binary = kind.lower().startswith(b"application/octet-stream")
         try:
-            for item in self._codec.decode_payload(body, binary=binary):
+            for item in self._packets(body, binary):
                 if isinstance(item, Packet):
                     self.receiver.receive_packet(item)
                 else:
@@ -187,7 +192,7 @@ class PollingTransport:
         """Answer the waiting GET with as much as one answer takes, one at least."""
         start = outbox.size
         items = [outbox.popleft()]
-        while outbox and start - outbox.size < self._max_answer:
+        while outbox and start - outbox.size < self._config.max_payload:
             items.append(outbox.popleft())
         self._answer(items)
 
@@ -232,11 +237,28 @@ class PollingTransport:
         self.resume()
 
     def _answer(self, items: list[Outgoing]) -> None:
-        body, binary = self._codec.encode_payload(items, binary=self._binary)
+        kind, body = self._payload(items)
         request, self._get = self._get, None
         self.writable = False
         assert request is not None  # only called while writable
-        answer(request, 200, BINARY if binary else PLAIN, body)
+        config = self._config
+        if config.http_compression and len(body) >= config.http_compression_threshold:
+            body = _compressed(request, body, items)
+        answer(request, 200, kind, body)
+
+    # The dressing: what JSONP does otherwise.
+
+    def _packets(self, body: bytes, binary: bool) -> Iterator[str | bytes | Packet]:
+        """Read the packets of a POST's body."""
+        return self._codec.decode_payload(body, binary=binary)
+
+    def _payload(self, items: list[Outgoing]) -> tuple[bytes, bytes]:
+        """Write an answer's content type and body."""
+        # A client learns with the open packet that it is understood: that is text.
+        opens = isinstance(items[0], Packet) and items[0].type is PacketType.OPEN
+        binary = self._binary and not opens
+        body, binary = self._codec.encode_payload(items, binary=binary)
+        return BINARY if binary else PLAIN, body
 
     def _over(self, result: Failure | None, request: Request) -> None:
         """Hear that a request was answered elsewhere, or that its client left."""
@@ -249,3 +271,16 @@ class PollingTransport:
             return
         if result is not None:
             self.receiver.fail(CloseReason.TRANSPORT_ERROR)
+
+
+def _compressed(request: Request, body: bytes, items: Iterable[Outgoing]) -> bytes:
+    """Compress a body if the client takes that, and not all in it is to be plain."""
+    if all(isinstance(item, Encoded) and not item.compress for item in items):
+        return body
+    request.responseHeaders.addRawHeader(b"Vary", b"Accept-Encoding")
+    accepted = request.getHeader(b"accept-encoding") or b""
+    coding = choose_coding(accepted.decode("latin-1"))
+    if coding is None:
+        return body
+    request.setHeader(b"Content-Encoding", coding.encode())
+    return compress(body, coding)

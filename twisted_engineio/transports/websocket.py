@@ -22,6 +22,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.compress import (
+    PerMessageDeflateOffer,
+    PerMessageDeflateOfferAccept,
+)
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -68,6 +72,7 @@ class WebSocketTransport(WebSocketServerProtocol):
     closeHandshakeTimeoutCall: Any
     current_frame: Any
     data: bytes
+    _perMessageCompress: Any
     failedByMe: bool
     inside_message: bool
     maxMessagePayloadSize: int
@@ -76,7 +81,7 @@ class WebSocketTransport(WebSocketServerProtocol):
     def __init__(
         self,
         opened: Callable[[WebSocketTransport], None],
-        headers: dict[str, str],
+        headers: dict[str, list[str]],
         codec: Codec,
         *,
         base64: bool = False,
@@ -102,9 +107,7 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     # Autobahn's side.
 
-    def onConnect(
-        self, request: ConnectionRequest
-    ) -> tuple[str | None, dict[str, str]]:
+    def onConnect(self, request: ConnectionRequest) -> Any:
         """Accept: whoever comes this far was admitted."""
         # Of the subprotocols that it offers, the first, as the reference does: there is
         # a client that takes no for an error.
@@ -209,16 +212,40 @@ class WebSocketTransport(WebSocketServerProtocol):
         """Write one packet or message as a frame."""
         data = item.data if isinstance(item, Encoded) else item
         # Not sendMessage: its limit, meant for what comes in, holds for what goes out.
+        compress = not isinstance(item, Encoded) or item.compress
         if isinstance(data, bytes) and not self.base64:
             frame = self.codec.BINARY_PREFIX + data
-            self.sendFrame(opcode=self.MESSAGE_TYPE_BINARY, payload=frame)
+            self._send_frame(self.MESSAGE_TYPE_BINARY, frame, compress)
         elif isinstance(data, Packet) and data.type is PacketType.CLOSE:
             # A WebSocket has a goodbye of its own, and the reference says only that.
-            self.sendClose(_NORMAL)
+            self.sendClose(int(data.data or _NORMAL))
             self.writable = False
         else:
             text = self.codec.encode_packet(data).encode()
-            self.sendFrame(opcode=self.MESSAGE_TYPE_TEXT, payload=text)
+            self._send_frame(self.MESSAGE_TYPE_TEXT, text, compress)
+
+    def _send_frame(self, opcode: int, payload: bytes, compress: bool) -> None:
+        deflate = self._perMessageCompress
+        small = len(payload) < self.factory.deflate_threshold
+        if deflate is None or small or not compress:
+            self.sendFrame(opcode=opcode, payload=payload)
+            return
+        deflate.start_compress_message()
+        body = deflate.compress_message_data(payload)
+        body += deflate.end_compress_message()
+        self.sendFrame(opcode=opcode, payload=body, rsv=4)
+
+    def turn_away(self, code: int, message: str) -> None:
+        """
+        Close the connection with a code and a message that a browser's page can read.
+
+        Args:
+            code: From 4000 to 4999.
+            message: Why.
+
+        """
+        self.writable = False
+        self.sendClose(code, message)
 
     def flush(self, outbox: Outbox) -> None:
         """Write what is queued, until the socket is full."""
@@ -260,6 +287,25 @@ class WebSocketTransport(WebSocketServerProtocol):
         self.transport.resumeProducing()
 
 
+def _accept_deflate(config: Config) -> Callable[[list[Any]], Any]:
+    """Make what Autobahn asks which of a client's offers of compression to take."""
+
+    def accept(offers: list[Any]) -> PerMessageDeflateOfferAccept | None:
+        keep = config.per_message_deflate_takeover
+        for offer in offers:
+            if config.per_message_deflate and isinstance(offer, PerMessageDeflateOffer):
+                return PerMessageDeflateOfferAccept(
+                    offer,
+                    request_no_context_takeover=(
+                        not keep and offer.accept_no_context_takeover
+                    ),
+                    no_context_takeover=not keep,
+                )
+        return None
+
+    return accept
+
+
 class _Timers:
     """What Autobahn asks for a timer, on our clock."""
 
@@ -277,6 +323,7 @@ class WebSocketFactory(WebSocketServerFactory):
     Attributes:
         protocol: Makes a transport; called as ``WebSocketTransport`` is.
         max_fragments: Frames that one message may be cut into.
+        deflate_threshold: Bytes from which on a message is compressed, if at all.
         too_large: Called with the error when a message is over ``max_payload``.
 
     """
@@ -302,7 +349,9 @@ class WebSocketFactory(WebSocketServerFactory):
             maxFramePayloadSize=config.max_payload,
             maxMessagePayloadSize=config.max_payload,
             allowNullOrigin=True,  # origins are checked in resource.py, for all wires
+            perMessageCompressionAccept=_accept_deflate(config),
         )
+        self.deflate_threshold = config.per_message_deflate_threshold
         self.protocol = self._with_options(protocol)
 
     def _with_options(self, protocol: type[WebSocketTransport]) -> Any:
@@ -313,4 +362,7 @@ class WebSocketFactory(WebSocketServerFactory):
         half of what a connection costs.
         """
         options = {name: getattr(self, name) for name in protocol.CONFIG_ATTRS}
+        # A function in a class would be a method.
+        accept = staticmethod(options.pop("perMessageCompressionAccept"))
+        options["perMessageCompressionAccept"] = accept
         return type(protocol.__name__, (protocol,), {**options, "CONFIG_ATTRS": ()})

@@ -1,0 +1,104 @@
+"""
+What one HTTP request asks for: its query, its client, its origin, each read once.
+
+Nothing here decides or answers; ``resource.py`` does.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from twisted.internet.address import IPv4Address, IPv6Address
+
+from .handshake import Handshake, parse_query, read_headers
+from .proxies import Client, TrustedProxies
+
+if TYPE_CHECKING:
+    from twisted.web.server import Request
+
+__all__ = ["Asked"]
+
+
+class Asked:
+    """
+    A request, read.
+
+    Attributes:
+        request: twisted.web's request, to be answered.
+        query: Its query, decoded; of a repeated key the last value.
+        transport: The transport it names, ``""`` if none.
+        upgrade: Whether it wants to become a WebSocket.
+
+    """
+
+    __slots__ = ("_proxies", "_view", "query", "request", "transport", "upgrade")
+
+    def __init__(self, request: Request, proxies: TrustedProxies | None) -> None:
+        """
+        Read a request.
+
+        Args:
+            request: twisted.web's request.
+            proxies: Whose word about the client counts, if anybody's.
+
+        """
+        self.request = request
+        self._proxies = proxies
+        self._view: Handshake | None = None
+        # Not request.args: twisted.web mixes a form's fields in with the query's.
+        self.query = parse_query(request.uri.partition(b"?")[2])
+        self.transport = self.query.get("transport", "")
+        self.upgrade = _wants_websocket(request)
+
+    @property
+    def origin(self) -> str | None:
+        """Its Origin header."""
+        raw: bytes | None = self.request.getHeader(b"origin")
+        return None if raw is None else raw.decode("latin-1")
+
+    @property
+    def host(self) -> str:
+        """The host, and perhaps port, that the client asked for."""
+        if self._proxies is not None and (host := self._client.host):
+            return host
+        raw: bytes = self.request.getHeader(b"host") or b""
+        return raw.decode("latin-1")
+
+    @property
+    def view(self) -> Handshake:
+        """An immutable view of it, to keep."""
+        if self._view is None:
+            headers = read_headers(self.request.requestHeaders.getAllRawHeaders())
+            client = self._client_of(headers)
+            self._view = Handshake(
+                self.transport,
+                MappingProxyType(self.query),
+                headers,
+                client.address,
+                self.request.isSecure()
+                if client.is_secure is None
+                else client.is_secure,
+                self.request.method.decode("latin-1"),
+            )
+        return self._view
+
+    @property
+    def _client(self) -> Client:
+        headers = self.request.requestHeaders.getAllRawHeaders()
+        return self._client_of(read_headers(headers))
+
+    def _client_of(self, headers: object) -> Client:
+        address = self.request.getClientAddress()
+        known = isinstance(address, (IPv4Address, IPv6Address))
+        peer = address.host if known else None
+        if self._proxies is None:
+            return Client(peer)
+        return self._proxies.client(peer, headers)  # type: ignore[arg-type]
+
+
+def _wants_websocket(request: Request) -> bool:
+    if request.method != b"GET":
+        return False
+    upgrade: bytes = request.getHeader(b"upgrade") or b""
+    return upgrade.strip().lower() == b"websocket"
