@@ -239,7 +239,7 @@ class Wire(StringTransport):
             super().unregisterProducer()
 
 
-@dataclass
+@dataclass(eq=False)
 class Browser:
     """
     A client's connection to a Site, over a transport in memory.
