@@ -139,6 +139,10 @@ class Stage:
         if hasattr(address, "port"):
             self.client = TCP4ClientEndpoint(reactor, "127.0.0.1", address.port)
 
+    async def stop_listening(self) -> None:
+        """Accept no further connection."""
+        await self._listening.stopListening()
+
     @property
     def port(self) -> int:
         """The TCP port it listens on."""
@@ -146,8 +150,9 @@ class Stage:
 
     @property
     def host(self) -> str:
-        """Where HTTP finds it."""
-        return f"{self.scheme}://localhost:{self.port}"
+        """Where HTTP finds it; a UNIX socket has no port, and needs none."""
+        port = getattr(self._listening.getHost(), "port", 80)
+        return f"{self.scheme}://localhost:{port}"
 
     @property
     def polling_url(self) -> str:

@@ -1,0 +1,334 @@
+"""Every place a server can stand: other sites, TLS, UNIX sockets, behind a proxy."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import ipaddress
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from conftest import Serve
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from peers import POLLING, TEXT, WEBSOCKET, HttpPeer, frame, upgrade_request
+from pytest_twisted import ensureDeferred
+from stages import Stage, until
+from treq.client import HTTPClient
+from twisted.internet import reactor
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    UNIXClientEndpoint,
+    wrapClientTLS,
+)
+from twisted.internet.ssl import Certificate, optionsForClientTLS
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
+from twisted.web.resource import EncodingResourceWrapper, Resource
+from twisted.web.server import GzipEncoderFactory, Request, Site
+from twisted.web.static import Data
+from twisted.web.vhost import NameVirtualHost
+
+from twisted_engineio import Config, EngineIOResource, EngineIOSite
+
+LOCAL = "tcp:0:interface=127.0.0.1"
+
+
+class Form(Resource):
+    """Somebody else's resource: says what was in a form, and how long the body was."""
+
+    isLeaf = True
+
+    def render_POST(self, request: Request) -> bytes:
+        """Answer with what came."""
+        request.setHeader(b"Content-Type", b"text/plain")
+        if request.args:
+            return request.args[b"name"][0]
+        return b"%d" % len(request.content.read())
+
+
+async def works(stage: Stage, path: str = "/engine.io/") -> None:
+    """Polling, an upgrade and a direct WebSocket, from the first to the last step."""
+    peer = await stage.peer()
+    polling = f"{path}?EIO=4&transport=polling"
+    target = f"{polling}&sid={(await peer.ask(polling)).sid}"
+    assert (await peer.ask(target, "POST", b"4hi")).text == "ok"
+    assert (await peer.ask(target)).text == "4hi"
+    for url in (polling, target):
+        socket = await stage.websocket(url.replace("=polling", "=websocket"))
+        if url is target:
+            socket.say("2probe")
+            assert await socket.message() == "3probe"
+            socket.say("5")
+        else:
+            assert str(await socket.message())[:1] == "0"
+        socket.say("4hello")
+        assert await socket.message() == "4hello"
+        socket.say(b"\x01" * 70_000)
+        assert await socket.message() == b"\x01" * 70_000
+
+
+# Beside others.
+
+
+@pytest.fixture(params=["own site", "plain site"])
+def make_site(request: pytest.FixtureRequest) -> type[Site]:
+    """How to make a Site for a root."""
+    return EngineIOSite if request.param == "own site" else Site
+
+
+async def site_with(stage: Stage, kind: type[Site], root: Resource, path: str) -> None:
+    """Serve a root of any shape instead of the usual one."""
+    await stage.stop_listening()
+    site = kind(root) if kind is Site else EngineIOSite(root, stage.server, path)
+    await stage.listen_with(site, LOCAL)
+
+
+@ensureDeferred
+async def test_it_stands_beside_other_resources(
+    serve: Serve, make_site: type[Site]
+) -> None:
+    """Other resources of the site are served as ever, forms and large bodies too."""
+    stage = await serve(config=Config(max_payload=100_000))
+    root = Resource()
+    root.putChild(b"", Data(b"home", "text/plain"))
+    root.putChild(b"form", Form())
+    root.putChild(b"engine.io", EngineIOResource(stage.server))
+    await site_with(stage, make_site, root, "/engine.io")
+    peer = await stage.peer()
+    assert (await peer.ask("/")).text == "home"
+    form = ["Content-Type: application/x-www-form-urlencoded"]
+    assert (await peer.ask("/form", "POST", b"name=value", form)).text == "value"
+    assert (await peer.ask("/form", "POST", bytes(200_001))).text == "200001"
+    assert (await peer.ask("/nothing")).status == 404
+    await works(stage)
+
+
+@ensureDeferred
+async def test_it_stands_at_any_depth(serve: Serve, make_site: type[Site]) -> None:
+    """A path below others works, with and without the slash, encoded or not."""
+    stage = await serve(config=Config(max_payload=100_000))
+    inner, root = Resource(), Resource()
+    root.putChild(b"a", inner)
+    inner.putChild(b"b c", EngineIOResource(stage.server))
+    await site_with(stage, make_site, root, "/a/b c")
+    await works(stage, "/a/b%20c/")
+    await works(stage, "/a/b%20c")
+    peer = await stage.peer()
+    answer = await peer.ask("/a/b%20c/?EIO=4&transport=polling", "POST", bytes(100_001))
+    assert answer.status == 413
+
+
+@ensureDeferred
+async def test_two_servers_share_a_site(serve: Serve) -> None:
+    """Each has its own sessions; the other does not know them."""
+    stage, other = await serve(), await serve()
+    root = Resource()
+    root.putChild(b"one", EngineIOResource(stage.server))
+    root.putChild(b"two", EngineIOResource(other.server))
+    await site_with(stage, Site, root, "")
+    await works(stage, "/one/")
+    await works(stage, "/two/")
+    peer = await stage.peer()
+    one, two = POLLING.replace("engine.io", "one"), POLLING.replace("engine.io", "two")
+    sid = (await peer.ask(one)).sid
+    assert (await peer.ask(f"{two}&sid={sid}")).error[1] == 1
+
+
+@ensureDeferred
+async def test_it_stands_in_a_virtual_host(serve: Serve) -> None:
+    """By name, as twisted.web does it."""
+    stage = await serve()
+    hosts, root = NameVirtualHost(), Resource()
+    hosts.addHost(b"localhost", root)
+    root.putChild(b"engine.io", EngineIOResource(stage.server))
+    await site_with(stage, Site, hosts, "")
+    await works(stage)
+
+
+@ensureDeferred
+async def test_a_wrapper_may_compress_its_answers(
+    serve: Serve, make_site: type[Site]
+) -> None:
+    """twisted.web's gzip around the resource: what it says of a body is true."""
+    stage = await serve()
+    root = Resource()
+    wrapped = EncodingResourceWrapper(
+        EngineIOResource(stage.server), [GzipEncoderFactory()]
+    )
+    root.putChild(b"engine.io", wrapped)
+    await site_with(stage, make_site, root, "/engine.io")
+    await works(stage)
+    peer = await stage.peer()
+    answer = await peer.ask(POLLING, headers=["Accept-Encoding: gzip"])
+    body = answer.body
+    if answer.headers.get("content-encoding") == "gzip":
+        body = gzip.decompress(body)
+    assert body[:1] == b"0"
+
+
+# TLS.
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for localhost, signed by itself, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = [
+        x509.DNSName("localhost"),
+        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+    ]
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "localhost.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + signed.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+@pytest_twisted.async_yield_fixture
+async def https(certificate: Path, clean_reactor: None) -> AsyncIterator[HTTPClient]:
+    """treq, that trusts the test's certificate."""
+    root = Certificate.loadPEM(certificate.read_bytes())
+    pool = HTTPConnectionPool(reactor, persistent=True)
+    policy = BrowserLikePolicyForHTTPS(trustRoot=root)
+    yield HTTPClient(Agent(reactor, contextFactory=policy, pool=pool))
+    await pool.closeCachedConnections()
+
+
+async def secure(serve: Serve, certificate: Path, own_site: bool) -> Stage:
+    """Start a server with TLS."""
+    endpoint = f"ssl:0:privateKey={certificate}:interface=127.0.0.1"
+    stage = await serve(endpoint=endpoint, own_site=own_site)
+    root = Certificate.loadPEM(certificate.read_bytes())
+    stage.client = wrapClientTLS(optionsForClientTLS("localhost", root), stage.client)
+    stage.scheme = "https"
+    return stage
+
+
+@ensureDeferred
+async def test_https_and_wss(
+    serve: Serve, certificate: Path, own_site: bool, https: HTTPClient
+) -> None:
+    """Over TLS everything works as without."""
+    stage = await secure(serve, certificate, own_site)
+    response = await https.get(stage.polling_url)
+    assert (await response.text())[:1] == "0"
+    assert stage.session.handshake.is_secure
+    assert stage.session.handshake.client_address == "127.0.0.1"
+    await works(stage)
+
+
+@pytest.mark.parametrize("way", ["leave", "drop"])
+@ensureDeferred
+async def test_a_lost_tls_connection_ends_its_session(
+    serve: Serve, certificate: Path, way: str
+) -> None:
+    """With and without a TLS goodbye."""
+    stage = await secure(serve, certificate, True)
+    peer = await stage.peer()
+    peer.write(upgrade_request() + frame(TEXT, b"4early"))
+    assert (await peer.answer()).status == 101
+    assert (await peer.frame())[1][:1] == b"0"
+    assert await peer.frame() == (TEXT, b"4early")
+    getattr(peer, way)()
+    await stage.ended()
+
+
+@ensureDeferred
+async def test_plain_http_on_a_tls_port_is_no_session(
+    serve: Serve, certificate: Path
+) -> None:
+    """Who does not speak TLS is not served, and does no harm."""
+    stage = await secure(serve, certificate, True)
+    with_tls = stage.client
+    stage.client = TCP4ClientEndpoint(reactor, "127.0.0.1", stage.port)
+    peer = await stage.peer()
+    peer.write(upgrade_request())
+    await peer.lost()
+    stage.client = with_tls
+    await works(stage)
+
+
+# UNIX sockets.
+
+
+@ensureDeferred
+async def test_a_unix_socket(serve: Serve, tmp_path: Path, own_site: bool) -> None:
+    """Where there are no addresses, the client has none."""
+    path = str(tmp_path / "socket")
+    stage = await serve(endpoint=f"unix:{path}:lockfile=0", own_site=own_site)
+    stage.client = UNIXClientEndpoint(reactor, path)
+    await works(stage)
+    addresses = {each.handshake.client_address for each in stage.application.opened}
+    assert addresses == {None}
+
+
+# Behind a proxy that says whom it speaks for.
+
+
+@pytest.mark.parametrize(
+    ("line", "address"),
+    [
+        (b"PROXY TCP4 203.0.113.7 198.51.100.1 56324 443\r\n", "203.0.113.7"),
+        (b"PROXY TCP6 2001:db8::7 2001:db8::1 56324 443\r\n", "2001:db8::7"),
+    ],
+)
+@ensureDeferred
+async def test_the_proxy_protocol_tells_the_client(
+    serve: Serve, line: bytes, address: str, own_site: bool
+) -> None:
+    """Behind haproxy the handshake has the client's address, not the proxy's."""
+    stage = await serve(endpoint=f"haproxy:{LOCAL}", own_site=own_site)
+    peer = await proxied(stage, line)
+    target = f"{POLLING}&sid={(await peer.ask(POLLING)).sid}"
+    assert stage.session.handshake.client_address == address
+    candidate = await proxied(stage, line)
+    candidate.write(upgrade_request(target.replace("=polling", "=websocket")))
+    assert (await candidate.answer()).status == 101
+    candidate.write(frame(TEXT, b"2probe") + frame(TEXT, b"5") + frame(TEXT, b"4hello"))
+    assert await candidate.frame() == (TEXT, b"3probe")
+    assert await candidate.frame() == (TEXT, b"4hello")
+    direct = await proxied(stage, line)
+    direct.write(upgrade_request(WEBSOCKET))
+    assert (await direct.answer()).status == 101
+    await until(lambda: len(stage.application.opened) == 2)
+    assert stage.application.opened[1].handshake.client_address == address
+
+
+@ensureDeferred
+async def test_without_its_line_a_proxy_is_nobody(serve: Serve) -> None:
+    """A connection that does not begin with the line is closed."""
+    stage = await serve(endpoint=f"haproxy:{LOCAL}")
+    peer = await stage.peer()
+    peer.send(POLLING)
+    await peer.lost()
+    assert not stage.application.opened
+
+
+async def proxied(stage: Stage, line: bytes) -> HttpPeer:
+    """Connect as the proxy does."""
+    peer = await stage.peer()
+    peer.write(line)
+    return peer
