@@ -9,24 +9,21 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsing import Browser
-from running import HERE, Ours, Reference, Service
-
-CLIENT_DEADLINE = 45.0
-CHROMIUM = "/usr/bin/chromium"
-
-APP = ("--app", "interop_app:App")
-QUICK = ("--ping-interval", "0.3", "--ping-timeout", "0.2")
-SMALL = ("--max-payload", "10000")
-
-StartOurs = Callable[..., Service]
-StartReference = Callable[..., Service]
+from running import (
+    HERE,
+    Ours,
+    Reference,
+    Service,
+    StartOurs,
+    StartReference,
+    run_client,
+)
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +31,7 @@ def node() -> str:
     """Node, with the packages of package.json beside the tests."""
     found = shutil.which("node")
     if found is None:
-        pytest.fail("node is not installed: apt install nodejs npm", pytrace=False)
+        pytest.fail("node is missing: apt install nodejs npm", pytrace=False)
     for package in json.loads((HERE / "package.json").read_text())["dependencies"]:
         if not (HERE / "node_modules" / package / "package.json").is_file():
             pytest.fail(f"npm's {package} is missing: run `make test`", pytrace=False)
@@ -44,12 +41,13 @@ def node() -> str:
 @pytest.fixture(scope="session")
 def chromium(node: str) -> str:
     """Debian's Chromium."""
-    if not Path(CHROMIUM).exists():
+    found = shutil.which("chromium")
+    if found is None:
         pytest.fail(
-            f"{CHROMIUM} is missing: run `make test`, or apt install chromium",
+            "chromium is missing: run `make test`, or apt install chromium",
             pytrace=False,
         )
-    return CHROMIUM
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +74,7 @@ class Services:
         return self._running[key]
 
     def check_logs(self) -> None:
-        """None of them has stumbled so far."""
+        """None of them has stumbled since the last time."""
         for service in self._running.values():
             service.check_log()
 
@@ -129,19 +127,3 @@ def play(node: str) -> Callable[..., Any]:
         return run_client(command, service)
 
     return play
-
-
-def run_client(command: list[str], service: Service) -> Any:
-    """Run a client to its end; its last line is what it found out."""
-    try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=CLIENT_DEADLINE, check=False
-        )
-        output, status = done.stdout + done.stderr, f"status {done.returncode}"
-        if done.returncode == 0:
-            return json.loads(done.stdout.splitlines()[-1])
-    except subprocess.TimeoutExpired as late:
-        output = (late.stdout or b"") + (late.stderr or b"")
-        status = f"no end within {CLIENT_DEADLINE} s"
-    said = output.decode("utf-8", "replace")
-    return service.fail(f"and {' '.join(command[1:])}: {status}\n{said}")

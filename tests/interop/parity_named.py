@@ -98,8 +98,6 @@ PREFLIGHT = named(
         "access-control-max-age": (None, "600"),
     },
 )
-NO_CORS_FOR_WEBSOCKET = "no browser asks a WebSocket for CORS headers"
-
 PLAIN_REFUSAL = named("it is no HTML", {"content-type": (HTML, PLAIN_TEXT)})
 NO_UPGRADE = named(
     "it is not a request for a WebSocket, and is answered like any other",

@@ -11,7 +11,6 @@ from parity_named import (
     FOREIGN_PREFLIGHT,
     FOREIGN_PREFLIGHT_WITHOUT_CORS,
     FOREIGN_WEBSOCKET,
-    NO_CORS_FOR_WEBSOCKET,
     NO_VARY,
     PLAIN_TEXT,
     PREFLIGHT,
@@ -136,14 +135,12 @@ def _upgrade_differs(which: str, origin: str) -> Differences:
     refused = which != "any" and origin not in OURSELVES
     if refused and not (which == "one" and origin == FRIEND):
         return FOREIGN_WEBSOCKET | (NO_VARY if which == "one" else {})
-    headers = {
-        "no": {},
-        "any": {"access-control-allow-origin": ("*", None)},
-        "one": {"vary": ("Origin", None)},
-    }[which]
-    if which == "one" and origin == FRIEND:
-        headers = {**headers, "access-control-allow-origin": (FRIEND, None)}
-    return named(NO_CORS_FOR_WEBSOCKET, headers)
+    if which == "one" and origin in OURSELVES:
+        return named(
+            "we are told, too, that we may",
+            {"access-control-allow-origin": (None, origin)},
+        )
+    return {}
 
 
 CASES += [

@@ -254,15 +254,23 @@ def _(peer: Peer) -> Facts:
     return {"status": status, "end": end, "heard": peer.heard(sid)}
 
 
-@CASES.case(
-    "large answers are compressed when asked for",
-    differs=named("we cannot yet", {"content-encoding": ("gzip", None)}),
-)
-def _(peer: Peer) -> Facts:
+ENCODINGS = ("gzip, br", "deflate", "br", "identity", "*", "gzip;q=0", "", "GZIP")
+
+
+def _encoded(size: int, encoding: str, peer: Peer) -> Facts:
     sid = peer.open()
-    peer.post(sid, b"4" + b"x" * 2000)
-    answer = peer.ask(peer.target(sid), headers=["Accept-Encoding: gzip, br"])
-    return {"content-encoding": answer.headers.get("content-encoding")}
+    peer.post(sid, b"4" + b"x" * (size - 1))
+    answer = peer.ask(peer.target(sid), headers=[f"Accept-Encoding: {encoding}"])
+    return {
+        "content-encoding": answer.headers.get("content-encoding"),
+        "text": answer.decoded,
+    }
+
+
+CASES += [
+    Case(f"{size} bytes in {encoding!r}", partial(_encoded, size, encoding))
+    for size, encoding in [(1023, "gzip"), *[(1024, each) for each in ENCODINGS]]
+]
 
 
 @CASES.case("pings are polled, pongs posted", QUICK)

@@ -8,12 +8,14 @@ and every wait has a deadline.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,11 @@ HERE = Path(__file__).parent
 PROJECT = HERE.parent.parent
 START_DEADLINE = 20.0
 STOP_DEADLINE = 10.0
+CLIENT_DEADLINE = 45.0
+
+APP = ("--app", "interop_app:App")
+QUICK = ("--ping-interval", "0.3", "--ping-timeout", "0.2")
+SMALL = ("--max-payload", "10000")
 
 
 def free_port() -> int:
@@ -40,6 +47,7 @@ class Service:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._log = log
+        self._checked = 0
         self._told_to_stop = False
         with log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -80,8 +88,10 @@ class Service:
             self.process.send_signal(signal.SIGTERM)
 
     def check_log(self) -> None:
-        """Whatever was done to it, a server must not have stumbled."""
-        if "Unhandled" in self.log or "Traceback" in self.log:
+        """Whatever was done to it, a server must not have stumbled over it."""
+        news = self.log[self._checked :]
+        self._checked += len(news)
+        if "Unhandled" in news or "Traceback" in news:
             self.fail("has stumbled")
 
     def stop(self) -> None:
@@ -107,8 +117,6 @@ class Service:
 
 
 def _environment() -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": str(HERE), "PYTHONUNBUFFERED": "1"}
 
 
@@ -137,3 +145,23 @@ class Reference(Service):
         script = str(HERE / "reference.mjs")
         command = ["node", script, str(port), json.dumps(options)]
         super().__init__(command, port, log)
+
+
+StartOurs = Callable[..., Service]
+StartReference = Callable[..., Service]
+
+
+def run_client(command: list[str], service: Service) -> Any:
+    """Run a client to its end; its last line is what it found out."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=CLIENT_DEADLINE, check=False
+        )
+        output, status = done.stdout + done.stderr, f"status {done.returncode}"
+        if done.returncode == 0:
+            return json.loads(done.stdout.splitlines()[-1])
+    except subprocess.TimeoutExpired as late:
+        output = (late.stdout or b"") + (late.stderr or b"")
+        status = f"no end within {CLIENT_DEADLINE} s"
+    said = output.decode("utf-8", "replace")
+    return service.fail(f"and {' '.join(command[1:])}: {status}\n{said}")

@@ -169,8 +169,7 @@ const turn = () => new Promise((resolve) => setTimeout(resolve, 1));
 
 export const scenarios = {
   text: (world) => echo(world, TEXTS),
-  binary: (world) => echo(world, BYTES),
-  mixed: (world) => echo(world, TEXTS.flatMap((text, i) => [text, BYTES[i % 4]])),
+  mixed: (world) => echo(world, TEXTS.flatMap((text, i) => [BYTES[i % 4], text])),
 
   /** Numbers go both ways, one a turn, from before the upgrade until after it. */
   async ordering(world) {
@@ -262,9 +261,9 @@ export const scenarios = {
     return { client: reason, code, server: await world.reasonOf(sid) };
   },
 
-  /** Which transport one ends up with, when the server doesn't offer them all. */
+  /** Which transport one ends up with, with options of the client's own. */
   async transport(world) {
-    const client = await world.connect();
+    const client = await world.connect(world.args.options);
     await echoed(client, ["hello"]);
     const { transport, upgraded } = client;
     const { upgrades } = client.handshake;

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from browsing import Browser
-from conftest import APP, QUICK, SMALL, StartOurs
-from running import HERE, Service
+from running import APP, HERE, QUICK, SMALL, Service, StartOurs
 
 MODES = ("polling", "websocket", "upgrade")
 PlayInPage = Callable[..., Any]
@@ -18,7 +17,7 @@ modes = pytest.mark.parametrize("mode", MODES)
 
 
 @pytest.fixture(scope="session")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+def pages(node: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """The options that serve a page with the client's bundle, and the scenarios."""
     folder = tmp_path_factory.mktemp("pages")
     bundle = HERE / "node_modules/engine.io-client/dist/engine.io.min.js"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from browsing import Browser
-from conftest import StartOurs
-from running import PROJECT
+from running import PROJECT, StartOurs
 
 
 def test_visit(ours: StartOurs, browser: Browser) -> None:

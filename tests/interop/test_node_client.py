@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import APP, QUICK, SMALL, StartOurs
-from running import HERE, Ours, Service
+from running import APP, HERE, QUICK, SMALL, Ours, Service, StartOurs
 
 MODES = ("polling", "fetch", "websocket", "upgrade")
 Play = Callable[..., Any]
@@ -40,16 +39,15 @@ def waiting(node: str) -> Iterator[Waiting]:
 
 
 @modes
-@pytest.mark.parametrize("kind", ["text", "binary", "mixed"])
+@pytest.mark.parametrize("kind", ["text", "mixed"])
 def test_echo(ours: StartOurs, play: Play, mode: str, kind: str) -> None:
     """Every message comes back as it was sent, in order, and nothing goes wrong."""
     assert play(kind, ours(*APP), mode) == {"errors": []}
 
 
-@pytest.mark.parametrize("kind", ["text", "binary", "mixed"])
-def test_built_in_echo(ours: StartOurs, play: Play, kind: str) -> None:
+def test_built_in_echo(ours: StartOurs, play: Play) -> None:
     """Without an application the server echoes by itself."""
-    assert play(kind, ours(), "upgrade") == {"errors": []}
+    assert play("mixed", ours(), "upgrade") == {"errors": []}
 
 
 def test_order_across_an_upgrade(ours: StartOurs, play: Play) -> None:
@@ -148,6 +146,25 @@ def test_websocket_disabled(ours: StartOurs, play: Play) -> None:
     service = ours(*APP, "--transports", "polling")
     facts = play("transport", service, "websocket first")
     assert facts == {"transport": "polling", "upgraded": False, "upgrades": []}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"protocols": ["one", "two"]},
+        {"extraHeaders": {"X-Own": "é", "Cookie": "a=b"}, "withCredentials": True},
+        {"perMessageDeflate": {"threshold": 0}, "forceBase64": True},
+        {"query": {"t": "mine", "b64": "1", "a b": "c&d=😀"}},
+        {"addTrailingSlash": False, "timestampRequests": True},
+    ],
+    ids=lambda options: " ".join(options),
+)
+@pytest.mark.parametrize("mode", ["polling", "websocket"])
+def test_options_of_the_client(
+    ours: StartOurs, play: Play, mode: str, options: dict[str, object]
+) -> None:
+    """A client may ask for what we do not need, and is served all the same."""
+    assert play("transport", ours(*APP), mode, options=options)["transport"] == mode
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from conftest import APP, QUICK, StartOurs, run_client
-from running import HERE
+from running import APP, HERE, QUICK, StartOurs, run_client
 
 
 @pytest.mark.parametrize("mode", ["polling", "websocket", "upgrade"])

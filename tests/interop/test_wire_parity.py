@@ -1,8 +1,8 @@
 """
 Our server and the reference server, told the same things on the wire.
 
-The cases stand in the parity_* files, one per section of the protocol, and with them
-every difference that is meant, by name.
+The cases stand in the parity_* files, and with them every difference that is meant, by
+name.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import parity_polling
 import parity_requests
 import parity_websocket
 import pytest
-from conftest import StartOurs, StartReference
 from parity import Case
+from running import APP, StartOurs, StartReference
 
 CASES = [
     *parity_requests.CASES,
@@ -31,7 +31,7 @@ CASES = [
 def test_parity(case: Case, ours: StartOurs, reference: StartReference) -> None:
     """Every difference between the two is one that was named."""
     there = case.play(reference(**case.pair.reference).port)
-    here = case.play(ours("--app", "interop_app:App", *case.pair.ours).port)
+    here = case.play(ours(*APP, *case.pair.ours).port)
     mistakes = case.mistakes(there, here)
     assert not mistakes, "\n".join(mistakes)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -37,6 +38,13 @@ class Answer:
         """The body, with session ids replaced by a word that is always the same."""
         text = self.body.decode("utf-8", "backslashreplace")
         return re.sub(r'"sid":"[^"]+"', '"sid":"SID"', text)
+
+    @property
+    def decoded(self) -> str:
+        """The body, without its content encoding."""
+        coding = self.headers.get("content-encoding")
+        wbits = {"gzip": 31, "deflate": 15}.get(coding or "")
+        return (zlib.decompress(self.body, wbits) if wbits else self.body).decode()
 
     @property
     def packets(self) -> list[str]:
