@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+import zlib
+
 import pytest
 from conftest import Serve
 from peers import (
@@ -13,13 +16,13 @@ from peers import (
     WEBSOCKET,
     HttpPeer,
     frame,
-    http_request,
     upgrade_request,
 )
 from pytest_twisted import ensureDeferred
-from stages import Stage
+from stages import Stage, turn, until
+from twisted.internet import reactor
 
-from twisted_engineio import CloseReason
+from twisted_engineio import CloseReason, Config
 
 
 async def raw_websocket(stage: Stage) -> HttpPeer:
@@ -183,16 +186,89 @@ async def test_websocket_pings_are_answered(serve: Serve) -> None:
     assert await peer.frame() == (TEXT, b"4ab")
 
 
+EXTENSIONS = "sec-websocket-extensions"
+DEFLATE = ["Sec-WebSocket-Extensions: permessage-deflate"]
+
+
+def deflated(size: int) -> bytes:
+    """Compress so many zeros as a permessage-deflate message; RFC 7692, 7.2.1."""
+    deflate = zlib.compressobj(wbits=-15)
+    step = bytes(1_000_000)
+    parts = [deflate.compress(step) for _ in range(size // len(step))]
+    parts.append(deflate.compress(bytes(size % len(step))))
+    return b"".join([*parts, deflate.flush(zlib.Z_SYNC_FLUSH)])[:-4]
+
+
 @ensureDeferred
 async def test_compression_is_off(serve: Serve) -> None:
     """An extension that nobody switched on is not agreed to."""
     stage = await serve()
     peer = await stage.peer()
-    offer = ["Sec-WebSocket-Extensions: permessage-deflate"]
-    peer.write(upgrade_request(headers=offer))
+    peer.write(upgrade_request(headers=DEFLATE))
     answer = await peer.answer()
     assert answer.status == 101
-    assert "sec-websocket-extensions" not in answer.headers
-    peer.write(http_request("/"))
+    assert EXTENSIONS not in answer.headers
+    peer.write(frame(BINARY, deflated(10), reserved=4))
     await peer.frame()
-    assert (await peer.frame())[0] == CLOSE
+    assert await code_of(peer) == 1002
+
+
+@pytest.mark.parametrize(("size", "good"), [(100_000, True), (100_001, False)])
+@ensureDeferred
+async def test_the_limit_is_of_what_was_compressed(
+    serve: Serve, size: int, good: bool
+) -> None:
+    """What counts are the bytes of a message as it was before it was compressed."""
+    config = Config(per_message_deflate=True, max_payload=100_000)
+    stage = await serve(config=config)
+    peer = await stage.peer()
+    peer.write(upgrade_request(headers=DEFLATE))
+    assert "permessage-deflate" in (await peer.answer()).headers[EXTENSIONS]
+    await peer.frame()
+    peer.write(frame(BINARY, deflated(size), reserved=4))
+    if good:
+        await until(lambda: stage.application.received == [bytes(size)])
+    else:
+        assert await code_of(peer) == 1009
+        assert await stage.ended() is CloseReason.PAYLOAD_TOO_LARGE
+
+
+@pytest.mark.parametrize("parts", [1, 100])
+@ensureDeferred
+async def test_a_bomb_does_not_go_off(serve: Serve, parts: int) -> None:
+    """400 MB of zeros in a frame of 400 KB are never all in memory: 1009, soon."""
+    stage = await serve(config=Config(per_message_deflate=True))
+    peer = await stage.peer()
+    peer.write(upgrade_request(headers=DEFLATE))
+    await peer.answer()
+    await peer.frame()
+    bomb = deflated(400_000_000)
+    step = len(bomb) // parts + 1
+    pieces = [bomb[start : start + step] for start in range(0, len(bomb), step)]
+    tracemalloc.start()
+    began = reactor.seconds()
+    for number, piece in enumerate(pieces):
+        opcode, reserved = (CONTINUATION, 0) if number else (BINARY, 4)
+        last = number == len(pieces) - 1
+        peer.write(frame(opcode, piece, fin=last, reserved=reserved))
+    code = await code_of(peer)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert code == 1009
+    assert reactor.seconds() - began < 2.0
+    assert peak < 20_000_000
+    assert await stage.ended() is CloseReason.PAYLOAD_TOO_LARGE
+
+
+@ensureDeferred
+async def test_no_memory_is_reserved_for_a_length(serve: Serve) -> None:
+    """A header that announces max_payload bytes costs nothing until they come."""
+    stage = await serve(config=Config(max_payload=500_000_000))
+    peer = await raw_websocket(stage)
+    tracemalloc.start()
+    peer.write(frame(BINARY, b"x", length=500_000_000))
+    await turn(0.05)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
+    assert stage.session
