@@ -24,12 +24,15 @@ from twisted_engineio import (
     Server,
     Session,
 )
+from twisted_engineio.application import Admission
 from twisted_engineio.outbox import Outbox
 from twisted_engineio.packet import Outgoing, Packet, PacketType
 from twisted_engineio.revision import REVISION_4
+from twisted_engineio.server import Entry, make_sid
 from twisted_engineio.transport import NOBODY
 
 CLOSE = Packet(PacketType.CLOSE)
+GOODBYE = Packet(PacketType.CLOSE, "1000")
 PING = Packet(PacketType.PING)
 PONG = Packet(PacketType.PONG)
 NOOP = Packet(PacketType.NOOP)
@@ -46,9 +49,11 @@ def handshake(transport: str = "polling", **query: str) -> Handshake:
 
 
 def join(server: Server, transport: Any, **query: str) -> Session:
-    """Open a session on a transport, as the resource does."""
+    """Open a session on a transport, without asking whether it may."""
     shake = handshake(transport.name, **query)
-    return server.open(shake, REVISION_4, transport)
+    return server.open(
+        Entry(shake, REVISION_4, make_sid(shake), Admission()), transport
+    )
 
 
 class Listener(Application):
@@ -96,10 +101,27 @@ def _nothing(*args: object) -> None:
 
 
 class Onlooker(Observer):
-    """An observer that writes down every event: its name, then what it is about."""
+    """
+    An observer that writes down every event: its name, then what it is about.
+
+    Attributes:
+        events: All of them but headers.
+        answers: What ``headers`` was told.
+
+    """
 
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
+        self.answers: list[tuple[Any, Handshake, Any]] = []
+
+    def headers(self, headers: Any, request: Handshake, session: Any) -> None:
+        self.answers.append((headers, request, session))
+
+    def flushing(self, session: Any) -> None:
+        self.events.append(("flushing",))
+
+    def flushed(self, session: Any) -> None:
+        self.events.append(("flushed",))
 
     def session_opened(self, session: Any) -> None:
         self.events.append(("session_opened",))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fakes import RecordingTransport, handshake, join
 
-from twisted_engineio import Application, CloseReason, EchoApplication
+from twisted_engineio import Admission, Application, CloseReason, EchoApplication
 
 
 def test_an_application_that_overrides_nothing_serves(make_server, open_session):
     """Anybody may come, nothing happens, everybody may go."""
     server = make_server(Application())
-    assert server.admit(handshake()).result is None
+    assert server.admit(handshake()).result.admission == Admission()
     session = open_session(server)
     session.receive("hello")
     session.fail(CloseReason.TRANSPORT_CLOSE)

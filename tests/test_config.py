@@ -61,7 +61,7 @@ def test_every_number_is_checked():
         for each in dataclasses.fields(Config)
         if isinstance(each.default, (int, float)) and not isinstance(each.default, bool)
     }
-    assert numbers == {*_SECONDS, *_AMOUNTS}
+    assert numbers == {*_SECONDS, *_AMOUNTS, "ping_jitter"}
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,11 @@ def test_every_number_is_checked():
         ({"transports": "polling"}, "^transports: must be a list of strings"),
         ({"transports": [b"polling"]}, "^transports: must be a list of strings"),
         ({"transports": ["poling"]}, "^transports: 'poling' is unknown; known are"),
-        ({"cors": "*"}, "^cors: must be a list of strings"),
-        ({"cors": [1]}, "^cors: must be a list of strings"),
+        ({"cors": "*"}, "^cors: must be a list of origins"),
+        ({"cors": [1]}, "^cors: 1 is not an origin"),
+        ({"cors_methods": "GET"}, "^cors_methods: must be a list of strings"),
+        ({"ping_jitter": -0.1}, "^ping_jitter: must be from 0 to ping_interval"),
+        ({"ping_jitter": 25.1}, "^ping_jitter: must be from 0 to ping_interval"),
         ({"cors": ["*"], "cors_credentials": True}, "^cors_credentials: name the"),
     ],
 )

@@ -28,6 +28,7 @@ FLOORS = (
             "config",
             "cookie",
             "handshake",
+            "proxies",
         ],
         (),
     ),
@@ -35,8 +36,6 @@ FLOORS = (
         [
             "application",
             "heartbeat",
-            "observed",
-            "observer",
             "outbox",
             "probe",
             "revision",
@@ -48,6 +47,8 @@ FLOORS = (
     (
         [
             "answer",
+            "observed",
+            "observer",
             "transports",
             "transports.fastlane",
             "transports.jsonp",
@@ -60,9 +61,9 @@ FLOORS = (
     (
         [
             "__init__",
+            "asked",
             "channel",
             "cors",
-            "proxies",
             "request",
             "resource",
             "server",

@@ -12,6 +12,7 @@ import twisted_engineio
 MODULES = (
     "application",
     "config",
+    "cookie",
     "exceptions",
     "handshake",
     "observer",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from fakes import PING, Onlooker, RecordingTransport, join
+from fakes import PING, Onlooker, RecordingTransport, handshake, join
+from twisted.web.http_headers import Headers
 
 from twisted_engineio import (
     CloseReason,
@@ -21,6 +22,9 @@ EVENTS = {
     "session_closed": (None, CloseReason.SERVER_CLOSE),
     "connection_refused": (Refused(ErrorCode.FORBIDDEN, ""),),
     "payload_refused": (PayloadTooLarge(2, 1),),
+    "headers": (Headers(), handshake(), None),
+    "flushing": (None,),
+    "flushed": (None,),
     "upgrading": (None, "websocket"),
     "upgraded": (None, "websocket"),
     "packet_received": (None, PacketType.PONG, ""),

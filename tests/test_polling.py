@@ -10,6 +10,7 @@ from twisted.web.resource import Resource
 
 from twisted_engineio import (
     CloseReason,
+    Config,
     EchoApplication,
     EngineIOResource,
     PacketType,
@@ -379,7 +380,7 @@ def test_a_transport_without_requests_has_nothing_to_answer():
         lambda each: each.break_off(object()),
         lambda each: each.resume(),
     ):
-        transport = PollingTransport(v4, 100)
+        transport = PollingTransport(v4, Config())
         leave(transport)
         assert not transport.writable
 

@@ -155,11 +155,11 @@ def test_a_make_sid_that_fails_is_a_bad_request(make_server, browse, logged):
     logged.take(ZeroDivisionError)
 
 
-def test_a_make_sid_that_fails_closes_a_websocket(make_server, browse, logged):
-    """It was too late for HTTP."""
+def test_a_make_sid_that_fails_refuses_a_websocket(make_server, browse, logged):
+    """Before the 101."""
     server = make_server(make_sid=lambda _: 1 / 0)
-    browser = browse(server).upgrade(WEBSOCKET)
-    assert browser.frames == [(CLOSE_FRAME, b"\x03\xe8")]
+    answer = browse(server).upgrade(WEBSOCKET).answer
+    assert (answer.status, answer.body) == (400, b"Bad request")
     logged.take(ZeroDivisionError)
 
 

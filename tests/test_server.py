@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 
 import pytest
-from fakes import Onlooker, RecordingTransport, handshake, join
+from fakes import PING, PONG, Onlooker, RecordingTransport, handshake, join
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from twisted_engineio import (
+    Admission,
     Application,
     CloseReason,
     Encoded,
@@ -36,7 +37,8 @@ def outcome_of(deferred):
 def test_who_is_not_rejected_is_admitted(server, listener, result):
     """What admit gives back counts for nothing; only raising refuses."""
     listener.on_admit = lambda _: result
-    assert outcome_of(server.admit(handshake())) == [None]
+    (entry,) = outcome_of(server.admit(handshake()))
+    assert entry.admission == Admission()
     assert len(listener.admitted) == 1
     assert server.sessions == {}
 
@@ -80,6 +82,52 @@ def test_a_client_that_leaves_cancels_its_admission(server, listener):
     assert results == []
     admitted.cancel()
     assert results[0].check(CancelledError)
+
+
+@pytest.mark.parametrize("revision", ["3", "5", ""])
+def test_a_revision_that_is_not_spoken_is_refused(server, listener, revision):
+    """After the application was asked."""
+    (failure,) = outcome_of(server.admit(handshake(EIO=revision)))
+    assert failure.value.code is ErrorCode.UNSUPPORTED_PROTOCOL_VERSION
+    assert len(listener.admitted) == 1
+
+
+def test_the_application_may_say_more_of_who_it_admits(server, listener, clock):
+    """Its data, and a heartbeat of its own."""
+    admission = Admission(data="a user", ping_interval=5.0, ping_timeout=2.0)
+    listener.on_admit = lambda _: admission
+    (entry,) = outcome_of(server.admit(handshake()))
+    transport = RecordingTransport()
+    session = server.open(entry, transport)
+    assert session.data == "a user"
+    assert session.intervals == (5.0, 2.0)
+    assert '"pingInterval":5000,"pingTimeout":2000' in transport.written[0].data
+    clock.advance(5)
+    clock.advance(2)
+    assert listener.reasons == [CloseReason.PING_TIMEOUT]
+
+
+def test_an_initial_packet_follows_the_open_packet(make_server):
+    """In the same payload, before the application's greeting."""
+    transport = RecordingTransport()
+    join(make_server(initial_packet="hello"), transport)
+    assert transport.written[1:] == ["hello"]
+
+
+def test_jitter_brings_the_first_ping_early(make_server, clock):
+    """By at most ping_jitter, at random; the next ones come as ever."""
+    server = make_server(ping_jitter=4.0, chance=lambda: 0.5)
+    transport = RecordingTransport()
+    session = join(server, transport)
+    clock.advance(22.5)
+    assert PING not in transport.written
+    clock.advance(0.5)
+    assert transport.written[1:] == [PING]
+    session.receive_packet(PONG)
+    clock.advance(24.5)
+    assert transport.written[1:] == [PING]
+    clock.advance(0.5)
+    assert transport.written[1:] == [PING, PING]
 
 
 # Sessions and their ids.
@@ -135,26 +183,37 @@ def test_ids_cannot_be_guessed(server):
 def test_make_sid_makes_the_ids(make_server):
     """From the handshake."""
     server = make_server(make_sid=lambda handshake: handshake.query["t"])
-    assert join(server, RecordingTransport(), t="mine").sid == "mine"
+    (entry,) = outcome_of(server.admit(handshake(t="mine")))
+    assert server.open(entry, RecordingTransport()).sid == "mine"
 
 
-def test_an_id_that_is_in_use_is_refused(make_server, open_session, logged):
+def test_make_sid_may_be_async(make_server):
+    """The client waits for its id."""
+    waiting = Deferred()
+    entries = outcome_of(make_server(make_sid=lambda _: waiting).admit(handshake()))
+    assert entries == []
+    waiting.callback("late")
+    assert entries[0].sid == "late"
+
+
+@pytest.mark.parametrize("sid", [None, "", 4, b"bytes", "in use"])
+def test_an_id_that_is_none_or_in_use_is_refused(make_server, logged, sid):
     """The session that has it is unharmed, the operator told."""
-    server = make_server(make_sid=lambda _: "same")
-    session = open_session(server)
-    with pytest.raises(Refused) as caught:
-        join(server, RecordingTransport())
-    assert caught.value.code is ErrorCode.BAD_REQUEST
-    assert server.find("same") is session
-    assert "in use" in logged.take()["log_format"]
+    sids = ["in use", sid]
+    server = make_server(make_sid=lambda _: sids.pop(0))
+    (entry,) = outcome_of(server.admit(handshake()))
+    session = server.open(entry, RecordingTransport())
+    (failure,) = outcome_of(server.admit(handshake()))
+    assert failure.value.code is ErrorCode.BAD_REQUEST
+    assert server.find("in use") is session
+    assert "no new id" in logged.take()["log_format"]
 
 
 def test_a_make_sid_that_fails_refuses(make_server, logged):
     """It is logged; there is no session."""
     server = make_server(make_sid=lambda _: 1 / 0)
-    with pytest.raises(Refused) as caught:
-        join(server, RecordingTransport())
-    assert caught.value.code is ErrorCode.BAD_REQUEST
+    (failure,) = outcome_of(server.admit(handshake()))
+    assert failure.value.code is ErrorCode.BAD_REQUEST
     assert server.sessions == {}
     logged.take(ZeroDivisionError)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes import (
     CLOSE,
+    GOODBYE,
     NOOP,
     PING,
     PONG,
@@ -22,6 +23,7 @@ from twisted_engineio import (
     SessionClosed,
     State,
 )
+from twisted_engineio.application import Admission
 from twisted_engineio.revision import REVISION_4
 
 OPENING, OPEN, CLOSING, CLOSED = State
@@ -85,7 +87,9 @@ def in_state(server, listener, open_session):
     def bring(state):
         if state is OPENING:
             transport = RecordingTransport(writable=False)
-            session = Session("a-sid", handshake(), REVISION_4, transport, server)
+            session = Session(
+                "a-sid", handshake(), REVISION_4, transport, server, Admission()
+            )
             transport.receiver = session
             server._sessions["a-sid"] = session  # as Server.open has it
             return session
@@ -198,7 +202,7 @@ def test_close_flushes_says_goodbye_and_ends(session, clock, listener):
     clock.advance(0)
     assert session.state is CLOSING
     session.transport.ready()
-    assert session.transport.written == ["last words", CLOSE]
+    assert session.transport.written == ["last words", GOODBYE]
     assert listener.closed == [(session, CloseReason.SERVER_CLOSE)]
 
 
@@ -209,7 +213,7 @@ def test_close_on_a_writable_transport_ends_in_the_next_turn(session, clock, lis
     assert session.transport.written == []
     assert listener.closed == []
     clock.advance(0)
-    assert session.transport.written == [CLOSE]
+    assert session.transport.written == [GOODBYE]
     assert listener.reasons == [FORCED]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes import CLOSE, PONG, RecordingTransport, join
+from fakes import CLOSE, GOODBYE, PONG, RecordingTransport, join
 from twisted.internet.defer import Deferred, fail, succeed
 
 from twisted_engineio import CloseReason, SessionClosed, State
@@ -326,5 +326,5 @@ def test_an_application_may_close_in_its_greeting(server, listener, clock):
     transport = RecordingTransport()
     join(server, transport)
     clock.advance(0)
-    assert transport.written[1:] == ["hello", CLOSE]
+    assert transport.written[1:] == ["hello", GOODBYE]
     assert listener.reasons == [CloseReason.FORCED_CLOSE]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes import CLOSE, NOOP, PROBE_PING, UPGRADE, RecordingTransport
+from fakes import GOODBYE, NOOP, PROBE_PING, UPGRADE, RecordingTransport
 from twisted.internet.defer import Deferred
 
 from twisted_engineio import CloseReason, Encoded, SessionClosed
@@ -299,5 +299,5 @@ def test_a_goodbye_may_leave_by_the_new_transport(held, clock, listener):
     held.close(CloseReason.SERVER_CLOSE)
     clock.advance(0)
     new.receiver.receive_packet(UPGRADE)
-    assert new.written[1:] == ["last words", CLOSE]
+    assert new.written[1:] == ["last words", GOODBYE]
     assert listener.reasons == [CloseReason.SERVER_CLOSE]

@@ -42,8 +42,9 @@ BAD_PACKETS = {
 # Engine.IO protocol v4 cannot carry over polling.
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x1e"))
 messages = texts | st.binary()
-packets = st.builds(
-    Packet, st.sampled_from([each for each in PacketType if each is not MESSAGE]), texts
+# The data of a close packet is for a WebSocket's close frame, and never written.
+packets = st.just(Packet(PacketType.CLOSE)) | st.builds(
+    Packet, st.sampled_from([*set(PacketType) - {MESSAGE, PacketType.CLOSE}]), texts
 )
 
 
@@ -166,6 +167,7 @@ def test_a_byte_order_mark_is_data():
         (b"\xfb\xff", "b+/8="),
         (Packet(PacketType.PONG, "probe"), "3probe"),
         (Packet(PacketType.NOOP), "6"),
+        (Packet(PacketType.CLOSE, "1000"), "1"),
     ],
 )
 def test_packets_look_as_the_protocol_says(item, text):
