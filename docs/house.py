@@ -13,24 +13,24 @@ FLOORS = (
     (
         "Third floor: the door",
         "knows URLs and the command line",
-        "server cors proxies resource site channel request tap",
+        "server cors asked resource site channel request tap",
     ),
     (
         "Second floor: the wires",
         "knows HTTP requests and sockets",
         "transports/polling transports/jsonp transports/websocket transports/fastlane"
-        " transports/takeover answer",
+        " transports/lean transports/takeover answer observer observed",
     ),
     (
         "First floor: one conversation",
         "knows a clock and a Transport",
-        "session heartbeat probe outbox transport revision application observer"
-        " observed",
+        "session heartbeat probe outbox transport revision application",
     ),
     (
         "Ground floor: words",
         "knows the standard library",
-        "exceptions packet codecs/v4 codecs/v3 handshake config cookie compression",
+        "exceptions packet codecs/v4 codecs/v3 handshake config cookie compression"
+        " proxies",
     ),
 )
 MESSAGE = (
