@@ -51,6 +51,7 @@ FLOORS = (
             "observer",
             "transports",
             "transports.fastlane",
+            "transports.lean",
             "transports.jsonp",
             "transports.polling",
             "transports.takeover",

@@ -29,7 +29,7 @@ def connect(lane, browse):
     """Open a session over a WebSocket; its open packet is left out of the frames."""
 
     def open_one(server, query=""):
-        server.websockets.protocol = lane
+        server.websockets.use(lane)
         browser = browse(server).upgrade(WEBSOCKET + query)
         assert browser.texts[0].startswith('0{"sid":')
         browser.wire.clear()
@@ -38,7 +38,7 @@ def connect(lane, browse):
             for each in server.sessions.values()
             if getattr(each.transport, "transport", None) is browser.wire
         ]
-        assert type(browser.session.transport) is lane
+        assert isinstance(browser.session.transport, lane)
         return browser
 
     return open_one
@@ -206,7 +206,7 @@ def test_any_cut_of_any_frames_is_read(browse, make_server, listener, items, dat
     # Not a parameter: pytest-twisted cannot run a hypothesis test that has some.
     for lane in LANES:
         server = make_server()
-        server.websockets.protocol = lane
+        server.websockets.use(lane)
         browser = browse(server).upgrade(WEBSOCKET)
         listener.received.clear()
         start = 0

@@ -26,7 +26,7 @@ def onlooker():
 def browser(request, make_server, browse, onlooker):
     """Open a session over a WebSocket with small limits; its open packet is dropped."""
     server = make_server(max_payload=1000, max_fragments=10, observers=[onlooker])
-    server.websockets.protocol = request.param
+    server.websockets.use(request.param)
     browser = browse(server).upgrade(WEBSOCKET)
     browser.wire.clear()
     onlooker.events.clear()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qsl
@@ -64,11 +65,14 @@ def read_headers(
 
     """
     return MappingProxyType(
-        {
-            name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
-            for name, values in raw
-        }
+        {_lower(name): b", ".join(values).decode("latin-1") for name, values in raw}
     )
+
+
+@lru_cache(maxsize=256)
+def _lower(name: bytes) -> str:
+    # Every session keeps its headers: let them share the names.
+    return name.decode("latin-1").lower()
 
 
 def parse_query(raw: bytes) -> dict[str, str]:

@@ -170,8 +170,7 @@ class EngineIOResource(Resource):
             if not session.upgrade(candidate):
                 candidate.abandon(CloseReason.TRANSPORT_CLOSE)
 
-        transport = self._websocket(asked, session, opened)
-        take_over(asked.request, transport)
+        self._hand_over(asked, self._websocket(asked, session, opened))
 
     # Handshakes.
 
@@ -218,7 +217,15 @@ class EngineIOResource(Resource):
         self._set_cookie(entry, headers)
         self._tell_headers(asked, None)
         transport = self._websocket(asked, entry, opened)
-        take_over(asked.request, transport)
+        self._hand_over(asked, transport)
+
+    def _hand_over(self, asked: Asked, transport: WebSocketTransport) -> None:
+        try:
+            take_over(asked.request, transport)
+        except Exception:
+            # Not to be answered: the connection is no longer twisted.web's.
+            self.engineio.log.failure("a WebSocket failed; its connection is cut")
+            transport.transport.abortConnection()
 
     def _set_cookie(self, entry: Entry, headers: Headers) -> None:
         cookie = self.engineio.config.cookie
@@ -282,7 +289,7 @@ class EngineIOResource(Resource):
             REVISION_4.codec,
         )
         transport.factory = websockets
-        take_over(asked.request, transport)
+        self._hand_over(asked, transport)
 
     def _tell_headers(self, asked: Asked, session: Session | None) -> None:
         if self.engineio.observers:

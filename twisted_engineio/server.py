@@ -32,7 +32,7 @@ from .packet import Encoded, Outgoing
 from .revision import Revision, revision_of
 from .session import Session, State
 from .transports.fastlane import FastWebSocketTransport
-from .transports.websocket import WebSocketFactory, WebSocketTransport
+from .transports.websocket import WebSocketFactory
 
 if TYPE_CHECKING:
     from .application import Application
@@ -123,15 +123,10 @@ class Server:
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
         self._stopped: Deferred[None] | None = None
         self._cut_off: IDelayedCall | None = None
-        self.websockets = WebSocketFactory(
-            self.config,
-            self.clock,
-            self.too_large,
+        self.websockets = WebSocketFactory(self.config, self.clock, self.too_large)
+        if not self.config.per_message_deflate:
             # The lane reads and writes what is not compressed.
-            WebSocketTransport
-            if self.config.per_message_deflate
-            else FastWebSocketTransport,
-        )
+            self.websockets.use(FastWebSocketTransport)
         self._corked: list[Transport] = []
 
     # For the resource.

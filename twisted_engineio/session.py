@@ -39,7 +39,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -116,8 +116,6 @@ class Session:
         "_heartbeat",
         "_inbox",
         "_outbox",
-        "_wants_drained",
-        "_wants_flushed",
         "data",
         "handshake",
         "probe",
@@ -147,10 +145,9 @@ class Session:
         self.probe: Probe | None = None
         self.reason: CloseReason | None = None
         self.data: Any = admission.data
-        self._outbox = Outbox()
+        # Made when something must wait: most sessions have none most of the time.
+        self._outbox: Outbox | None = None
         self._inbox: deque[Incoming] | None = None
-        self._wants_drained: list[Deferred[None]] = []
-        self._wants_flushed: list[Deferred[None]] = []
         config = server.config
         self._heartbeat = revision.heartbeat(
             self,
@@ -205,7 +202,7 @@ class Session:
             )
         if not compress and not isinstance(data, Encoded):
             data = Encoded(data, compress=False)
-        if self.transport.writable and not self._outbox:
+        if self.transport.writable and self._outbox is None:
             self.transport.send(data)
             return True
         if volatile:
@@ -242,19 +239,7 @@ class Session:
             A Deferred; it fails with ``SessionClosed`` if the session ends first.
 
         """
-        waiter: Deferred[None] = Deferred()
-        if self.state is State.CLOSED:
-            waiter.errback(SessionClosed(self.sid, self.reason))
-        elif self._outbox.size <= self.server.config.low_water_mark:
-            waiter.callback(None)
-        else:
-            self._wants_drained.append(waiter)
-        return waiter
-
-    @property
-    def buffered(self) -> int:
-        """The bytes that are queued and not yet taken by the transport."""
-        return self._outbox.size
+        return self._when_at_most(self.server.config.low_water_mark)
 
     def flushed(self) -> Deferred[None]:
         """
@@ -264,14 +249,19 @@ class Session:
             A Deferred; it fails with ``SessionClosed`` if the session ends first.
 
         """
-        waiter: Deferred[None] = Deferred()
+        return self._when_at_most(-1)
+
+    def _when_at_most(self, size: int) -> Deferred[None]:
         if self.state is State.CLOSED:
-            waiter.errback(SessionClosed(self.sid, self.reason))
-        elif not self._outbox:
-            waiter.callback(None)
-        else:
-            self._wants_flushed.append(waiter)
-        return waiter
+            return fail(SessionClosed(self.sid, self.reason))
+        if self._outbox is None or 0 <= size >= self._outbox.size:
+            return succeed(None)
+        return self._outbox.when_at_most(size)
+
+    @property
+    def buffered(self) -> int:
+        """The bytes that are queued and not yet taken by the transport."""
+        return 0 if self._outbox is None else self._outbox.size
 
     def close(
         self, reason: CloseReason = CloseReason.FORCED_CLOSE, *, code: int = 1000
@@ -297,7 +287,7 @@ class Session:
         ):
             self.state = State.CLOSING
             self.reason = reason
-            self._outbox.append(Packet(PacketType.CLOSE, str(code)))
+            self._queue(Packet(PacketType.CLOSE, str(code)))
             # The goodbye leaves in a later turn: rule 4.
             self._heartbeat.arm(Waiting.LINGER, 0.0, self._goodbye)
 
@@ -307,7 +297,8 @@ class Session:
             self._finish(CloseReason.FORCED_CLOSE)
         elif self.state is not State.CLOSED:
             self.state = State.CLOSING
-            self._outbox.clear()
+            if self._outbox is not None:
+                self._outbox.clear()
             self._heartbeat.arm(Waiting.VERDICT, 0.0, self._give_up)
 
     # The server's side.
@@ -398,9 +389,12 @@ class Session:
 
     def transport_ready(self) -> None:
         """Send what is queued: the transport can take it now."""
-        if self.transport.writable and self._outbox:
-            self.transport.flush(self._outbox)
-            self._fire_drained()
+        outbox = self._outbox
+        if outbox and self.transport.writable:
+            self.transport.flush(outbox)
+            if not outbox:
+                self._outbox = None
+            outbox.settle()
         if self._outbox or self.state is State.CLOSED:
             return
         if self.state is State.CLOSING:
@@ -475,29 +469,26 @@ class Session:
 
     def write(self, item: Outgoing) -> None:
         """Send a packet or message, now or when there is a way."""
-        if self.transport.writable and not self._outbox:
+        if self.transport.writable and self._outbox is None:
             self.transport.send(item)
         else:
-            self._outbox.append(item)
+            self._queue(item)
+
+    def _queue(self, item: Outgoing) -> Outbox:
+        outbox = self._outbox
+        if outbox is None:
+            outbox = self._outbox = Outbox()
+        outbox.append(item)
+        return outbox
 
     def _enqueue(self, item: Outgoing) -> bool:
         if self._heartbeat.waiting is Waiting.VERDICT:
             return False
-        self._outbox.append(item)
+        size = self._queue(item).size
         config = self.server.config
-        if self._outbox.size > config.max_buffered:
+        if size > config.max_buffered:
             self._heartbeat.arm(Waiting.VERDICT, 0.0, self._too_slow)
-        return self._outbox.size <= config.high_water_mark
-
-    def _fire_drained(self) -> None:
-        if not self._outbox:
-            flushed, self._wants_flushed = self._wants_flushed, []
-            for waiter in flushed:
-                waiter.callback(None)
-        if self._outbox.size <= self.server.config.low_water_mark:
-            waiters, self._wants_drained = self._wants_drained, []
-            for waiter in waiters:
-                waiter.callback(None)
+        return size <= config.high_water_mark
 
     # The application, called.
 
@@ -564,11 +555,9 @@ class Session:
         probe, self.probe = self.probe, None
         if probe is not None:
             probe.cancel()
-        self._outbox.clear()
+        outbox, self._outbox = self._outbox, None
         self.transport.abandon(reason)
-        waiters = self._wants_drained + self._wants_flushed
-        self._wants_drained, self._wants_flushed = [], []
-        for waiter in waiters:
-            waiter.errback(SessionClosed(self.sid, reason))
+        if outbox is not None:
+            outbox.fail(SessionClosed(self.sid, reason))
         if was_open:
             self.server.session_ended(self, reason)

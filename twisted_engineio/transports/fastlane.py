@@ -18,16 +18,15 @@ RFC 6455, 5.2; measured: an echo makes six Python calls here, and ninety-five wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from socket import socket
 from typing import Any, Final
 
 from autobahn.websocket import xormasker
-from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet import tcp, unix
-from twisted.internet.protocol import connectionDone
-from twisted.python.failure import Failure
 
 from ..packet import Encoded, Outgoing
+from .lean import LeanWebSocketTransport
 from .websocket import WebSocketTransport
 
 __all__ = ["AUTOBAHN", "TWISTED", "FastWebSocketTransport"]
@@ -99,54 +98,34 @@ def unmask(payload: bytes, mask: bytes) -> bytes:
     return (int.from_bytes(payload, "little") ^ masks).to_bytes(length, "little")
 
 
-class FastWebSocketTransport(WebSocketTransport):
+class FastWebSocketTransport(LeanWebSocketTransport):
     """A session's WebSocket, with a lane of its own for what is common."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._socket: socket | None = None
-        # Whether a binary message is a binary frame as it is.
-        self._bare = not self.base64 and not self.codec.BINARY_PREFIX
-        # Frames to leave together: a list while corked, None otherwise.
-        self._held: list[bytes] | None = None
-        # The beginning of a frame, and how many bytes it lacks at least.
-        self._begun: list[bytes] = []
-        self._lacking = 0
+    # First values, on the class: most connections are idle most of the time.
+    _held: list[bytes] | None = None  # frames to leave together, while corked
+    _begun: list[bytes] | None = None  # the beginning of a frame
+    _lacking = 0  # how many bytes it lacks, at least
+    _socket: socket | None = None  # under a plain transport
+    _bare = True  # whether a binary message is a binary frame as it is
 
-    def onOpen(self) -> None:
-        """Find the socket under a plain transport, then open."""
+    def _open(self, opened: Callable[[WebSocketTransport], None]) -> None:
         if type(self.transport) in (tcp.Server, unix.Server):
             self._socket = self.transport.getHandle()
-        super().onOpen()
-
-    # Connecting: as Autobahn does it, without the log of what nobody asked for.
-
-    def connectionMade(self) -> None:
-        """Begin a connection."""
-        WebSocketProtocol._connectionMade(self)
-        self.factory.countConnections += 1
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """End a connection."""
-        self._cancel_timer()
-        WebSocketProtocol._connectionLost(self, reason)  # type: ignore[arg-type]
-        self.factory.countConnections -= 1
-
-    def _onOpen(self) -> None:
-        self.onOpen()
+        if self.base64 or self.codec.BINARY_PREFIX:
+            self._bare = False
+        super()._open(opened)
 
     # Reading.
 
     def dataReceived(self, data: bytes) -> None:  # noqa: C901  the message path
         """Read what came, and write together what is said to it."""
-        if self._lacking:
+        if self._begun is not None:
             self._begun.append(data)
             self._lacking -= len(data)
             if self._lacking > 0:
                 return
             data = b"".join(self._begun)
-            self._begun.clear()
-            self._lacking = 0
+            self._begun = None
         corked = self._held is not None
         if not corked:
             self._held = []
@@ -193,7 +172,7 @@ class FastWebSocketTransport(WebSocketTransport):
             if length < 0:
                 return position
             if stop > end:
-                self._begun.append(data[position:])
+                self._begun = [data[position:]]
                 self._lacking = stop - end
                 return end
             payload = unmask(data[start:stop], data[start - 4 : start])

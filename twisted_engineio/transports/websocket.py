@@ -66,6 +66,7 @@ class WebSocketTransport(WebSocketServerProtocol):
     """
 
     name = "websocket"
+    _fragments = 0
     factory: WebSocketFactory
     transport: Any  # a TCP transport, or what wraps one
     # Autobahn's own, which it sets where no type checker looks.
@@ -75,6 +76,8 @@ class WebSocketTransport(WebSocketServerProtocol):
     _perMessageCompress: Any
     failedByMe: bool
     inside_message: bool
+    message_data: Any
+    message_is_binary: bool
     maxMessagePayloadSize: int
     state: int
 
@@ -103,9 +106,19 @@ class WebSocketTransport(WebSocketServerProtocol):
         self.codec = codec
         self._opened = opened
         self._headers = headers
-        self._fragments = 0
 
     # Autobahn's side.
+
+    @classmethod
+    def for_factory(cls, factory: WebSocketFactory) -> type[WebSocketTransport]:
+        """
+        Give the class of which a factory's transports are.
+
+        Args:
+            factory: The factory, with its options set.
+
+        """
+        return cls
 
     def onConnect(self, request: ConnectionRequest) -> Any:
         """Accept: whoever comes this far was admitted."""
@@ -114,10 +127,14 @@ class WebSocketTransport(WebSocketServerProtocol):
         return next(iter(request.protocols), None), self._headers
 
     def onOpen(self) -> None:
-        """Say that the WebSocket is open, to whom it concerns."""
+        """Hear that the WebSocket is open."""
+        self._open(self._opened)
+
+    def _open(self, opened: Callable[[WebSocketTransport], None]) -> None:
+        """Say that it is open, to whom it concerns."""
         self.writable = True
         self.transport.registerProducer(self, True)
-        self._opened(self)
+        opened(self)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Feed a whole message to the receiver."""
@@ -152,6 +169,12 @@ class WebSocketTransport(WebSocketServerProtocol):
             self._fail_connection(_POLICY_VIOLATION, "too many fragments")
             # The flood goes on: leave it in the socket until the close times out.
             self.transport.pauseProducing()
+
+    def onMessageEnd(self) -> None:
+        """Put a message together; Autobahn would tell listeners that there are not."""
+        data, self.message_data = self.message_data, None
+        if not self.failedByMe:
+            self.onMessage(b"".join(data), self.message_is_binary)
 
     def onCloseFrame(self, code: Any, reasonRaw: Any) -> bool | None:
         """Let Autobahn answer a close frame, and tell the receiver."""
@@ -352,17 +375,14 @@ class WebSocketFactory(WebSocketServerFactory):
             perMessageCompressionAccept=_accept_deflate(config),
         )
         self.deflate_threshold = config.per_message_deflate_threshold
-        self.protocol = self._with_options(protocol)
+        self.use(protocol)
 
-    def _with_options(self, protocol: type[WebSocketTransport]) -> Any:
+    def use(self, protocol: type[WebSocketTransport]) -> None:
         """
-        Give a class the options that Autobahn would copy into each instance of it.
+        Make transports of another class from now on.
 
-        It copies 29 of them, and prints them for a log, whenever a client connects:
-        half of what a connection costs.
+        Args:
+            protocol: ``WebSocketTransport``, or one that does the same with less.
+
         """
-        options = {name: getattr(self, name) for name in protocol.CONFIG_ATTRS}
-        # A function in a class would be a method.
-        accept = staticmethod(options.pop("perMessageCompressionAccept"))
-        options["perMessageCompressionAccept"] = accept
-        return type(protocol.__name__, (protocol,), {**options, "CONFIG_ATTRS": ()})
+        self.protocol = protocol.for_factory(self)

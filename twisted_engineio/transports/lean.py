@@ -1,0 +1,151 @@
+"""
+What a WebSocket connection costs to open and to keep, without what nobody asks for.
+
+Rules of this file:
+
+1. What Autobahn sets to the same value on each of its protocols stands on a class made
+   once for each factory, ``for_factory``: 29 options, copied and printed for a log, and
+   some forty first values.
+2. What only the handshake needs is forgotten once the WebSocket is open.
+3. It may be left out: ``WebSocketTransport`` does the same with more time and memory.
+   ``tests/test_lean.py`` compares the two, and asserts that what it knows of Autobahn,
+   named in ``AUTOBAHN``, still exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from autobahn.websocket.protocol import TrafficStats, WebSocketProtocol
+from autobahn.websocket.utf8validator import Utf8Validator
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+
+from ..transport import NOBODY, Receiver
+from .websocket import WebSocketTransport
+
+if TYPE_CHECKING:
+    from ..codecs import Codec
+    from .websocket import WebSocketFactory
+
+__all__ = ["AUTOBAHN", "HANDSHAKE", "LeanWebSocketTransport"]
+
+AUTOBAHN: Final = (
+    "CONFIG_ATTRS",
+    "_connectionMade",
+    "_connectionLost",
+    "_onOpen",
+    "is_open",
+    "is_closed",
+)
+"""What is known here of Autobahn's ``WebSocketServerProtocol``."""
+
+HANDSHAKE: Final = (
+    "_headers",
+    "_opened",
+    "_wskey",
+    "http_headers",
+    "http_request_data",
+    "http_request_host",
+    "http_request_params",
+    "http_request_path",
+    "http_request_uri",
+    "http_response_data",
+    "http_status_line",
+    "websocket_extensions",
+    "websocket_extensions_in_use",
+    "websocket_origin",
+    "websocket_protocol_in_use",
+    "websocket_protocols",
+    "websocket_version",
+)
+"""What is set by a handshake and not read after it; ``websocket_version`` is 13."""
+
+
+class _Unheard:
+    """A Deferred for an event that nobody waits for."""
+
+    def callback(self, result: object) -> None:
+        """Tell nobody."""
+
+
+class LeanWebSocketTransport(WebSocketTransport):
+    """A session's WebSocket, made with little."""
+
+    is_open: Any = _Unheard()
+    is_closed: Any = _Unheard()
+    websocket_version = 13
+    trafficStats = TrafficStats()  # one for all: nobody reads it
+
+    @classmethod
+    def for_factory(cls, factory: WebSocketFactory) -> type[WebSocketTransport]:
+        """
+        Make a class that has on it what Autobahn would set on each instance.
+
+        Args:
+            factory: The factory, with its options set.
+
+        """
+        options = {name: getattr(factory, name) for name in cls.CONFIG_ATTRS}
+        # A function in a class would be a method.
+        accept = staticmethod(options.pop("perMessageCompressionAccept"))
+        lean: type[WebSocketTransport] = type(
+            cls.__name__,
+            (cls,),
+            {
+                **options,
+                "perMessageCompressionAccept": accept,
+                "CONFIG_ATTRS": (),
+                "__module__": cls.__module__,
+            },
+        )
+        first = lean.__new__(lean)
+        first.factory = factory
+        WebSocketProtocol._connectionMade(first)
+        for name, value in vars(first).items():
+            if value is None or type(value) in (bool, int, bytes):
+                setattr(lean, name, value)
+        return lean
+
+    def __init__(
+        self,
+        opened: Callable[[WebSocketTransport], None],
+        headers: dict[str, list[str]],
+        codec: Codec,
+        *,
+        base64: bool = False,
+    ) -> None:
+        # Not Autobahn's __init__: it makes two Deferreds and a description.
+        self.receiver: Receiver = NOBODY
+        self.writable = False
+        self.base64 = base64
+        self.codec = codec
+        self._opened = opened
+        self._headers = headers
+
+    def connectionMade(self) -> None:
+        """Begin a connection: as Autobahn does, but for what stands on the class."""
+        self.state = self.STATE_CONNECTING
+        self.data = b""
+        self.utf8validator = Utf8Validator()
+        self.factory.countConnections += 1
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End a connection."""
+        self._cancel_timer()
+        WebSocketProtocol._connectionLost(self, reason)  # type: ignore[arg-type]
+        self.factory.countConnections -= 1
+
+    def _onOpen(self) -> None:
+        opened = self._opened
+        self._forget_handshake()
+        self._open(opened)
+
+    def _forget_handshake(self) -> None:
+        # A new dictionary: one that was large stays large.
+        self.__dict__ = {
+            name: value
+            for name, value in self.__dict__.items()
+            if name not in HANDSHAKE
+        }
