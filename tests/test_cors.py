@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from twisted.web.http_headers import Headers
 
@@ -28,6 +30,9 @@ ALLOWED = [
     (["https://example.com:443"], ORIGIN, "elsewhere.org"),
     (["https://a.org", ORIGIN], ORIGIN, "elsewhere.org"),
     (["https://a.org"], ORIGIN, "example.com"),
+    ([re.compile(r"https://\w+\.example\.com")], "https://a.example.com", "b.org"),
+    (lambda origin: origin == ORIGIN, ORIGIN, "b.org"),
+    (lambda _: False, ORIGIN, "example.com"),
 ]
 
 REFUSED = [
@@ -47,6 +52,9 @@ REFUSED = [
     ([ORIGIN], "https://evil-example.com", "elsewhere.org"),
     ([ORIGIN], "https://example.com:8443", "elsewhere.org"),
     ([ORIGIN], "null", "elsewhere.org"),
+    ([re.compile("https://a.org")], "https://a.org.evil.com", "b.org"),
+    ([re.compile("a.org")], "https://a.org", "b.org"),
+    (lambda _: None, ORIGIN, "b.org"),
 ]
 
 
@@ -77,6 +85,12 @@ HEADERS = [
         ORIGIN,
         {**ORIGIN_AND_VARY, "Access-Control-Allow-Credentials": "true"},
     ),
+    (
+        {"cors": [ORIGIN], "cors_exposed_headers": ["X-A", "X-B"]},
+        ORIGIN,
+        {**ORIGIN_AND_VARY, "Access-Control-Expose-Headers": "X-A,X-B"},
+    ),
+    ({"cors": lambda _: True}, ORIGIN, ORIGIN_AND_VARY),
 ]
 
 

@@ -100,3 +100,11 @@ def test_close_reasons_are_the_reference_s_words():
         "slow client",
         "application error",
     ]
+
+
+@pytest.mark.parametrize("code", [0, 1000, 3999, 5000])
+def test_a_rejection_s_close_code_is_of_private_use(code):
+    """RFC 6455, 7.4.2: 4000 to 4999."""
+    with pytest.raises(ValueError, match="4000 to 4999"):
+        Reject(close_code=code)
+    assert Reject(close_code=4000).close_code == 4000

@@ -150,6 +150,28 @@ def test_drained_fails_at_once_on_a_session_that_is_over(session):
     assert failure.check(SessionClosed)
 
 
+def test_flushed_fires_when_all_has_left(held):
+    """At once if nothing is queued; what is sent later is not waited for."""
+    assert outcome_of(held.flushed()) == [None]
+    held.send_many(["one", "two"])
+    waiting = outcome_of(held.flushed())
+    held.transport.ready(room=1)
+    assert waiting == []
+    held.transport.ready()
+    assert waiting == [None]
+
+
+def test_flushed_fails_if_the_session_ends_first(held):
+    """And at once on one that is over."""
+    held.send("one")
+    waiting = outcome_of(held.flushed())
+    held.fail(CloseReason.TRANSPORT_ERROR)
+    (failure,) = waiting
+    assert failure.check(SessionClosed)
+    (failure,) = outcome_of(held.flushed())
+    assert failure.value.reason is CloseReason.TRANSPORT_ERROR
+
+
 # THREATS 16: a slow reader.
 
 

@@ -13,7 +13,14 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, globalLogPublisher
 from twisted.web.static import File
 
-from twisted_engineio import Application, CloseReason, Config, EchoApplication, Server
+from twisted_engineio import (
+    Application,
+    CloseReason,
+    Config,
+    Cookie,
+    EchoApplication,
+    Server,
+)
 from twisted_engineio.tap import Options, ServerService, makeService
 
 MADE = Listener()
@@ -75,12 +82,22 @@ def test_the_defaults():
         (["--transports", "websocket, polling"], "transports", BOTH),
         (["--no-upgrades"], "allow_upgrades", False),
         (["--cors", "*"], "cors", ("*",)),
+        (["--allow-eio3"], "allow_eio3", True),
+        (["--no-http-compression"], "http_compression", False),
+        (["--per-message-deflate"], "per_message_deflate", True),
+        (["--cookie", "io"], "cookie", Cookie(name="io")),
         (["--cors", ORIGIN, "--cors=*"], "cors", (ORIGIN, "*")),
     ],
 )
 def test_an_option_reaches_the_config(given, name, value):
     """Under the same name, in seconds and bytes."""
     assert getattr(parse(*given)["config"], name) == value
+
+
+def test_proxies_are_trusted_one_by_one():
+    """The option is repeatable."""
+    config = parse("--trusted-proxy", "10.0.0.0/8", "--trusted-proxy=::1")["config"]
+    assert list(config.trusted_proxies) == ["10.0.0.0/8", "::1"]
 
 
 @pytest.mark.parametrize(
@@ -150,6 +167,8 @@ WRONG = {
     ("--transports", "tcp"): "--transports: 'tcp' is unknown; known are",
     ("--transports", ""): "--transports: '' is unknown; known are",
     ("--cors", "example.com"): "--cors: 'example.com' is not an origin like",
+    ("--cookie", "a b"): "--cookie: must be a name like 'io'",
+    ("--trusted-proxy", "nowhere"): "--trusted-proxy: ",
     ("--static", "/no/such/place"): "--static: '/no/such/place' is not a directory",
     ("--log-level", "loud"): "--log-level: 'loud' is unknown; known are debug, info",
     ("--app", "chat"): "--app: 'chat' must be MODULE:NAME",

@@ -1,0 +1,269 @@
+"""
+The fast lane: that it may be left out, and how it writes.
+
+That it reads as Autobahn does is tested in test_websocket.py and
+test_websocket_limits.py: both run with it and without.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from fakes import Browser, frame, read_answers, read_frames
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet import tcp
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+
+from twisted_engineio import EchoApplication, EngineIOResource, EngineIOSite
+from twisted_engineio.transports import fastlane
+from twisted_engineio.transports.fastlane import head, unmask
+from twisted_engineio.transports.websocket import WebSocketTransport
+
+POLLING = "EIO=4&transport=polling"
+WEBSOCKET = "EIO=4&transport=websocket"
+
+
+class Socket:
+    """
+    A socket that takes as many bytes as the test lets it.
+
+    Attributes:
+        sent: The bytes that it took.
+        sends: How often it was asked to.
+        room: How many it takes; ``None`` for all.
+
+    """
+
+    def __init__(self):
+        self.sent = b""
+        self.sends = 0
+        self.room = None
+
+    def send(self, data):
+        self.sends += 1
+        if self.room == 0:
+            raise BlockingIOError
+        taken = bytes(data[: self.room])
+        if self.room is not None:
+            self.room -= len(taken)
+        self.sent += taken
+        return len(taken)
+
+    def setblocking(self, flag):
+        pass
+
+    def setsockopt(self, *option):
+        pass
+
+    def fileno(self):
+        return -1
+
+
+class Reactor:
+    """A reactor that knows whether somebody wants to write."""
+
+    def __init__(self):
+        self.writers = set()
+
+    def addReader(self, reader):
+        pass
+
+    removeReader = addReader
+
+    def addWriter(self, writer):
+        self.writers.add(writer)
+
+    def removeWriter(self, writer):
+        self.writers.discard(writer)
+
+
+class TCPBrowser(Browser):
+    """A client whose connection is Twisted's own TCP transport, but for the socket."""
+
+    def __post_init__(self):
+        self.socket = Socket()
+        protocol = self.site.buildProtocol(self.address)
+        here = IPv4Address("TCP", "203.0.113.1", 80)
+        port = SimpleNamespace(_realPortNumber=80, getHost=lambda: here)
+        there = (self.address.host, self.address.port)
+        self.wire = tcp.Server(self.socket, protocol, there, port, 1, Reactor())
+        self.wire.getHost = port.getHost
+        protocol.makeConnection(self.wire)
+
+    def turn(self):
+        """Let the reactor write what waits."""
+        while self.wire in self.wire.reactor.writers and self.socket.room != 0:
+            self.wire.doWrite()
+
+    @property
+    def answers(self):
+        return read_answers(self.socket.sent)[0]
+
+    @property
+    def frames(self):
+        return read_frames(read_answers(self.socket.sent)[1])
+
+    def lose(self):
+        if self.wire.connected:
+            self.wire.connected = 0
+            self.wire.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+@pytest.fixture
+def tcp_browse(house):
+    """Connect to a server over TCP without a socket."""
+
+    def connect(server):
+        root = Resource()
+        root.putChild(b"engine.io", EngineIOResource(server))
+        browser = TCPBrowser(EngineIOSite(root, server))
+        house.append(browser)
+        return browser
+
+    return connect
+
+
+@pytest.fixture
+def browser(tcp_browse, make_server):
+    """Give a client with an echoing session over a WebSocket on TCP."""
+    browser = tcp_browse(make_server(EchoApplication())).upgrade(WEBSOCKET)
+    browser.turn()
+    browser.socket.sends = 0
+    return browser
+
+
+def test_an_echo_goes_straight_to_the_socket(browser):
+    """In one write for one read, without a turn of the reactor."""
+    browser.send(frame("4one") + frame(b"two") + frame("4three"))
+    assert [data for _, data in browser.frames][1:] == [b"4one", b"two", b"4three"]
+    assert browser.socket.sends == 1
+    assert browser.wire not in browser.wire.reactor.writers
+
+
+def test_a_socket_that_is_full_is_left_to_twisted(browser):
+    """What it did not take waits in the transport, and nothing overtakes it."""
+    browser.socket.room = 3
+    browser.send(frame("4one")).send(frame("4two"))
+    browser.socket.room = 0
+    browser.send(frame("4three"))
+    browser.socket.room = None
+    browser.send(frame("4four"))
+    browser.turn()
+    browser.send(frame("4five"))
+    texts = [data.decode() for _, data in browser.frames][1:]
+    assert texts == ["4one", "4two", "4three", "4four", "4five"]
+
+
+def test_a_socket_that_takes_nothing_is_left_to_twisted(browser):
+    """An error is the transport's to find out."""
+    browser.socket.room = 0
+    browser.send(frame("4one"))
+    assert browser.wire in browser.wire.reactor.writers
+    browser.socket.room = None
+    browser.turn()
+    assert browser.frames[-1] == (1, b"4one")
+
+
+def test_polling_goes_straight_to_the_socket(tcp_browse, make_server):
+    """An answer is one write, and what the socket does not take is Twisted's."""
+    server = make_server(EchoApplication())
+    browser = tcp_browse(server)
+    browser.get(POLLING).turn()
+    sid = browser.answers[0].open()["sid"]
+    query = f"{POLLING}&sid={sid}"
+    browser.socket.sends = 0
+    browser.post(query, b"4one")
+    assert (len(browser.answers), browser.socket.sends) == (2, 1)
+    browser.socket.room = 10
+    browser.get(query)
+    assert len(browser.answers) == 2
+    browser.socket.room = None
+    browser.turn()
+    assert browser.answers[2].body == b"4one"
+    browser.post(query, b"4two")
+    browser.socket.room = 0
+    browser.get(query)
+    browser.socket.room = None
+    browser.turn()
+    assert browser.answers[4].body == b"4two"
+
+
+def test_a_goodbye_leaves_behind_what_was_held_back(browser, clock):
+    """A broadcast and a close in one turn: both, in order."""
+    server = browser.site.server
+    server.broadcast("last words")
+    (session,) = server.sessions.values()
+    session.send("and one more")
+    session.close()
+    clock.advance(0)
+    clock.advance(0)
+    texts = [data for _, data in browser.frames][1:]
+    assert texts == [b"4last words", b"4and one more", b"\x03\xe8"]
+
+
+def test_a_slow_client_is_cut_off_with_what_is_held_back(make_server, browse, clock):
+    """Aborting a corked connection writes, and then cuts."""
+    server = make_server(max_buffered=70_000)
+    browser = browse(server).upgrade(WEBSOCKET)
+    (session,) = server.sessions.values()
+    server.broadcast("first")
+    session.transport.pauseProducing()
+    session.send(b"x" * 70_001)
+    clock.advance(0)
+    assert browser.wire.disconnected
+    assert server.sessions == {}
+
+
+def test_what_is_read_of_autobahn_and_twisted_still_exists(browser):
+    """Private attributes may go; then this fails before anything else does."""
+    (session,) = browser.site.server.sessions.values()
+    for name in fastlane.AUTOBAHN:
+        assert hasattr(session.transport, name), name
+    for name in fastlane.TWISTED:
+        assert hasattr(browser.wire, name), name
+
+
+def test_the_lane_adds_nothing_that_others_must_know():
+    """It may be left out: all of its doors are the plain transport's."""
+    public = {
+        name
+        for name in vars(fastlane.FastWebSocketTransport)
+        if not name.startswith("_")
+    }
+    assert all(hasattr(WebSocketTransport, name) for name in public)
+
+
+@given(st.binary(max_size=5000), st.binary(min_size=4, max_size=4))
+def test_unmasking_is_exclusive_or(payload, mask):
+    """RFC 6455, 5.3, for short payloads and long ones."""
+    masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+    assert unmask(masked, mask) == payload
+
+
+@pytest.mark.parametrize("mask", [b"\0\0\0\0", b"\xff\x00\x80\x01"])
+@pytest.mark.parametrize("size", [0, 1, 1536, 1537, 100_000])
+def test_unmasking_at_the_edge_between_its_two_ways(size, mask):
+    """Python's integers, and Autobahn's C."""
+    payload = (b"0123456789" * (size // 10 + 1))[:size]
+    masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+    assert unmask(masked, mask) == payload
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        (0, b"\x81\x00"),
+        (125, b"\x81\x7d"),
+        (126, b"\x81\x7e\x00\x7e"),
+        (65535, b"\x81\x7e\xff\xff"),
+        (65536, b"\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x00"),
+    ],
+)
+def test_the_head_of_a_frame_is_the_shortest(length, expected):
+    """RFC 6455, 5.2."""
+    assert head(1, length) == expected

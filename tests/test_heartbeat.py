@@ -1,0 +1,156 @@
+"""A session's one timer, and the two ways in which a heart can beat."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import PING, PONG, PROBE_PING, RecordingTransport, handshake
+from twisted.internet.task import Clock
+
+from twisted_engineio import CloseReason, Packet, PacketType
+from twisted_engineio.application import Admission
+from twisted_engineio.heartbeat import ClientPings, Heartbeat, ServerPings, Waiting
+from twisted_engineio.revision import REVISION_3, REVISION_4, revision_of
+from twisted_engineio.server import Entry
+
+
+class Body:
+    """A session that writes down what its heart asks of it."""
+
+    def __init__(self):
+        self.busy = False
+        self.written = []
+        self.failed = []
+
+    def write(self, packet):
+        self.written.append(packet)
+
+    def fail(self, reason):
+        self.failed.append(reason)
+
+
+@pytest.fixture
+def body():
+    """Give what a heart beats in."""
+    return Body()
+
+
+@pytest.fixture
+def make_heart(body, clock):
+    """Make a heart of a kind, pinging each 25 s and patient for 20 s."""
+    return lambda kind: kind(body, clock, 25.0, 20.0)
+
+
+def test_a_heart_must_say_which_way_it_beats(make_heart):
+    """The class that both ways share is no heart of its own."""
+    heart = make_heart(Heartbeat)
+    for beat in (heart.begin, heart.pong, lambda: heart.ping(PING)):
+        with pytest.raises(NotImplementedError):
+            beat()
+
+
+def test_arming_cancels_what_was_waited_for(make_heart, clock):
+    """One timer at a time; it says what for."""
+    heart, fired = make_heart(ServerPings), []
+    heart.arm(Waiting.LINGER, 1.0, lambda: fired.append("first"))
+    heart.arm(Waiting.VERDICT, 2.0, lambda: fired.append("second"))
+    assert heart.waiting is Waiting.VERDICT
+    assert len(clock.getDelayedCalls()) == 1
+    clock.advance(2)
+    assert fired == ["second"]
+    heart.cancel()
+    assert heart.waiting is Waiting.NOTHING
+
+
+def test_a_server_that_pings_expects_pongs(make_heart, body, clock):
+    """Revision 4; a ping from the client is the wrong way."""
+    heart = make_heart(ServerPings)
+    heart.begin(early=5.0)
+    assert not heart.pong()
+    clock.advance(20)
+    assert body.written == [PING]
+    assert heart.pong()
+    assert heart.waiting is Waiting.PING_DUE
+    assert not heart.ping(PING)
+    assert body.failed == [CloseReason.TRANSPORT_ERROR]
+
+
+def test_a_client_that_pings_is_answered(make_heart, body, clock):
+    """Revision 3: with the same data; it has ping_interval + ping_timeout each time."""
+    heart = make_heart(ClientPings)
+    heart.begin()
+    clock.advance(44)
+    assert heart.ping(PROBE_PING)
+    assert heart.ping(PING)
+    assert body.written == [Packet(PacketType.PONG, "probe"), PONG]
+    clock.advance(44)
+    assert body.failed == []
+    assert len(clock.getDelayedCalls()) == 1
+    clock.advance(1)
+    assert body.failed == [CloseReason.PING_TIMEOUT]
+
+
+def test_a_client_that_pongs_goes_the_wrong_way(make_heart, body):
+    """PROTOCOL 6: a pong from a client of revision 3 ends the session."""
+    heart = make_heart(ClientPings)
+    assert not heart.pong()
+    assert body.failed == [CloseReason.TRANSPORT_ERROR]
+
+
+@pytest.mark.parametrize("waiting", [Waiting.VERDICT, Waiting.LINGER])
+def test_a_ping_puts_off_nothing_but_its_own_deadline(make_heart, clock, waiting):
+    """A slow client's verdict falls due when it does."""
+    heart, fired = make_heart(ClientPings), []
+    heart.begin()
+    heart.arm(waiting, 0.0, lambda: fired.append(waiting))
+    heart.ping(PING)
+    clock.advance(0)
+    assert fired == [waiting]
+
+
+@pytest.mark.parametrize("kind", [ServerPings, ClientPings])
+def test_silence_behind_a_busy_application_is_no_silence(make_heart, body, clock, kind):
+    """What the client says may wait behind the message that the application has."""
+    heart = make_heart(kind)
+    heart.begin()
+    body.busy = True
+    for _ in range(10):
+        clock.advance(25)
+        heart.check()
+    assert body.failed == []
+    body.busy = False
+    clock.advance(25)
+    assert body.failed == [CloseReason.PING_TIMEOUT]
+    heart.cancel()
+
+
+def test_a_session_of_revision_3_beats_its_way(make_server, listener):
+    """From its open packet to its end."""
+    server = make_server(allow_eio3=True)
+    clock: Clock = server.clock
+    transport = RecordingTransport()
+    entry = Entry(handshake(EIO="3"), REVISION_3, "a-sid", Admission())
+    session = server.open(entry, transport)
+    assert session.protocol == 3
+    clock.advance(40)
+    session.receive_packet(PING)
+    clock.advance(40)
+    assert transport.written[1:] == [PONG]
+    clock.advance(5)
+    assert listener.reasons == [CloseReason.PING_TIMEOUT]
+
+
+@pytest.mark.parametrize(
+    ("query", "off", "on"),
+    [
+        ({"EIO": "4"}, REVISION_4, REVISION_4),
+        ({"EIO": "3"}, None, REVISION_3),
+        ({}, None, REVISION_3),
+        ({"EIO": ""}, None, None),
+        ({"EIO": "2"}, None, None),
+        ({"EIO": "\u0664"}, None, None),
+    ],
+)
+def test_a_query_tells_its_revision(make_server, query, off, on):
+    """Where revision 3 is served, a client that says nothing means it."""
+    assert revision_of(query, make_server().config) is off
+    assert revision_of(query, make_server(allow_eio3=True).config) is on
