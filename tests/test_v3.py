@@ -12,6 +12,7 @@ from twisted_engineio import Encoded, InvalidPacket, Packet, PacketType
 from twisted_engineio.codecs import v3, v4
 
 MESSAGE = PacketType.MESSAGE
+CLOSE = PacketType.CLOSE
 MAX_PAYLOAD = 1_000_000
 
 BAD_PACKETS = {
@@ -98,9 +99,10 @@ packets = st.one_of(
     st.binary(),
     st.builds(
         Packet,
-        st.sampled_from([each for each in PacketType if each is not MESSAGE]),
+        st.sampled_from([each for each in PacketType if each not in (MESSAGE, CLOSE)]),
         st.text(),
     ),
+    st.just(Packet(CLOSE)),
 )
 
 

@@ -164,9 +164,9 @@ class Config:
                 )
         if self.ping_jitter < 0 or self.ping_jitter > self.ping_interval:
             raise ConfigError("ping_jitter", "must be from 0 to ping_interval")
-        TrustedProxies(self.trusted_proxies)
-        for name in ("cors_methods", "cors_allowed_headers", "cors_exposed_headers"):
+        for name in _LISTS:
             self._require_names(name)
+        TrustedProxies(self.trusted_proxies)
         if not callable(self.cors):
             self._check_origins(self.cors)
 
@@ -219,6 +219,12 @@ _AMOUNTS: Final = (
     "http_compression_threshold",
     "per_message_deflate_threshold",
     "cors_max_age",
+)
+_LISTS: Final = (
+    "cors_methods",
+    "cors_allowed_headers",
+    "cors_exposed_headers",
+    "trusted_proxies",
 )
 
 

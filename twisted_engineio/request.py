@@ -149,6 +149,8 @@ class EngineIORequest(Request):
         channel = self.channel
         if type(channel) is not EngineIOChannel or self._body is Body.FOREIGN:
             return False
+        if self._encoder is not None:
+            return False  # somebody compresses what is answered
         lines = [
             b"%b 200 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n"
             b"Cache-Control: no-store"

@@ -256,13 +256,13 @@ class Server:
 
         """
         message = Encoded(data, compress=compress)
-        if not self._corked:
-            self.clock.callLater(0, self._uncork)
         corked = self._corked
         for session in list(self._sessions.values()):
             if session.state is State.OPEN:
                 transport = session.transport
                 if transport.cork():
+                    if not corked:
+                        self.clock.callLater(0, self._uncork)
                     corked.append(transport)
                 session.send(message)
 

@@ -265,11 +265,13 @@ class ServerService(MultiService):
             raise SystemExit(f"twistd engineio: {error}") from None
 
     def stopService(self) -> Deferred[Any]:
-        """Listen no more, close every session, then stop."""
-        stopped: Deferred[Any] = super().stopService()
-        stopped.addCallback(lambda _: self.server.stop(within=_PATIENCE))
+        """Close every session, then listen no more."""
+        # Not the other way round: a client may need a new connection to fetch its last
+        # words. New sessions are refused meanwhile.
+        stopped: Deferred[Any] = self.server.stop(within=_PATIENCE)
         # What was written last is not sent yet; the reactor cuts connections off.
         stopped.addCallback(lambda _: deferLater(self.server.clock, _SENDING))
+        stopped.addCallback(lambda _: super(ServerService, self).stopService())
         return stopped
 
 

@@ -277,6 +277,8 @@ def _compressed(request: Request, body: bytes, items: Iterable[Outgoing]) -> byt
     """Compress a body if the client takes that, and not all in it is to be plain."""
     if all(isinstance(item, Encoded) and not item.compress for item in items):
         return body
+    if request.responseHeaders.hasHeader(b"Content-Encoding"):
+        return body  # somebody around us does it
     request.responseHeaders.addRawHeader(b"Vary", b"Accept-Encoding")
     accepted = request.getHeader(b"accept-encoding") or b""
     coding = choose_coding(accepted.decode("latin-1"))

@@ -18,7 +18,9 @@ __all__ = ["can_take_over", "take_over"]
 
 def can_take_over(request: Request) -> bool:
     """Tell whether a request came over HTTP/1.1, on a connection of its own."""
-    return isinstance(request.channel, HTTPChannel)
+    # RFC 6455, 4.2.1: "an HTTP/1.1 or higher GET request".
+    modern: bool = request.clientproto == b"HTTP/1.1"
+    return modern and isinstance(request.channel, HTTPChannel)
 
 
 def take_over(request: Request, protocol: IProtocol) -> None:
