@@ -317,15 +317,16 @@ def service():
 
 @pytest.mark.usefixtures("observers")
 def test_a_service_listens_when_it_starts(service):
-    """And not sooner; it listens no more when it stops."""
+    """And not sooner; it listens until the last words are fetched, and no longer."""
     assert not hasattr(service.endpoint, "factory")
     service.privilegedStartService()
     service.startService()
     assert service.endpoint.factory.server is service.server
     service.endpoint.listening.callback(service.endpoint)
     service.stopService()
-    assert service.endpoint.stopped
+    assert not service.endpoint.stopped
     service.server.clock.advance(1)
+    assert service.endpoint.stopped
 
 
 def test_a_port_that_is_taken_is_one_line(service):

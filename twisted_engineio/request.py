@@ -50,6 +50,7 @@ class EngineIORequest(Request):
 
     channel: Any  # twisted.web gives a channel its site from outside
     site: EngineIOSite
+    _encoder: Any  # of a resource that compresses what is in it
 
     def __init__(self, channel: Any, *args: Any, **options: Any) -> None:
         super().__init__(channel, *args, **options)
