@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fakes import Browser, Listener, RecordingTransport, join
+from hypothesis import settings
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.web.resource import Resource
@@ -15,6 +16,10 @@ from twisted.web.resource import Resource
 from twisted_engineio import Config, EngineIOResource, EngineIOSite, Server
 
 HERE = Path(__file__).parent
+
+# A machine that is busy is no failure.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 class Logged(list[dict[str, Any]]):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from fakes import Browser, frame, read_answers, read_frames
+from fakes import CLOSE_FRAME, Browser, frame, read_answers, read_frames
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import tcp
@@ -204,6 +204,54 @@ def test_a_goodbye_leaves_behind_what_was_held_back(browser, clock):
     clock.advance(0)
     texts = [data for _, data in browser.frames][1:]
     assert texts == [b"4last words", b"4and one more", b"\x03\xe8"]
+
+
+def test_broadcasts_of_one_turn_leave_together(tcp_browse, make_server, clock):
+    """Framed once for all sessions, in order with what is said to what they send."""
+    server = make_server(EchoApplication())
+    browsers = [tcp_browse(server).upgrade(WEBSOCKET) for _ in range(2)]
+    for each in browsers:
+        each.turn()
+        each.socket.sends = 0
+    server.broadcast("one")
+    server.broadcast(b"two")
+    browsers[0].send(frame("4echo"))
+    assert [each.socket.sends for each in browsers] == [0, 0]
+    clock.advance(0)
+    assert [each.socket.sends for each in browsers] == [1, 1]
+    first, second = ([data for _, data in each.frames][1:] for each in browsers)
+    assert first == [b"4one", b"two", b"4echo"]
+    assert second == [b"4one", b"two"]
+
+
+def test_the_plain_transport_holds_nothing_back(make_server, browse, clock):
+    """A broadcast goes at once, and letting go does nothing."""
+    server = make_server()
+    server.websockets.use(WebSocketTransport)
+    browser = browse(server).upgrade(WEBSOCKET)
+    server.broadcast("now")
+    assert browser.texts[-1] == "4now"
+    (session,) = server.sessions.values()
+    session.transport.uncork()
+    clock.advance(0)
+    assert browser.texts[1:] == ["4now"]
+
+
+def test_a_client_that_closes_gets_what_was_held_back(browser, clock):
+    """Before the answer to its close frame."""
+    browser.site.server.broadcast("last words")
+    browser.send(frame(b"\x03\xe8", CLOSE_FRAME))
+    clock.advance(0)
+    browser.turn()
+    assert [data for _, data in browser.frames][1:] == [b"4last words", b"\x03\xe8"]
+
+
+def test_a_websocket_that_is_retired_is_closed(browser):
+    """No session leaves a WebSocket yet, but a transport can be left."""
+    (session,) = browser.site.server.sessions.values()
+    session.transport.retire()
+    assert browser.frames[-1] == (CLOSE_FRAME, b"\x03\xe8")
+    assert not session.transport.writable
 
 
 def test_a_slow_client_is_cut_off_with_what_is_held_back(make_server, browse, clock):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from fakes import Onlooker
+from fakes import Browser, Onlooker
+from twisted.web.resource import Resource
 
-from twisted_engineio import CloseReason
+from twisted_engineio import CloseReason, EngineIOResource, EngineIOSite
 
 POLLING = "EIO=4&transport=polling"
 
@@ -161,6 +162,24 @@ def test_a_post_to_a_session_on_websocket_is_a_bad_request(
     browser = post("Content-Length: 2", sid=sid, server=server).send(b"4x")
     assert browser.answer.json()["code"] == 3
     assert (listener.received, listener.closed) == ([], [])
+
+
+def test_a_resource_elsewhere_in_the_site_is_served_too(make_server, house, listener):
+    """Without the guard, which knows one path; and by twisted.web's own means."""
+    server, root = make_server(max_payload=100), Resource()
+    root.putChild(b"other", EngineIOResource(server))
+    browser = Browser(EngineIOSite(root, server))
+    house.append(browser)
+    browser.send(f"GET /other?{POLLING} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    sid = browser.answer.open()["sid"]
+    for body, status in ((b"4x", 200), (b"4" * 101, 413)):
+        browser.send(
+            b"POST /other?%b&sid=%b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+            % (POLLING.encode(), sid.encode(), len(body))
+        )
+        browser.send(body)
+        assert browser.answers[-1].status == status
+    assert listener.received == ["x"]
 
 
 def test_nothing_is_written_to_the_disk(make_server, browse, listener, monkeypatch):

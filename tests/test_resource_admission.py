@@ -231,3 +231,29 @@ def test_a_client_that_leaves_while_its_greeting_goes_on(server, browse, listene
     greeting.callback(None)
     assert listener.received == []
     assert len(listener.closed) == 1
+
+
+def test_a_websocket_that_fails_is_cut(server, browse, logged):
+    """The connection is no longer twisted.web's to answer on."""
+    browser = browse(server)
+
+    def refuse(*_):
+        raise ZeroDivisionError
+
+    browser.wire.resumeProducing = refuse
+    browser.upgrade(WEBSOCKET)
+    assert browser.wire.disconnected
+    assert server.sessions == {}
+    logged.take(ZeroDivisionError)
+
+
+def test_an_operator_s_function_that_fails_is_a_bad_request(
+    make_server, browse, logged
+):
+    """It is logged, and the client told no more."""
+    server = make_server(cors=lambda _: 1 / 0)
+    headers = {"Cookie": "a=b", "Referer": "https://a.org/"}
+    answer = browse(server).get(f"{POLLING}&j=0", **headers).answer
+    assert (answer.status, answer.json()["code"]) == (400, 3)
+    assert server.sessions == {}
+    logged.take(ZeroDivisionError)
