@@ -7,9 +7,19 @@ import json
 import zlib
 
 import pytest
-from fakes import BINARY, CLOSE_FRAME, TEXT, Onlooker, frame
+from fakes import BINARY, CLOSE_FRAME, TEXT, Browser, Onlooker, frame
+from twisted.web.resource import EncodingResourceWrapper, Resource
+from twisted.web.server import GzipEncoderFactory
 
-from twisted_engineio import CloseReason, Config, Cookie, Encoded, Reject
+from twisted_engineio import (
+    CloseReason,
+    Config,
+    Cookie,
+    Encoded,
+    EngineIOResource,
+    EngineIOSite,
+    Reject,
+)
 
 POLLING = "EIO=4&transport=polling"
 WEBSOCKET = "EIO=4&transport=websocket"
@@ -176,6 +186,27 @@ def test_an_answer_is_left_plain(make_server, browse, options, data):
     answer = polled(server, browse, data, Accept_Encoding="gzip")
     assert "content-encoding" not in answer.headers
     assert answer.body[:2] == b"4x"
+
+
+def test_who_compresses_around_us_does_it_alone(server, house):
+    """twisted.web's own wrapper compresses every answer: ours are left to it."""
+    root, compressing = Resource(), [GzipEncoderFactory()]
+    ours = EngineIOResource(server)
+    root.putChild(b"engine.io", EncodingResourceWrapper(ours, compressing))
+    browser = Browser(EngineIOSite(root, server))
+    house.append(browser)
+    browser.get(POLLING)
+    (session,) = server.sessions.values()
+    session.send("x" * 2000)
+    browser.wire.clear()
+    browser.get(f"{POLLING}&sid={session.sid}", Accept_Encoding="gzip")
+    head, _, chunks = browser.wire.value().partition(b"\r\n\r\n")
+    assert head.lower().count(b"content-encoding: gzip") == 1
+    body = b""
+    while chunks:
+        size, _, rest = chunks.partition(b"\r\n")
+        body, chunks = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+    assert gzip.decompress(body) == b"4" + b"x" * 2000
 
 
 OFFER = {"Sec_WebSocket_Extensions": "permessage-deflate; client_max_window_bits"}
