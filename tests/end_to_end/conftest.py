@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import pytest_twisted
-from stages import Stage, sockets, until
+from stages import Logged, Serve, Stage, sockets, until
 from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.logger import (
-    LogLevel,
     eventAsText,
     globalLogBeginner,
     globalLogPublisher,
@@ -21,32 +20,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 
 from twisted_engineio import Application, Config
 
-Serve = Callable[..., Awaitable[Stage]]
-
 LOCAL = "tcp:0:interface=127.0.0.1"
-
-
-class Logged:
-    """What an operator would have to look at in Twisted's log, during a test."""
-
-    def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
-
-    def take(self, error: type[Exception]) -> list[dict[str, Any]]:
-        """Take out the failures that a test meant to cause."""
-        gc.collect()
-        taken = [
-            each
-            for each in self.events
-            if "log_failure" in each and each["log_failure"].check(error)
-        ]
-        self.events = [each for each in self.events if each not in taken]
-        return taken
-
-    def observe(self, event: dict[str, Any]) -> None:
-        """Keep what matters; the rest would keep alive what logged it."""
-        if "log_failure" in event or event["log_level"] >= LogLevel.error:
-            self.events.append(event)
 
 
 @pytest.fixture(scope="session")

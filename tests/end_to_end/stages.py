@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+import gc
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from peers import (
@@ -24,6 +25,7 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
+from twisted.logger import LogLevel
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
@@ -37,7 +39,40 @@ from twisted_engineio import (
     Session,
 )
 
-__all__ = ["Echo", "Recorder", "Stage", "at_once", "sockets", "turn", "until"]
+__all__ = [
+    "Echo",
+    "Logged",
+    "Recorder",
+    "Serve",
+    "Stage",
+    "at_once",
+    "sockets",
+    "turn",
+    "until",
+]
+
+
+class Logged:
+    """What an operator would have to look at in Twisted's log, during a test."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def take(self, error: type[Exception]) -> list[dict[str, Any]]:
+        """Take out the failures that a test meant to cause."""
+        gc.collect()
+        taken = [
+            each
+            for each in self.events
+            if "log_failure" in each and each["log_failure"].check(error)
+        ]
+        self.events = [each for each in self.events if each not in taken]
+        return taken
+
+    def observe(self, event: dict[str, Any]) -> None:
+        """Keep what matters; the rest would keep alive what logged it."""
+        if "log_failure" in event or event["log_level"] >= LogLevel.error:
+            self.events.append(event)
 
 
 class Recorder(Application):
@@ -215,3 +250,7 @@ class Stage:
                 client.drop()
         await until(lambda: all(each.is_lost for each in self._clients))
         await until(lambda: not self.server.sessions)
+
+
+Serve = Callable[..., Awaitable[Stage]]
+"""Starts a server that lives as long as the test; the fixture ``serve``."""

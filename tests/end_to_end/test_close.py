@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from conftest import Serve
 from peers import HUNG_UP, PATH, POLLING
 from pytest_twisted import ensureDeferred
-from stages import until
+from stages import Serve, until
 
 from twisted_engineio import CloseReason, Config
 

@@ -8,10 +8,9 @@ import tempfile
 from typing import Any
 
 import pytest
-from conftest import Logged, Serve
 from peers import HUNG_UP, POLLING, WEBSOCKET, frame, http_request, upgrade_request
 from pytest_twisted import ensureDeferred
-from stages import Recorder, Stage, turn, until
+from stages import Logged, Recorder, Serve, Stage, turn, until
 from twisted.internet import reactor
 from twisted.logger import eventAsText, globalLogPublisher
 

@@ -6,7 +6,6 @@ import tracemalloc
 import zlib
 
 import pytest
-from conftest import Serve
 from peers import (
     BINARY,
     CLOSE,
@@ -19,7 +18,7 @@ from peers import (
     upgrade_request,
 )
 from pytest_twisted import ensureDeferred
-from stages import Stage, turn, until
+from stages import Serve, Stage, turn, until
 from twisted.internet import reactor
 
 from twisted_engineio import CloseReason, Config

@@ -12,9 +12,8 @@ import gc
 from collections import Counter
 from itertools import cycle, islice
 
-from conftest import Serve
 from pytest_twisted import ensureDeferred
-from stages import Stage, at_once, sockets, until
+from stages import Serve, Stage, at_once, sockets, until
 from twisted.internet import reactor
 from twisted.web.http import HTTPChannel
 from ways import SLOW_WAYS, WAYS, Choosy, Way

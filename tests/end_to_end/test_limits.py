@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Serve
 from peers import (
     BINARY,
     CLOSE,
@@ -17,7 +16,7 @@ from peers import (
     upgrade_request,
 )
 from pytest_twisted import ensureDeferred
-from stages import Stage, turn, until
+from stages import Serve, Stage, turn, until
 from twisted.internet import reactor
 
 from twisted_engineio import CloseReason, Config, Observer, PayloadTooLarge

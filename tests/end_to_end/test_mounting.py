@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
-from conftest import Serve
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from peers import POLLING, TEXT, WEBSOCKET, HttpPeer, frame, upgrade_request
 from pytest_twisted import ensureDeferred
-from stages import Stage, until
+from stages import Serve, Stage, until
 from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.internet.endpoints import (

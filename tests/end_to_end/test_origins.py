@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Serve
 from peers import POLLING, upgrade_request
 from pytest_twisted import ensureDeferred
+from stages import Serve
 
 from twisted_engineio import Config
 

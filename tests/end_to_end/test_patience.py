@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Serve
 from peers import (
     BINARY,
     HUNG_UP,
@@ -15,7 +14,7 @@ from peers import (
     upgrade_request,
 )
 from pytest_twisted import ensureDeferred
-from stages import Echo, Stage, turn, until
+from stages import Echo, Serve, Stage, turn, until
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 

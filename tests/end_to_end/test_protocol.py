@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Serve
 from peers import WEBSOCKET, upgrade_request
 from pytest_twisted import ensureDeferred
-from stages import turn, until
+from stages import Serve, turn, until
 from treq.client import HTTPClient
 
 from twisted_engineio import CloseReason, Config

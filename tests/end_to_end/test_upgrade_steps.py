@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Serve
 from peers import WEBSOCKET, HttpPeer, WebSocketPeer, upgrade_request
 from pytest_twisted import ensureDeferred
-from stages import Stage, turn, until
+from stages import Serve, Stage, turn, until
 
 from twisted_engineio import CloseReason, Config
 

@@ -13,10 +13,9 @@ import random
 from base64 import b64decode, b64encode
 from typing import Any
 
-from conftest import Serve
 from peers import POLLING, HttpPeer, WebSocketPeer
 from pytest_twisted import ensureDeferred
-from stages import Recorder, Stage, at_once, turn, until
+from stages import Recorder, Serve, Stage, at_once, turn, until
 
 from twisted_engineio import Config, Session, State
 

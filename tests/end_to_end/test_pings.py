@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Serve
 from pytest_twisted import ensureDeferred
-from stages import Stage, at_once, turn
+from stages import Serve, Stage, at_once, turn
 
 from twisted_engineio import CloseReason, Config
 
