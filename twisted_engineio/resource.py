@@ -114,7 +114,12 @@ class EngineIOResource(Resource):
         if origin is not None:
             if not is_well_formed(origin):
                 raise Refused(ErrorCode.BAD_REQUEST, "control characters in Origin")
-            if not self._cors.allows(origin, asked.host):
+            try:
+                allowed = self._cors.allows(origin, asked.host)
+            except Exception as error:
+                self.engineio.log.failure("cors failed; the request is refused")
+                raise Refused(ErrorCode.BAD_REQUEST, "cors raised") from error
+            if not allowed:
                 self._refuse_origin(origin)
         headers = asked.request.responseHeaders
         if asked.request.method == b"OPTIONS":
@@ -220,12 +225,13 @@ class EngineIOResource(Resource):
         self._hand_over(asked, transport)
 
     def _hand_over(self, asked: Asked, transport: WebSocketTransport) -> None:
+        connection = asked.request.channel.transport
         try:
             take_over(asked.request, transport)
         except Exception:
             # Not to be answered: the connection is no longer twisted.web's.
             self.engineio.log.failure("a WebSocket failed; its connection is cut")
-            transport.transport.abortConnection()
+            connection.abortConnection()
 
     def _set_cookie(self, entry: Entry, headers: Headers) -> None:
         cookie = self.engineio.config.cookie

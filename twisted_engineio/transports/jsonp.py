@@ -126,7 +126,7 @@ class JSONPTransport(PollingTransport):
         return self._codec.decode_payload(unwrap(body), binary=False)
 
     def _payload(self, items: list[Outgoing]) -> tuple[bytes, bytes]:
-        if self._get is not None:
-            self._get.setHeader(b"X-Content-Type-Options", b"nosniff")
+        assert self._get is not None  # only called to answer one
+        self._get.setHeader(b"X-Content-Type-Options", b"nosniff")
         body, _ = self._codec.encode_payload(items, binary=False)
         return JAVASCRIPT, wrap(body.decode(), self._index)

@@ -7,13 +7,24 @@ here, in one function, and ``tests/test_takeover.py`` asserts that they still ex
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IProtocol
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import HTTPChannel, Request
 
 __all__ = ["can_take_over", "take_over"]
+
+_HANDSHAKE: Final = (
+    b"Host",
+    b"Upgrade",
+    b"Connection",
+    b"Sec-WebSocket-Key",
+    b"Sec-WebSocket-Version",
+    b"Sec-WebSocket-Protocol",
+    b"Sec-WebSocket-Extensions",
+)
+"""RFC 6455, 4.2.1, without the Origin and the path, which are judged already."""
 
 
 def can_take_over(request: Request) -> bool:
@@ -27,8 +38,8 @@ def take_over(request: Request, protocol: IProtocol) -> None:
     """
     Hand a request's connection to a protocol, with all that the client has sent.
 
-    The protocol is fed the request again, as it came, and then whatever the client sent
-    right behind it. The request must not be used afterwards.
+    The protocol is fed what of the request a WebSocket's handshake is about, and then
+    whatever the client sent right behind it. The request must not be used afterwards.
 
     Args:
         request: A request that is not answered, on a live HTTP/1.1 connection.
@@ -52,9 +63,10 @@ def take_over(request: Request, protocol: IProtocol) -> None:
     # The channel may have paused it, to hold back a client that sends ahead.
     producer.resumeProducing()
 
-    lines = [b"%b %b HTTP/1.1" % (request.method, request.uri)]
-    for name, values in request.requestHeaders.getAllRawHeaders():
-        lines.extend(b"%b: %b" % (name, value) for value in values)
+    lines = [b"%b / HTTP/1.1" % request.method]
+    for name in _HANDSHAKE:
+        for value in request.requestHeaders.getRawHeaders(name, ()):
+            lines.append(b"%b: %b" % (name, value))  # noqa: PERF401  two loops
     protocol.dataReceived(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
 

@@ -1,0 +1,73 @@
+"""A lean WebSocket behaves as Autobahn's own does, and keeps less."""
+
+from __future__ import annotations
+
+import pytest
+from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket.protocol import WebSocketProtocol
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+from twisted_engineio.transports import lean
+from twisted_engineio.transports.fastlane import FastWebSocketTransport
+from twisted_engineio.transports.websocket import WebSocketTransport
+
+WEBSOCKET = "EIO=4&transport=websocket"
+
+
+def transport_of(server, browse, kind):
+    """Open a WebSocket session over a transport of this kind, and give the transport."""
+    server.websockets.use(kind)
+    known = set(server.sessions)
+    browse(server).upgrade(WEBSOCKET)
+    (sid,) = set(server.sessions) - known
+    return server.sessions[sid].transport
+
+
+@pytest.mark.parametrize("name", lean.AUTOBAHN)
+def test_autobahn_still_has_what_is_known_of_it(name):
+    """Private attributes may go; then this fails before anything else does."""
+    assert hasattr(WebSocketServerProtocol(), name)
+
+
+def test_every_first_value_is_the_one_that_autobahn_gives(server):
+    """What an instance lacks, its class has; compared with Autobahn's own beginning."""
+    ours = server.websockets.protocol
+    theirs = WebSocketTransport.__new__(WebSocketTransport)
+    theirs.factory = server.websockets
+    WebSocketProtocol._connectionMade(theirs)
+    made_each = {"factory", "utf8validator", "data", "state"}
+    shared = {"trafficStats", "send_queue", "perMessageCompressionAccept"}
+    for name, value in vars(theirs).items():
+        if name not in made_each | shared:
+            assert getattr(ours, name) == value, name
+
+
+def test_a_handshake_is_forgotten_once_it_is_done(server, browse):
+    """Nothing of it is kept, and what Autobahn reads later is still there."""
+    transport = transport_of(server, browse, FastWebSocketTransport)
+    assert set(vars(transport)).isdisjoint(lean.HANDSHAKE)
+    assert transport.websocket_version == 13
+
+
+def test_it_keeps_less_than_a_third_of_the_attributes(server, browse):
+    """That is what it is for."""
+    plain = transport_of(server, browse, WebSocketTransport)
+    ours = transport_of(server, browse, FastWebSocketTransport)
+    assert len(vars(ours)) * 3 < len(vars(plain))
+
+
+def test_connections_are_counted_as_autobahn_does(server, browse):
+    """For its own limit on them, which is off, and for whoever looks."""
+    before = server.websockets.countConnections
+    transport = transport_of(server, browse, FastWebSocketTransport)
+    assert server.websockets.countConnections == before + 1
+    transport.connectionLost(Failure(ConnectionDone()))
+    assert server.websockets.countConnections == before
+
+
+def test_each_factory_has_its_own_options(server, make_server):
+    """Two servers in one process do not share a limit."""
+    other = make_server(max_payload=77)
+    assert other.websockets.protocol.maxMessagePayloadSize == 77
+    assert server.websockets.protocol.maxMessagePayloadSize != 77
