@@ -306,8 +306,8 @@ class Browser:
         return self.request("POST", query, body, **headers)
 
     def upgrade(self, query: str, **headers: str) -> Browser:
-        """Ask for a WebSocket."""
-        return self.get(
+        """Ask for a WebSocket, and let the turns pass in which it opens."""
+        self.get(
             query,
             Upgrade="websocket",
             Connection="Upgrade",
@@ -315,6 +315,13 @@ class Browser:
             Sec_WebSocket_Version="13",
             **headers,
         )
+        return self.turns()
+
+    def turns(self) -> Browser:
+        """Let the turns of the reactor pass in which a WebSocket opens."""
+        for _ in range(2):
+            self.site.reactor.advance(0)
+        return self
 
     def lose(self) -> None:
         """Go away."""

@@ -16,7 +16,7 @@ WEBSOCKET = "EIO=4&transport=websocket"
 
 
 def transport_of(server, browse, kind):
-    """Open a WebSocket session over a transport of this kind, and give the transport."""
+    """Open a session over this kind of WebSocket, and give that."""
     server.websockets.use(kind)
     known = set(server.sessions)
     browse(server).upgrade(WEBSOCKET)

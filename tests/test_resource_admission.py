@@ -7,9 +7,17 @@ from fakes import CLOSE_FRAME, frame
 from twisted.internet.defer import CancelledError, Deferred
 
 from twisted_engineio import CloseReason, Reject
+from twisted_engineio.transports.fastlane import FastWebSocketTransport
+from twisted_engineio.transports.websocket import WebSocketTransport
 
 POLLING = "EIO=4&transport=polling"
 WEBSOCKET = "EIO=4&transport=websocket"
+HANDSHAKE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec_WebSocket_Version": "13",
+}
 
 
 @pytest.fixture
@@ -39,6 +47,7 @@ def test_a_client_waits_for_its_admission(server, ask, verdict, listener):
     assert browser.answers == []
     assert server.sessions == {}
     verdict.callback("anything")
+    browser.turns()
     assert len(server.sessions) == 1
     assert len(listener.opened) == 1
     assert browser.answer.status in (200, 101)
@@ -181,13 +190,30 @@ def test_a_server_that_stops_while_a_client_waits_refuses_it(server, browse, ver
 def test_a_server_that_stops_while_a_websocket_waits_refuses_it(
     server, browse, verdict
 ):
-    """With an answer, or a close frame."""
+    """With an answer, before it is a WebSocket."""
     browser = browse(server).upgrade(WEBSOCKET)
     server.stop()
     verdict.callback(None)
-    assert browser.answer.status in (101, 503)
+    assert browser.answer.status == 503
     assert server.sessions == {}
-    assert browser.wire.disconnecting or browser.frames[-1][0] == CLOSE_FRAME
+
+
+def test_a_server_that_stops_while_a_websocket_opens_closes_it(server, browse):
+    """Between its handshake and its open packet there is a turn; or two."""
+    browser = browse(server).get(WEBSOCKET, **HANDSHAKE)
+    assert browser.answer.status == 101
+    server.stop()
+    browser.turns()
+    assert server.sessions == {}
+    assert browser.frames == [(CLOSE_FRAME, b"\x03\xe8")]
+
+
+def test_a_websocket_that_is_lost_while_it_opens_leaves_nothing(server, browse):
+    """No session, and no timer: the fixture looks."""
+    browser = browse(server).get(WEBSOCKET, **HANDSHAKE)
+    browser.lose()
+    browser.turns()
+    assert server.sessions == {}
 
 
 @pytest.mark.parametrize("garbage", [b"\x00" * 100, b"GET / HTTP/1.1\r\n\r\n", b"\xff"])
@@ -218,6 +244,7 @@ def test_frames_behind_a_pending_upgrade_are_not_lost(
     assert listener.received == []
     verdict.callback(None)
     browser.send(frame("4three"))
+    browser.turns()
     assert listener.received == ["one", "two", "three"]
 
 
@@ -256,4 +283,29 @@ def test_an_operator_s_function_that_fails_is_a_bad_request(
     answer = browse(server).get(f"{POLLING}&j=0", **headers).answer
     assert (answer.status, answer.json()["code"]) == (400, 3)
     assert server.sessions == {}
+    logged.take(ZeroDivisionError)
+
+
+@pytest.mark.parametrize("kind", [WebSocketTransport, FastWebSocketTransport])
+def test_what_comes_while_a_websocket_opens_is_not_lost(server, browse, listener, kind):
+    """Between its handshake and its open packet, in pieces."""
+    server.websockets.use(kind)
+    browser = browse(server).get(WEBSOCKET, **HANDSHAKE)
+    for byte in frame("4early"):
+        browser.send(bytes((byte,)))
+    assert listener.received == []
+    browser.turns()
+    assert listener.received == ["early"]
+
+
+def test_a_cors_function_that_raises_refuses(make_server, browse, logged):
+    """Clearly, and without harm to the next request."""
+
+    def judge(origin):
+        raise ZeroDivisionError
+
+    browser = browse(make_server(cors=judge))
+    browser.get("EIO=4&transport=polling", Origin="http://elsewhere.example")
+    assert browser.answer.status == 400
+    assert browser.answer.json() == {"code": 3, "message": "Bad request"}
     logged.take(ZeroDivisionError)

@@ -14,7 +14,7 @@ Engine.IO protocol v4, "HTTP long-polling", "WebSocket", "Upgrade".
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -218,6 +218,7 @@ class EngineIOResource(Resource):
                 self.engineio.refused(error)
                 transport.abandon(CloseReason.TRANSPORT_CLOSE)
 
+        self.engineio.refuse_when_stopped()
         headers = asked.request.responseHeaders
         self._set_cookie(entry, headers)
         self._tell_headers(asked, None)
@@ -225,7 +226,7 @@ class EngineIOResource(Resource):
         self._hand_over(asked, transport)
 
     def _hand_over(self, asked: Asked, transport: WebSocketTransport) -> None:
-        connection = asked.request.channel.transport
+        connection: Any = asked.request.channel.transport
         try:
             take_over(asked.request, transport)
         except Exception:
@@ -252,6 +253,7 @@ class EngineIOResource(Resource):
             _extra_headers(asked.request.responseHeaders),
             session.revision.codec,
             base64=session.handshake.base64,
+            greets=not asked.query.get("sid"),
         )
         transport.factory = websockets
         return transport
@@ -282,10 +284,10 @@ class EngineIOResource(Resource):
             self._refuse_after_opening(asked, error)
         else:
             # The reference's form: no WebSocket client reads more.
-            channel = request.channel
             request.setHeader(b"Connection", b"close")
+            # RFC 9112, 9.6: and nothing that was sent behind it is served.
+            request.channel.persistent = False
             answer(request, error.status, PLAIN, error.message.encode())
-            channel.loseConnection()
 
     def _refuse_after_opening(self, asked: Asked, error: Reject) -> None:
         websockets = self.engineio.websockets

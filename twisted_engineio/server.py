@@ -149,7 +149,7 @@ class Server:
         return Deferred.fromCoroutine(self._admit(handshake))
 
     async def _admit(self, handshake: Handshake) -> Entry:
-        self._refuse_when_stopped()
+        self.refuse_when_stopped()
         admission = await self._ask(self.application.admit, handshake)
         revision = revision_of(handshake.query, self.config)
         if revision is None:
@@ -180,7 +180,14 @@ class Server:
             raise Refused(ErrorCode.BAD_REQUEST, "an exception was raised") from error
         return result
 
-    def _refuse_when_stopped(self) -> None:
+    def refuse_when_stopped(self) -> None:
+        """
+        Let nobody in who comes too late.
+
+        Raises:
+            Reject: If the server stops, or has stopped.
+
+        """
         if self._stopped is not None:
             raise Reject(503, "The server is going away", headers=_RETRY)
 
@@ -196,7 +203,7 @@ class Server:
             Reject: If the server has stopped meanwhile.
 
         """
-        self._refuse_when_stopped()
+        self.refuse_when_stopped()
         session_class = ObservedSession if self.observers else Session
         session = session_class(
             entry.sid, entry.handshake, entry.revision, transport, self, entry.admission

@@ -18,7 +18,6 @@ RFC 6455, 5.2; measured: an echo makes six Python calls here, and ninety-five wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from socket import socket
 from typing import Any, Final
 
@@ -108,12 +107,16 @@ class FastWebSocketTransport(LeanWebSocketTransport):
     _socket: socket | None = None  # under a plain transport
     _bare = True  # whether a binary message is a binary frame as it is
 
-    def _open(self, opened: Callable[[WebSocketTransport], None]) -> None:
+    def connectionMade(self) -> None:
+        """Begin a connection."""
+        super().connectionMade()
         if type(self.transport) in (tcp.Server, unix.Server):
             self._socket = self.transport.getHandle()
         if self.base64 or self.codec.BINARY_PREFIX:
             self._bare = False
-        super()._open(opened)
+
+    def _turns_to_send(self) -> int:
+        return super()._turns_to_send() if self._socket is None else 1
 
     # Reading.
 
@@ -130,7 +133,10 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         if not corked:
             self._held = []
         position, end = 0, len(data)
-        if (
+        if self._early is not None:
+            self._early.append(data)
+            position = end
+        elif (
             self.state == _OPEN
             and not self.data
             and not self.inside_message

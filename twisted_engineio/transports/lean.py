@@ -42,6 +42,7 @@ AUTOBAHN: Final = (
 """What is known here of Autobahn's ``WebSocketServerProtocol``."""
 
 HANDSHAKE: Final = (
+    "_greets",
     "_headers",
     "_opened",
     "_wskey",
@@ -115,12 +116,14 @@ class LeanWebSocketTransport(WebSocketTransport):
         codec: Codec,
         *,
         base64: bool = False,
+        greets: bool = False,
     ) -> None:
         # Not Autobahn's __init__: it makes two Deferreds and a description.
         self.receiver: Receiver = NOBODY
         self.writable = False
         self.base64 = base64
         self.codec = codec
+        self._greets = greets
         self._opened = opened
         self._headers = headers
 
@@ -133,14 +136,14 @@ class LeanWebSocketTransport(WebSocketTransport):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End a connection."""
-        self._cancel_timer()
+        self._cancel_timers()
         WebSocketProtocol._connectionLost(self, reason)  # type: ignore[arg-type]
         self.factory.countConnections -= 1
 
-    def _onOpen(self) -> None:
+    def _tell_opened(self) -> None:
         opened = self._opened
         self._forget_handshake()
-        self._open(opened)
+        opened(self)
 
     def _forget_handshake(self) -> None:
         # A new dictionary: one that was large stays large.

@@ -10,8 +10,8 @@ Rules of this file:
 3. Twisted pauses us when 64 KiB wait in the socket: then ``writable`` is False and the
    session's queue, which is bounded, takes over.
 
-Driven by Autobahn (``onOpen``, ``onMessage``, ``onClose``), by the TCP transport as its
-producer (``pauseProducing``, ``resumeProducing``), and by the session.
+Driven by Autobahn (``_onOpen``, ``onMessage``, ``onClose``), by the TCP transport as
+its producer (``pauseProducing``, ``resumeProducing``), and by the session.
 
 Engine.IO protocol v4, "WebSocket".
 """
@@ -67,6 +67,8 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     name = "websocket"
     _fragments = 0
+    _opening: IDelayedCall | None = None
+    _early: list[bytes] | None = None  # what came before it was open to both sides
     factory: WebSocketFactory
     transport: Any  # a TCP transport, or what wraps one
     # Autobahn's own, which it sets where no type checker looks.
@@ -88,6 +90,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         codec: Codec,
         *,
         base64: bool = False,
+        greets: bool = False,
     ) -> None:
         """
         Make a transport that waits for its handshake.
@@ -97,6 +100,9 @@ class WebSocketTransport(WebSocketServerProtocol):
             headers: Headers for the answer to the handshake.
             codec: Reads and writes packets.
             base64: See the attribute.
+            greets: Whether the server speaks first. A client may hear "open" and a
+                message before it listens for messages, if both come in one piece (npm's
+                ws does): then the answer to the handshake leaves a turn sooner.
 
         """
         super().__init__()
@@ -104,6 +110,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         self.writable = False
         self.base64 = base64
         self.codec = codec
+        self._greets = greets
         self._opened = opened
         self._headers = headers
 
@@ -126,15 +133,40 @@ class WebSocketTransport(WebSocketServerProtocol):
         # a client that takes no for an error.
         return next(iter(request.protocols), None), self._headers
 
-    def onOpen(self) -> None:
-        """Hear that the WebSocket is open."""
-        self._open(self._opened)
+    def _onOpen(self) -> None:
+        self._early = [self.data]
+        self.data = b""
+        self._wait(self._turns_to_send() if self._greets else 0)
 
-    def _open(self, opened: Callable[[WebSocketTransport], None]) -> None:
+    def _turns_to_send(self) -> int:
+        """Tell in which turn of the reactor from here the answer has been sent."""
+        return 2  # timers come before writes, so the first is too soon
+
+    def _wait(self, turns: int) -> None:
+        if turns == 0:
+            self._open()
+        else:
+            self._opening = self.factory.reactor.callLater(0, self._wait, turns - 1)
+
+    def _open(self) -> None:
         """Say that it is open, to whom it concerns."""
+        self._opening = None
+        early, self._early = b"".join(self._early or ()), None
         self.writable = True
         self.transport.registerProducer(self, True)
-        opened(self)
+        self._tell_opened()
+        if early:
+            self.dataReceived(early)
+
+    def _tell_opened(self) -> None:
+        self._opened(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read what came, once it is open to both sides."""
+        if self._early is not None:
+            self._early.append(data)
+        else:
+            super().dataReceived(data)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Feed a whole message to the receiver."""
@@ -187,11 +219,14 @@ class WebSocketTransport(WebSocketServerProtocol):
         self._lost(CloseReason.TRANSPORT_CLOSE)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Cancel the one timer that Autobahn leaves behind."""
-        self._cancel_timer()
+        """Cancel the one timer that Autobahn leaves behind, and ours."""
+        self._cancel_timers()
         super().connectionLost(reason)
 
-    def _cancel_timer(self) -> None:
+    def _cancel_timers(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
         if self.closeHandshakeTimeoutCall is not None:
             self.closeHandshakeTimeoutCall.cancel()
             self.closeHandshakeTimeoutCall = None
