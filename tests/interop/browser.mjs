@@ -1,38 +1,25 @@
-/**
- * One headless Chromium for all the tests, told what to do line by line.
- *
- * node browser.mjs EXECUTABLE; then a line of JSON on stdin is an errand, and a line of
- * JSON on stdout what came of it: {"facts": ...} or {"error": ...}. The end of stdin
- * is the end.
- */
-import { createInterface } from "node:readline";
-
+/** One headless Chromium for all the tests: node browser.mjs EXECUTABLE. */
 import { chromium } from "playwright-core";
 
+import { inTime, runErrands } from "./errands.mjs";
 import { visit } from "./live_page.mjs";
 
-const DEADLINE = 40_000; // milliseconds, for a whole errand
+const PAGES = { 3: "page_3.html", 4: "page.html" };
 
-const MODES = {
-  polling: { transports: ["polling"] },
-  websocket: { transports: ["websocket"] },
-  upgrade: { transports: ["polling", "websocket"] },
-};
-
-async function inPage([name, url, options, args]) {
-  const { World, play } = await import("/scenarios.js");
+async function inPage([name, url, mode, args]) {
+  const { MODES, World, play } = await import("/scenarios.mjs");
   // What the bundle offers is a function that makes a Socket.
   const Socket = function (...args) {
     return globalThis.eio(...args);
   };
-  return play(name, new World(Socket, url, options, args));
+  return play(name, new World(Socket, url, MODES, mode, args));
 }
 
 const errands = {
   /** A scenario, in a page with engine.io-client's own bundle. */
-  async play(page, { scenario, url, mode, args, home }) {
-    await page.goto(`${home}/page.html`);
-    return page.evaluate(inPage, [scenario, url, MODES[mode], args]);
+  async play(page, { scenario, url, mode, revision, args, home }) {
+    await page.goto(`${home}/${PAGES[revision]}`);
+    return page.evaluate(inPage, [scenario, url, mode, args]);
   },
   visit,
 };
@@ -42,17 +29,13 @@ async function run(browser, { errand, ...request }) {
   const log = [];
   page.on("console", (message) => log.push(message.text()));
   page.on("pageerror", (error) => log.push(String(error)));
-  let timer;
-  const late = new Promise((_, reject) => {
-    const error = new Error(`the errand took more than ${DEADLINE} ms`);
-    timer = setTimeout(() => reject(error), DEADLINE);
-  });
   try {
-    return { facts: await Promise.race([errands[errand](page, request), late]) };
+    return await inTime(errands[errand](page, request));
   } catch (error) {
-    return { error: [error.stack, "the page's console:", ...log].join("\n") };
+    const whose = `the page's console in Chromium ${browser.version()}:`;
+    error.stack = [error.stack, whose, ...log].join("\n");
+    throw error;
   } finally {
-    clearTimeout(timer);
     await page.close();
   }
 }
@@ -69,8 +52,5 @@ const browser = await chromium.launch({
     "--disable-sync",
   ],
 });
-console.log(JSON.stringify({ facts: browser.version() }));
-for await (const line of createInterface({ input: process.stdin })) {
-  console.log(JSON.stringify(await run(browser, JSON.parse(line))));
-}
+await runErrands((request) => run(browser, request));
 await browser.close();

@@ -1,129 +1,27 @@
-"""
-What the interop tests stand on: Node, npm's packages, Chromium, and running servers.
-
-Nothing is skipped: what is missing fails the tests with a line that says what to run.
-"""
+"""The fixtures of the interop tests."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
-import pytest
-from browsing import Browser
-from running import (
-    HERE,
-    Ours,
-    Reference,
-    Service,
-    StartOurs,
-    StartReference,
-    run_client,
+from fixtures import (
+    browser,
+    chromium,
+    node,
+    node_player,
+    ours,
+    play,
+    play_in_page,
+    reference,
+    services,
 )
 
-
-@pytest.fixture(scope="session")
-def node() -> str:
-    """Node, with the packages of package.json beside the tests."""
-    found = shutil.which("node")
-    if found is None:
-        pytest.fail("node is missing: apt install nodejs npm", pytrace=False)
-    for package in json.loads((HERE / "package.json").read_text())["dependencies"]:
-        if not (HERE / "node_modules" / package / "package.json").is_file():
-            pytest.fail(f"npm's {package} is missing: run `make test`", pytrace=False)
-    return found
-
-
-@pytest.fixture(scope="session")
-def chromium(node: str) -> str:
-    """Debian's Chromium."""
-    found = shutil.which("chromium")
-    if found is None:
-        pytest.fail(
-            "chromium is missing: run `make test`, or apt install chromium",
-            pytrace=False,
-        )
-    return found
-
-
-@pytest.fixture(scope="session")
-def browser(node: str, chromium: str) -> Iterator[Browser]:
-    """A headless Chromium that lives as long as the test run."""
-    browser = Browser(node, chromium)
-    yield browser
-    browser.close()
-
-
-class Services:
-    """The servers of a test run, each started when first asked for."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._running: dict[str, Service] = {}
-
-    def get(self, key: str, start: Callable[[Path], Service]) -> Service:
-        """The server of that key, accepting connections."""
-        if key not in self._running:
-            log = self._folder / f"{len(self._running)}.log"
-            self._running[key] = start(log)
-            self._running[key].wait_until_it_accepts()
-        return self._running[key]
-
-    def check_logs(self) -> None:
-        """None of them has stumbled since the last time."""
-        for service in self._running.values():
-            service.check_log()
-
-    def stop(self) -> None:
-        """End them all, side by side, also when one of them fails to end well."""
-        for service in self._running.values():
-            service.tell_to_stop()
-        with contextlib.ExitStack() as stack:
-            for service in self._running.values():
-                stack.callback(service.stop)
-
-
-@pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """Servers that live as long as the test run."""
-    services = Services(tmp_path_factory.mktemp("servers"))
-    yield services
-    services.stop()
-
-
-@pytest.fixture
-def ours(services: Services) -> Iterator[StartOurs]:
-    """Our server with these options of the command line; the same again if it runs."""
-
-    def start(*options: str) -> Service:
-        return services.get(f"ours {options}", lambda log: Ours(options, log))
-
-    yield start
-    services.check_logs()
-
-
-@pytest.fixture
-def reference(services: Services, node: str) -> StartReference:
-    """The reference server with these options; the same again if it runs."""
-
-    def start(**options: object) -> Service:
-        key = f"reference {options}"
-        return services.get(key, lambda log: Reference(options, log))
-
-    return start
-
-
-@pytest.fixture
-def play(node: str) -> Callable[..., Any]:
-    """Play a scenario of scenarios.mjs in Node, and give back its facts."""
-
-    def play(scenario: str, service: Service, mode: str, **args: object) -> Any:
-        script = str(HERE / "node_client.mjs")
-        command = [node, script, scenario, service.url, mode, json.dumps(args)]
-        return run_client(command, service)
-
-    return play
+__all__ = [
+    "browser",
+    "chromium",
+    "node",
+    "node_player",
+    "ours",
+    "play",
+    "play_in_page",
+    "reference",
+    "services",
+]

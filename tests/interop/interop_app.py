@@ -7,6 +7,7 @@ as it was sent. reference.mjs does the same with the reference server.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.internet import defer, task
@@ -15,7 +16,7 @@ from twisted_engineio import Application, CloseReason, Reject, Session
 
 
 class App(Application):
-    """An echo with the commands close, goodbye, nothing, numbers and reason."""
+    """An echo with commands; each is a method of this class."""
 
     def __init__(self) -> None:
         self._reasons: dict[str, CloseReason] = {}
@@ -56,6 +57,16 @@ class App(Application):
 
     def _do_numbers(self, session: Session, count: str) -> None:
         _send_numbers(session, 0, int(count))
+
+    def _do_who(self, session: Session, _: str) -> None:
+        seen = session.handshake
+        who = {"address": seen.client_address, "secure": seen.is_secure}
+        session.send(json.dumps(who))
+
+    def _do_sweep(self, session: Session, _: str) -> None:
+        # Sessions whose clients are gone would keep a server that stops waiting.
+        for each in list(session.server.sessions.values()):
+            each.abort()
 
     def _do_reason(self, session: Session, sid: str) -> None:
         if sid in self._reasons:

@@ -1,23 +1,17 @@
-/**
- * One scenario with npm's engine.io-client in Node.
- *
- * node node_client.mjs SCENARIO URL MODE [ARGUMENTS as JSON]; prints facts as JSON.
- */
+/** npm's engine.io-client in Node, of both revisions. */
 import { Fetch, Socket } from "engine.io-client";
+import Socket3 from "engine.io-client-3";
 
-import { World, play } from "./scenarios.mjs";
+import { inTime, runErrands, say } from "./errands.mjs";
+import { MODES, World, play } from "./scenarios.mjs";
 
-const MODES = {
-  polling: { transports: ["polling"] },
-  fetch: { transports: [Fetch] },
-  websocket: { transports: ["websocket"] },
-  upgrade: { transports: ["polling", "websocket"] },
-  "websocket first": { transports: ["websocket", "polling"], tryAllTransports: true },
-};
+const SOCKETS = { 3: Socket3, 4: Socket };
+const modes = { ...MODES, fetch: { transports: [Fetch] } };
 
-const [name, url, mode, args = "{}"] = process.argv.slice(2);
-const world = new World(Socket, url, MODES[mode], JSON.parse(args));
-world.announce = (sid) => console.log(sid);
-console.log(JSON.stringify(await play(name, world)));
+await runErrands(({ scenario, url, mode, revision, args }) => {
+  const world = new World(SOCKETS[revision], url, modes, mode, args);
+  world.announce = (sid) => say({ sid });
+  return inTime(play(scenario, world));
+});
 // A client that was closed may leave a request behind; it must not keep us alive.
 process.exit(0);

@@ -7,6 +7,7 @@ and every wait has a deadline.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wire import Peer
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parent.parent
@@ -25,7 +27,8 @@ START_DEADLINE = 20.0
 STOP_DEADLINE = 10.0
 CLIENT_DEADLINE = 45.0
 
-APP = ("--app", "interop_app:App")
+APP = ("--app", "interop_app:App", "--static", str(HERE))
+EIO3 = ("--allow-eio3",)
 QUICK = ("--ping-interval", "0.3", "--ping-timeout", "0.2")
 SMALL = ("--max-payload", "10000")
 
@@ -81,10 +84,14 @@ class Service:
             return
         self.fail(f"ended with status {status} before it listened")
 
+    def sweep(self) -> None:
+        """Forget the sessions whose clients are gone, if they are remembered."""
+
     def tell_to_stop(self) -> None:
         """Send SIGTERM, once."""
         if not self._told_to_stop:
             self._told_to_stop = True
+            self.sweep()
             self.process.send_signal(signal.SIGTERM)
 
     def check_log(self) -> None:
@@ -130,6 +137,16 @@ class Ours(Service):
         listen = f"tcp:{port}:interface=127.0.0.1"
         plugin = ["engineio", "--listen", listen, *options]
         super().__init__([str(twistd), "-n", "--pidfile=", *plugin], port, log)
+        self._sweeps = APP[1] in options
+
+    def sweep(self) -> None:
+        """Let the application end all sessions."""
+        if not self._sweeps or self.process.poll() is not None:
+            return
+        peer = Peer(self.port)
+        with contextlib.suppress(AssertionError):  # it may be in no state to answer
+            peer.post(peer.open(), b"4!sweep")
+        peer.close()
 
     def ended_well(self, status: int) -> bool:
         """Shut down in good order, and then ended by the signal it got."""

@@ -6,12 +6,25 @@
  */
 const DEADLINE = 10_000; // milliseconds
 
+/** What a client is told, by the name of the way it shall take. */
+export const MODES = {
+  polling: { transports: ["polling"] },
+  websocket: { transports: ["websocket"] },
+  upgrade: { transports: ["polling", "websocket"] },
+  "websocket first": { transports: ["websocket", "polling"], tryAllTransports: true },
+  "polling in base64": { transports: ["polling"], forceBase64: true },
+  "websocket in base64": { transports: ["websocket"], forceBase64: true },
+  "upgrade in base64": { transports: ["polling", "websocket"], forceBase64: true },
+  JSONP: { transports: ["polling"], forceJSONP: true },
+  "upgrade from JSONP": { transports: ["polling", "websocket"], forceJSONP: true },
+};
+
 /** `promise`, or an error that says what was waited for in vain. */
-export function within(promise, what) {
+export function within(promise, what, deadline = DEADLINE) {
   let timer;
   const late = new Promise((_, reject) => {
-    const error = new Error(`waited ${DEADLINE} ms for ${what}`);
-    timer = setTimeout(() => reject(error), DEADLINE);
+    const error = new Error(`waited ${deadline} ms for ${what}`);
+    timer = setTimeout(() => reject(error), deadline);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
@@ -61,14 +74,24 @@ class Client {
     return this.message();
   }
 
-  /** A promise of the `count`th packet of this type from now. */
-  packets(type, count) {
+  /** A promise of the `count`th ping or, in revision 3, pong from now. */
+  heartbeats(count) {
     const seen = new Promise((resolve) => {
-      this.socket.on("packet", (packet) => {
-        if (packet.type === type && --count === 0) resolve();
+      this.socket.on("packet", ({ type }) => {
+        if (["ping", "pong"].includes(type) && --count === 0) resolve();
       });
     });
-    return within(seen, `${type} packets`);
+    return within(seen, "heartbeats");
+  }
+
+  /** Let it send neither pings nor pongs, and miss none. */
+  stopHeart() {
+    this.socket.on("packetCreate", (packet) => {
+      if (["ping", "pong"].includes(packet.type)) packet.type = "noop";
+    });
+    // In revision 3 the client itself would give up as early as the server.
+    this.socket.off("heartbeat");
+    this.socket.onHeartbeat = () => {};
   }
 
   /** A promise of the moment when all that is sent has left. */
@@ -85,9 +108,14 @@ class Client {
 
 /** The server, the way to reach it, and the arguments of the test. */
 export class World {
-  constructor(Socket, url, options, args = {}) {
-    Object.assign(this, { Socket, url, options, args });
-    this.upgrades = options.transports.length > 1;
+  constructor(Socket, url, modes, mode, args = {}) {
+    Object.assign(this, { Socket, url, modes, args, options: modes[mode] });
+    this.upgrades = this.options.transports.length > 1;
+  }
+
+  /** The same world, but for the mode. */
+  in(mode) {
+    return new World(this.Socket, this.url, this.modes, mode, this.args);
   }
 
   start(options = {}) {
@@ -156,7 +184,9 @@ async function echoed(client, messages) {
 }
 
 /** Echo these all at once when the connection opens, and again when it has settled. */
-async function echo(world, messages) {
+async function echo(world, all) {
+  const { without = [] } = world.args;
+  const messages = all.filter((each) => !without.includes(each));
   const client = await world.connect();
   await echoed(client, messages);
   if (world.upgrades) await within(client.upgrade, "the upgrade");
@@ -222,13 +252,11 @@ export const scenarios = {
     return { last, client: reason, server: await world.reasonOf(sid) };
   },
 
-  /** A client that is deaf to pings: it never sends a pong. */
+  /** A client that takes no part in the heartbeat. */
   async pingTimeout(world) {
     const client = await world.settled();
     const sid = client.socket.id;
-    client.socket.on("packetCreate", (packet) => {
-      if (packet.type === "pong") packet.type = "noop";
-    });
+    client.stopHeart();
     const { reason } = await within(client.closed, "the server to give up");
     return { client: reason, server: await world.reasonOf(sid) };
   },
@@ -236,7 +264,7 @@ export const scenarios = {
   /** Alive after many heartbeats, and an upgrade between them. */
   async heartbeats(world) {
     const client = await world.connect();
-    await client.packets("ping", world.args.count);
+    await client.heartbeats(world.args.count);
     await echoed(client, ["still here"]);
     const { transport } = client;
     await client.close();
@@ -272,9 +300,17 @@ export const scenarios = {
   },
 
   async refused(world) {
+    if (world.args.cookie) document.cookie = world.args.cookie;
     const client = world.start({ query: world.args.query });
     const { reason } = await within(client.closed, "the refusal");
     return { client: reason, errors: client.errors };
+  },
+
+  /** One scenario in many modes at the same time: for those that wait for a clock. */
+  async inEach(world) {
+    const { each, modes } = world.args;
+    const facts = modes.map(async (mode) => [mode, await play(each, world.in(mode))]);
+    return Object.fromEntries(await Promise.all(facts));
   },
 
   /** Many at once; each gets its own messages and nobody else's. */

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from browsing import Browser
+from players import Player
 from running import PROJECT, StartOurs
 
 
-def test_visit(ours: StartOurs, browser: Browser) -> None:
+def test_visit(ours: StartOurs, browser: Player) -> None:
     """It begins with polling, upgrades, shows what comes back, and stays at home."""
-    service = ours("--ping-interval", "1")
+    service = ours("--ping-interval", "0.4")
     screenshot = PROJECT / "build" / "live-page.png"
     facts = browser.run("visit", service, screenshot=str(screenshot))
     shown = facts.pop("shown")

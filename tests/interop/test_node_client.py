@@ -2,47 +2,51 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from running import APP, HERE, QUICK, SMALL, Ours, Service, StartOurs
+from fixtures import Play
+from players import Player
+from running import APP, EIO3, QUICK, SMALL, Ours, Service, StartOurs
 
 MODES = ("polling", "fetch", "websocket", "upgrade")
-Play = Callable[..., Any]
 
 modes = pytest.mark.parametrize("mode", MODES)
 
-Waiting = Callable[[Service, str], tuple[subprocess.Popen[str], str]]
+servers = pytest.mark.parametrize(
+    "options", [APP, (*APP, *EIO3)], ids=["revision 4 only", "revision 3 too"]
+)
+
+Waiting = Callable[[Service, str], tuple[Player, str]]
 
 
 @pytest.fixture
 def waiting(node: str) -> Iterator[Waiting]:
     """Start a client that says its sid and waits for its end."""
-    clients: list[subprocess.Popen[str]] = []
+    clients: list[Player] = []
 
-    def start(service: Service, mode: str) -> tuple[subprocess.Popen[str], str]:
-        command = [node, str(HERE / "node_client.mjs"), "waits", service.url, mode]
-        client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    def start(service: Service, mode: str) -> tuple[Player, str]:
+        client = Player(node, "node_client.mjs")
         clients.append(client)
-        assert client.stdout is not None
-        return client, client.stdout.readline().strip()
+        waits = {"scenario": "waits", "mode": mode, "revision": 4, "args": {}}
+        client.begin("play", service, **waits)
+        return client, client.reply()["sid"]
 
     yield start
     for client in clients:
         client.kill()
-        client.communicate()
 
 
+@servers
 @modes
 @pytest.mark.parametrize("kind", ["text", "mixed"])
-def test_echo(ours: StartOurs, play: Play, mode: str, kind: str) -> None:
+def test_echo(
+    ours: StartOurs, play: Play, options: tuple[str, ...], mode: str, kind: str
+) -> None:
     """Every message comes back as it was sent, in order, and nothing goes wrong."""
-    assert play(kind, ours(*APP), mode) == {"errors": []}
+    assert play(kind, ours(*options), mode) == {"errors": []}
 
 
 def test_built_in_echo(ours: StartOurs, play: Play) -> None:
@@ -50,9 +54,12 @@ def test_built_in_echo(ours: StartOurs, play: Play) -> None:
     assert play("mixed", ours(), "upgrade") == {"errors": []}
 
 
-def test_order_across_an_upgrade(ours: StartOurs, play: Play) -> None:
+@servers
+def test_order_across_an_upgrade(
+    ours: StartOurs, play: Play, options: tuple[str, ...]
+) -> None:
     """500 numbers each way, sent before, during and after it, lose no order."""
-    journal = play("ordering", ours(*APP), "upgrade", count=500)
+    journal = play("ordering", ours(*options), "upgrade", count=500)
     assert journal["echoes"] == list(range(500))
     assert journal["numbers"] == list(range(500))
     assert 0 < journal["sentBefore"] <= 400
@@ -63,17 +70,23 @@ def test_a_crowd(ours: StartOurs, play: Play) -> None:
     assert play("crowd", ours(*APP), "upgrade", count=30) == {"errors": 0}
 
 
+@servers
 @modes
-def test_client_closes(ours: StartOurs, play: Play, mode: str) -> None:
+def test_client_closes(
+    ours: StartOurs, play: Play, options: tuple[str, ...], mode: str
+) -> None:
     """A client's close is a transport close to the server."""
-    ends = play("clientCloses", ours(*APP), mode)
+    ends = play("clientCloses", ours(*options), mode)
     assert ends == {"client": "forced close", "server": "transport close"}
 
 
+@servers
 @modes
-def test_server_closes(ours: StartOurs, play: Play, mode: str) -> None:
+def test_server_closes(
+    ours: StartOurs, play: Play, options: tuple[str, ...], mode: str
+) -> None:
     """What was sent before the close arrives before it."""
-    ends = play("serverCloses", ours(*APP), mode)
+    ends = play("serverCloses", ours(*options), mode)
     assert ends["last"] == "so long 😀"
     assert ends["client"] == "transport close"
     assert ends["server"] == "forced close"
@@ -87,19 +100,24 @@ def test_server_closes_during_an_upgrade(ours: StartOurs, play: Play) -> None:
     assert ends["server"] == "forced close"
 
 
-@modes
-def test_ping_timeout(ours: StartOurs, play: Play, mode: str) -> None:
+def test_ping_timeout(ours: StartOurs, play: Play) -> None:
     """A client that answers no ping is closed."""
-    ends = play("pingTimeout", ours(*APP, *QUICK), mode)
-    assert ends == {"client": "transport close", "server": "ping timeout"}
+    service = ours(*APP, *EIO3, *QUICK)
+    each = {"each": "pingTimeout", "modes": MODES}
+    ends = {"client": "transport close", "server": "ping timeout"}
+    assert play("inEach", service, "polling", **each) == dict.fromkeys(MODES, ends)
 
 
-@modes
-def test_heartbeats(ours: StartOurs, play: Play, mode: str) -> None:
+def test_heartbeats(ours: StartOurs, play: Play) -> None:
     """A client that answers its pings lives, and an upgrade changes nothing in that."""
-    facts = play("heartbeats", ours(*APP, *QUICK), mode, count=4)
-    last = "polling" if mode in {"polling", "fetch"} else "websocket"
-    assert facts == {"transport": last}
+    service = ours(*APP, *EIO3, *QUICK)
+    each = {"each": "heartbeats", "modes": MODES, "count": 4}
+    facts = play("inEach", service, "polling", **each)
+    last = ("polling", "polling", "websocket", "websocket")
+    assert facts == {
+        mode: {"transport": transport}
+        for mode, transport in zip(MODES, last, strict=True)
+    }
 
 
 @modes
@@ -181,15 +199,15 @@ def test_client_killed(
     """A client that dies without a word is noticed at once, not by the heartbeat."""
     service = ours(*APP)
     client, sid = waiting(service, mode)
-    client.kill()
+    client.process.kill()
     assert play("reasonOf", service, "polling", sid=sid)["server"] in reasons
 
 
 def test_client_frozen(ours: StartOurs, play: Play, waiting: Waiting) -> None:
     """A client that stops answering, though its sockets stay, is given up."""
-    service = ours(*APP, *QUICK)
+    service = ours(*APP, *EIO3, *QUICK)
     client, sid = waiting(service, "upgrade")
-    client.send_signal(signal.SIGSTOP)
+    client.process.send_signal(signal.SIGSTOP)
     assert play("reasonOf", service, "polling", sid=sid)["server"] == "ping timeout"
 
 
@@ -200,5 +218,4 @@ def test_server_terminated(waiting: Waiting, tmp_path: Path, mode: str) -> None:
     service.wait_until_it_accepts()
     client, _ = waiting(service, mode)
     service.stop()
-    output, _ = client.communicate(timeout=10)
-    assert json.loads(output) == {"client": "transport close"}
+    assert client.reply() == {"facts": {"client": "transport close"}}
