@@ -114,6 +114,11 @@ class Onlooker(Observer):
         self.events: list[tuple[Any, ...]] = []
         self.answers: list[tuple[Any, Handshake, Any]] = []
 
+    @property
+    def calm(self) -> list[tuple[Any, ...]]:
+        """The events but those that come with every write."""
+        return [each for each in self.events if each[0] not in ("flushing", "flushed")]
+
     def headers(self, headers: Any, request: Handshake, session: Any) -> None:
         self.answers.append((headers, request, session))
 
@@ -129,7 +134,7 @@ class Onlooker(Observer):
     def session_closed(self, session: Any, reason: CloseReason) -> None:
         self.events.append(("session_closed", reason))
 
-    def connection_refused(self, error: Any) -> None:
+    def connection_refused(self, error: Any, request: Handshake) -> None:
         self.events.append(("connection_refused", error))
 
     def payload_refused(self, error: Any) -> None:

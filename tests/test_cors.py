@@ -141,3 +141,13 @@ def test_a_preflight_is_answered(options, origin, expected):
 def test_control_characters_are_seen(origin, well_formed):
     """They have no place in a header's value: RFC 9110, 5.5."""
     assert is_well_formed(origin) is well_formed
+
+
+def test_a_preflight_may_go_on(make_server, browse):
+    """With its headers set, for whatever stands around; alone it is no handshake."""
+    server = make_server(cors=["http://a.example"], cors_preflight_continue=True)
+    browser = browse(server)
+    browser.request("OPTIONS", "EIO=4&transport=polling", Origin="http://a.example")
+    assert browser.answer.status == 400
+    assert browser.answer.json()["code"] == 2
+    assert browser.answer.headers["access-control-allow-methods"] == "GET,POST"

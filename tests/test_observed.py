@@ -50,7 +50,7 @@ def test_an_opening_is_told_before_the_application_is(make_server, onlooker, lis
     server = make_server(observers=[onlooker])
     transport = RecordingTransport()
     join(server, transport)
-    assert onlooker.events == [
+    assert onlooker.calm == [
         ("session_opened",),
         ("packet_sent", transport.written[0]),
         ("packet_sent", "hello"),
@@ -61,7 +61,7 @@ def test_an_end_is_told_after_the_application_was(session, onlooker, listener):
     """With the reason."""
     listener.on_closed = lambda *_: onlooker.events.append("the application")
     session.fail(CloseReason.PARSE_ERROR)
-    assert onlooker.events == [
+    assert onlooker.calm == [
         "the application",
         ("session_closed", CloseReason.PARSE_ERROR),
     ]
@@ -72,7 +72,7 @@ def test_messages_and_packets_are_told_as_they_come(session, onlooker):
     session.receive("text")
     session.receive_packet(Packet(MESSAGE, b"bytes"))
     session.receive_packet(NOOP)
-    assert onlooker.events == [
+    assert onlooker.calm == [
         ("packet_received", MESSAGE, "text"),
         ("packet_received", MESSAGE, b"bytes"),
         ("packet_received", PacketType.NOOP, ""),
@@ -107,13 +107,13 @@ def test_what_is_sent_is_told(session, onlooker):
     session.send(shared)
     session.send_many(iter(["three", "four"]))
     sent = [("packet_sent", each) for each in ("one", shared, "three", "four")]
-    assert onlooker.events == sent
+    assert onlooker.calm == sent
 
 
 def test_a_volatile_message_that_goes_is_told(session, onlooker):
     """Only dropping it is silent."""
     session.send("now", volatile=True)
-    assert onlooker.events == [("packet_sent", "now")]
+    assert onlooker.calm == [("packet_sent", "now")]
 
 
 def test_what_cannot_be_sent_is_not_told(session, onlooker):
@@ -133,7 +133,7 @@ def test_a_heartbeat_is_a_ping_that_was_answered(session, onlooker, clock):
     clock.advance(25)
     session.receive_packet(PONG)
     pong = ("packet_received", PacketType.PONG, "")
-    assert onlooker.events == [pong, ("packet_sent", PING), pong, ("heartbeat",)]
+    assert onlooker.calm == [pong, ("packet_sent", PING), pong, ("heartbeat",)]
 
 
 def test_an_upgrade_is_told_at_its_beginning_and_its_end(session, onlooker):
@@ -159,3 +159,14 @@ def test_a_close_packet_from_the_client_is_told(session, onlooker):
         ("packet_received", PacketType.CLOSE, ""),
         ("session_closed", CloseReason.TRANSPORT_CLOSE),
     ]
+
+
+def test_what_goes_at_once_is_flushed_at_once(make_server):
+    """As in the reference: every write is told, whether it was queued or not."""
+    onlooker = Onlooker()
+    transport = RecordingTransport(writable=True)
+    session = join(make_server(observers=[onlooker]), transport)
+    onlooker.events.clear()
+    session.send("now")
+    assert onlooker.events == [("flushing",), ("packet_sent", "now"), ("flushed",)]
+    session.abort()

@@ -20,7 +20,7 @@ from twisted_engineio import (
 EVENTS = {
     "session_opened": (None,),
     "session_closed": (None, CloseReason.SERVER_CLOSE),
-    "connection_refused": (Refused(ErrorCode.FORBIDDEN, ""),),
+    "connection_refused": (Refused(ErrorCode.FORBIDDEN, ""), handshake()),
     "payload_refused": (PayloadTooLarge(2, 1),),
     "headers": (Headers(), handshake(), None),
     "flushing": (None,),

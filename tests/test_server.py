@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from types import SimpleNamespace
 
 import pytest
 from fakes import PING, PONG, Onlooker, RecordingTransport, handshake, join
@@ -344,7 +345,8 @@ def test_refusals_are_told_to_observers(make_server):
     onlooker = Onlooker()
     server = make_server(observers=[onlooker])
     refused = Refused(ErrorCode.FORBIDDEN, "the origin")
-    server.refused(refused)
+    asked = SimpleNamespace(view=handshake())
+    server.refused(refused, asked)
     server.too_large(PayloadTooLarge(9, 8))
     assert onlooker.events == [
         ("connection_refused", refused),

@@ -131,6 +131,10 @@ class Config:
     """Seconds for which a browser may remember a preflight's answer. Chromium's own
     limit is two hours, Safari's ten minutes."""
 
+    cors_preflight_continue: bool = False
+    """Whether a preflight goes on, its headers set, as any other request does: where
+    somebody around the resource answers it."""
+
     request_timeout: float = 60.0
     """Seconds that a client has to send a whole request, headers and body, on our own
     port, and that a connection may stay idle. nginx gives 60 for each; a slow sender

@@ -119,6 +119,8 @@ class Reject(EngineIOError):
         status: The HTTP status of the answer, 400 to 599.
         message: A sentence that the client is given.
         headers: Headers for the answer.
+        code: The protocol's error code, ``FORBIDDEN``.
+        context: What the operator is told.
         close_code: A WebSocket is opened and then closed with this code, 4000 to 4999,
             and the message, because a browser shows its page neither status nor body of
             a WebSocket that was refused; ``None`` to refuse it like any other request.
@@ -145,10 +147,12 @@ class Reject(EngineIOError):
         self.message = message
         self.headers = dict(headers or {})
         self.close_code = close_code
+        self.code = ErrorCode.FORBIDDEN
+        self.context = "the application refused"
 
     def to_json(self) -> bytes:
         """Give the body of the answer; the code is the protocol's "Forbidden"."""
-        return _to_json(ErrorCode.FORBIDDEN, self.message)
+        return _to_json(self.code, self.message)
 
 
 class ProtocolError(EngineIOError):

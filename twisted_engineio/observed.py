@@ -11,7 +11,7 @@ from typing import Protocol
 
 from .observer import Observer
 from .packet import Message, Outgoing, Packet, PacketType
-from .session import Owner, Session
+from .session import Owner, Session, State
 from .transport import Transport
 
 __all__ = ["ObservedSession"]
@@ -51,9 +51,12 @@ class ObservedSession(Session):
         self, data: Message, *, compress: bool = True, volatile: bool = False
     ) -> bool:
         """Send a message, and tell of it unless it was refused."""
+        direct = self._tell_flushing()
         sent = super().send(data, compress=compress, volatile=volatile)
         if sent or not volatile:
             self._tell_sent(data)
+        if direct:
+            self.server.tell(lambda each: each.flushed(self))
         return sent
 
     def send_many(self, messages: Iterable[Message]) -> bool:
@@ -87,8 +90,18 @@ class ObservedSession(Session):
 
     def write(self, item: Outgoing) -> None:
         """Send a packet or message, and tell of it."""
+        direct = self._tell_flushing()
         super().write(item)
         self._tell_sent(item)
+        if direct:
+            self.server.tell(lambda each: each.flushed(self))
+
+    def _tell_flushing(self) -> bool:
+        """Tell if what is sent now leaves at once."""
+        direct = self.transport.writable and self._outbox is None
+        if direct and self.state is State.OPEN:
+            self.server.tell(lambda each: each.flushing(self))
+        return direct
 
     def _tell_sent(self, item: Outgoing) -> None:
         self.server.tell(lambda each: each.packet_sent(self, item))

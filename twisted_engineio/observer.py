@@ -45,13 +45,20 @@ class Observer:
         """
 
     def flushing(self, session: Session) -> None:
-        """See what is queued begin to leave."""
+        """See what was sent begin to leave, at once or from the queue."""
 
     def flushed(self, session: Session) -> None:
-        """See the queue empty again."""
+        """See that nothing is left to send."""
 
-    def connection_refused(self, error: Refused | Reject) -> None:
-        """See a request refused: the error has its code or status, and the reason."""
+    def connection_refused(self, error: Refused | Reject, request: Handshake) -> None:
+        """
+        See a request refused.
+
+        Args:
+            error: It has the code, the status, the message and the context.
+            request: Whose it was.
+
+        """
 
     def payload_refused(self, error: PayloadTooLarge) -> None:
         """See a request body or a message refused: the error has size and limit."""

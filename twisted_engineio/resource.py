@@ -87,11 +87,12 @@ class EngineIOResource(Resource):
 
     def _serve(self, asked: Asked) -> None:
         method = asked.request.method
-        if method == b"OPTIONS":
+        config = self.engineio.config
+        if method == b"OPTIONS" and not config.cors_preflight_continue:
             self._check_origin(asked)
             answer(asked.request, 204, PLAIN, b"")
             return
-        if asked.transport not in self.engineio.config.transports:
+        if asked.transport not in config.transports:
             raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "the transport is not known")
         self._check_origin(asked)
         if sid := asked.query.get("sid"):
@@ -215,7 +216,7 @@ class EngineIOResource(Resource):
             try:
                 self.engineio.open(entry, transport)
             except Reject as error:
-                self.engineio.refused(error)
+                self.engineio.refused(error, asked)
                 transport.abandon(CloseReason.TRANSPORT_CLOSE)
 
         self.engineio.refuse_when_stopped()
@@ -272,7 +273,7 @@ class EngineIOResource(Resource):
     # Refusals.
 
     def _refuse(self, asked: Asked, error: Refused | Reject) -> None:
-        self.engineio.refused(error)
+        self.engineio.refused(error, asked)
         request = asked.request
         if isinstance(error, Reject):
             for name, value in error.headers.items():

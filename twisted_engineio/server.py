@@ -36,6 +36,7 @@ from .transports.websocket import WebSocketFactory
 
 if TYPE_CHECKING:
     from .application import Application
+    from .asked import Asked
     from .transport import Transport
 
 __all__ = ["Server"]
@@ -345,10 +346,12 @@ class Server:
         """Hear of a payload over the limit."""
         self.tell(lambda each: each.payload_refused(error))
 
-    def refused(self, error: Refused | Reject) -> None:
+    def refused(self, error: Refused | Reject, asked: Asked) -> None:
         """Hear of a request that was refused."""
         self.log.debug("refused a request: {error}", error=error)
-        self.tell(lambda each: each.connection_refused(error))
+        if self.observers:
+            request = asked.view
+            self.tell(lambda each: each.connection_refused(error, request))
 
     def tell(self, event: Callable[[Observer], None]) -> None:
         """
