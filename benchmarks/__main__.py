@@ -9,6 +9,7 @@ import platform
 import resource
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +29,8 @@ def main() -> int:
     workloads = [WORKLOADS[name] for name in options.workloads]
     servers = [SERVERS[name] for name in options.servers]
     length = QUICK if options.quick else FULL
+    if options.rounds is not None:
+        length = replace(length, rounds=options.rounds)
     if options.show:
         _show(json.loads(RESULTS.read_text()))
         return 0
@@ -56,7 +59,10 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="one short round; good for ratios only"
+        "--quick", action="store_true", help="short runs; good for ratios only"
+    )
+    parser.add_argument(
+        "--rounds", type=int, help="rounds, interleaved; 3, or 1 with --quick"
     )
     parser.add_argument(
         "--show", action="store_true", help="measure nothing, show the last results"

@@ -20,7 +20,7 @@ payloads = pytest.mark.parametrize("messages", MESSAGES.values(), ids=MESSAGES.k
 
 def encode(messages: list[str | bytes]) -> bytes:
     """Write a payload."""
-    return v4.SEPARATOR.join(map(v4.encode_packet, messages)).encode()
+    return v4.encode_payload(messages, binary=False)[0]
 
 
 @payloads
@@ -33,5 +33,5 @@ def test_encode(benchmark: BenchmarkFixture, messages: list[str | bytes]) -> Non
 def test_decode(benchmark: BenchmarkFixture, messages: list[str | bytes]) -> None:
     """What a POST brings."""
     body = encode(messages)
-    found = benchmark(lambda: list(v4.decode_payload(body)))
+    found = benchmark(lambda: list(v4.decode_payload(body, binary=False)))
     assert len(found) == len(messages)
