@@ -14,7 +14,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo -n)
 INTEROP := tests/interop
 
 .PHONY: help run test lint format types coverage coverage-report docs changelog \
-	dist bench clean node-packages chromium
+	dist bench clean node-packages debian-packages
 .DEFAULT_GOAL := help
 
 help:
@@ -30,7 +30,7 @@ run: $(VENV)/run.stamp
 	@echo 'Open http://localhost:$(PORT)/ once it has started; Ctrl-C stops it.'
 	$(BIN)/twistd -n --pidfile= engineio --port $(PORT)
 
-test: $(VENV)/test.stamp node-packages chromium
+test: $(VENV)/test.stamp node-packages debian-packages
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 lint: $(VENV)/lint.stamp
@@ -101,10 +101,18 @@ $(INTEROP)/node_modules/.stamp: $(INTEROP)/package-lock.json
 	cd $(INTEROP) && npm ci --no-audit --no-fund
 	@touch $@
 
-chromium:
-	@if command -v chromium >/dev/null; then :; \
+# What the tests start besides: the command, and Debian's package that has it. Debian
+# keeps servers where only root looks for commands.
+DEBIAN := chromium:chromium nginx:nginx-light haproxy:haproxy
+
+debian-packages:
+	@missing=; \
+	for each in $(DEBIAN); do \
+		PATH="$$PATH:/usr/sbin" command -v $${each%:*} >/dev/null || missing="$$missing $${each#*:}"; \
+	done; \
+	if [ -z "$$missing" ]; then :; \
 	elif command -v apt-get >/dev/null && $(SUDO) true 2>/dev/null; then \
 		$(SUDO) apt-get update -q && \
-		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y chromium; \
-	else echo 'Chromium is missing, and only an administrator can install it (apt-get install chromium): the browser tests cannot run.' >&2; \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y $$missing; \
+	else echo "Missing, and only an administrator can install it (apt-get install$$missing): the browser tests or those behind proxies cannot run." >&2; \
 	fi

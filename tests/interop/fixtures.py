@@ -75,6 +75,7 @@ class Services:
             log = self._folder / f"{len(self._running)}.log"
             self._running[key] = start(log)
             self._running[key].wait_until_it_accepts()
+        self._running[key].check_it_runs()
         return self._running[key]
 
     def check_logs(self) -> None:
@@ -126,10 +127,17 @@ def play(node_player: Player) -> Play:
     """Play a scenario of scenarios.mjs in Node, and give back its facts."""
 
     def play(
-        scenario: str, service: Service, mode: str, revision: int = 4, **args: object
+        scenario: str,
+        service: Service,
+        mode: str,
+        revision: int = 4,
+        url: str = "",
+        **args: object,
     ) -> Any:
         ways = {"scenario": scenario, "mode": mode, "revision": revision}
-        return node_player.run("play", service, **ways, args=args)
+        return node_player.run(
+            "play", service, **ways, url=url or service.url, args=args
+        )
 
     return play
 

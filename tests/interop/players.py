@@ -35,7 +35,7 @@ class Player:
 
     def begin(self, errand: str, service: Service, **request: object) -> None:
         """Send it on an errand."""
-        line = json.dumps({"errand": errand, "url": service.url, **request})
+        line = json.dumps({"url": service.url, **request, "errand": errand})
         assert self.process.stdin is not None
         print(line, file=self.process.stdin, flush=True)
 

@@ -35,10 +35,16 @@ SMALL = ("--max-payload", "10000")
 
 def free_port() -> int:
     """A port on the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Several of them, all different."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 class Service:
@@ -83,6 +89,12 @@ class Service:
         except subprocess.TimeoutExpired:
             return
         self.fail(f"ended with status {status} before it listened")
+
+    def check_it_runs(self) -> None:
+        """Whoever needs it fails if it has ended."""
+        status = self.process.poll()
+        if status is not None:
+            self.fail(f"has ended with status {status}")
 
     def sweep(self) -> None:
         """Forget the sessions whose clients are gone, if they are remembered."""

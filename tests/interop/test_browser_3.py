@@ -11,8 +11,8 @@ from running import APP, EIO3, QUICK, Service, StartOurs
 WAYS = ("polling", "websocket", "upgrade", "JSONP", "upgrade from JSONP")
 MODES = (*WAYS, "polling in base64", "websocket in base64", "upgrade in base64")
 
-# Forms turn every line end into CR LF, so a CR doesn't pass, with the reference neither;
-# and a body of everything at once, with its percents, is above max_payload.
+# Forms turn every line end into CR LF, so a CR passes to no server; and a body of
+# everything at once, with its percents, is above max_payload.
 NOT_IN_A_FORM = ["a\r\nb\nc", "😀" * 25_000, "x" * 100_000]
 
 modes = pytest.mark.parametrize("mode", MODES)
@@ -41,11 +41,11 @@ def test_echo(service: Service, play_3: Play, mode: str, kind: str) -> None:
 
 @pytest.mark.parametrize("mode", ["upgrade", "upgrade from JSONP"])
 def test_order_across_an_upgrade(service: Service, play_3: Play, mode: str) -> None:
-    """500 numbers each way, sent before, during and after it, lose no order."""
-    journal = play_3("ordering", service, mode, count=500)
-    assert journal["echoes"] == list(range(500))
-    assert journal["numbers"] == list(range(500))
-    assert 0 < journal["sentBefore"] <= 400
+    """200 numbers each way, sent before, during and after it, lose no order."""
+    journal = play_3("ordering", service, mode, count=200)
+    assert journal["echoes"] == list(range(200))
+    assert journal["numbers"] == list(range(200))
+    assert 0 < journal["sentBefore"] <= 160
 
 
 @ways

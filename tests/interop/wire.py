@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import ssl
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,12 @@ _COMPARED = re.compile(
     r"content-type|content-encoding|cache-control|allow|vary|set-cookie|upgrade"
     r"|retry-after|x-content-type-options|access-control-.*|sec-websocket-.*"
 )
+
+
+# The certificates of tests are signed by nobody.
+_TRUSTING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+_TRUSTING.check_hostname = False
+_TRUSTING.verify_mode = ssl.CERT_NONE
 
 
 @dataclass
@@ -76,11 +83,15 @@ class Answer:
 
 
 class Connection:
-    """One TCP connection to a server."""
+    """One TCP connection to a server, with TLS or without."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), DEADLINE)
+    def __init__(self, port: int, source: str = "127.0.0.1", tls: bool = False) -> None:
+        self.socket = socket.create_connection(
+            ("127.0.0.1", port), DEADLINE, source_address=(source, 0)
+        )
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = _TRUSTING.wrap_socket(self.socket)
         self.file = self.socket.makefile("rb")
 
     def send(self, data: bytes) -> None:
@@ -151,16 +162,33 @@ def request(
 
 
 class Peer:
-    """A server, and the connections that a case has opened to it."""
+    """
+    A server, and the connections that a case has opened to it.
 
-    def __init__(self, port: int, path: str = "/engine.io/") -> None:
+    Attributes:
+        port: Its port.
+        path: Where in it Engine.IO stands.
+        source: The loopback address that we come from.
+        tls: Whether the port speaks TLS.
+
+    """
+
+    def __init__(
+        self,
+        port: int,
+        path: str = "/engine.io/",
+        source: str = "127.0.0.1",
+        tls: bool = False,
+    ) -> None:
         self.port = port
         self.path = path
+        self.source = source
+        self.tls = tls
         self._connections: list[Connection] = []
 
     def connect(self) -> Connection:
         """Open a connection, closed with the peer at the latest."""
-        connection = Connection(self.port)
+        connection = Connection(self.port, self.source, self.tls)
         self._connections.append(connection)
         return connection
 
@@ -186,9 +214,9 @@ class Peer:
         connection.request(target, method, headers, body)
         return connection.answer(method)
 
-    def open(self, more: str = "") -> str:
+    def open(self, more: str = "", headers: Sequence[str] = ()) -> str:
         """Open a polling session."""
-        return self.ask(self.target(more=more)).sid
+        return self.ask(self.target(more=more), headers=headers).sid
 
     def poll(self, sid: str) -> Answer:
         """One GET, answered when the server has something to say."""
