@@ -71,3 +71,13 @@ def test_each_factory_has_its_own_options(server, make_server):
     other = make_server(max_payload=77)
     assert other.websockets.protocol.maxMessagePayloadSize == 77
     assert server.websockets.protocol.maxMessagePayloadSize != 77
+
+
+def test_it_stands_without_the_lane(server, browse):
+    """The two are of use alone: this one saves on connections, that one on messages."""
+    browser = browse(server)
+    server.websockets.use(lean.LeanWebSocketTransport)
+    browser.upgrade(WEBSOCKET)
+    (session,) = server.sessions.values()
+    session.send("hello")
+    assert browser.texts[-1] == "4hello"

@@ -78,6 +78,7 @@ class LeanWebSocketTransport(WebSocketTransport):
     is_closed: Any = _Unheard()
     websocket_version = 13
     trafficStats = TrafficStats()  # one for all: nobody reads it
+    send_queue: Any = ()  # for writes in slices, which nobody asks for
 
     @classmethod
     def for_factory(cls, factory: WebSocketFactory) -> type[WebSocketTransport]:
