@@ -200,3 +200,13 @@ def test_what_follows_an_upgrade_is_messages(make_server, browse, said):
         assert browser.texts == ["3probe"]
         assert session.protocol == revision
         assert NOOP.type.value not in browser.texts
+
+
+def test_a_preflight_s_answer_is_seen_too(make_server, browse):
+    """Before the headers of any answer leave, an observer may add to them."""
+    onlooker = Onlooker()
+    server = make_server(cors=[ORIGIN], observers=[onlooker])
+    browse(server).request("OPTIONS", POLLING, Origin=ORIGIN)
+    ((headers, request, session),) = onlooker.answers
+    assert headers.hasHeader(b"Access-Control-Allow-Methods")
+    assert (request.method, session) == ("OPTIONS", None)

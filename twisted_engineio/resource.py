@@ -90,6 +90,7 @@ class EngineIOResource(Resource):
         config = self.engineio.config
         if method == b"OPTIONS" and not config.cors_preflight_continue:
             self._check_origin(asked)
+            self._tell_headers(asked, None)
             answer(asked.request, 204, PLAIN, b"")
             return
         if asked.transport not in config.transports:
