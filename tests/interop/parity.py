@@ -39,6 +39,10 @@ ANY_ORIGIN = Pair(("--cors", "*"), {"cors": {"origin": "*"}})
 ONE_ORIGIN = Pair(
     ("--cors", "http://app.example"), {"cors": {"origin": ["http://app.example"]}}
 )
+EIO3 = Pair(("--allow-eio3",), {"allowEIO3": True})
+EIO3_QUICK = Pair((*QUICK.ours, *EIO3.ours), {**QUICK.reference, **EIO3.reference})
+EIO3_SMALL = Pair((*SMALL.ours, *EIO3.ours), {**SMALL.reference, **EIO3.reference})
+COOKIE = Pair(("--cookie", "io"), {"cookie": True})
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ OPENED = (
 )
 BAD_METHOD = '{"code":2,"message":"Bad handshake method"}'
 BAD_REQUEST = '{"code":3,"message":"Bad request"}'
+UNSUPPORTED = '{"code":5,"message":"Unsupported protocol version"}'
 FORBIDDEN = '{"code":4,"message":"Forbidden"}'
 
 Differences = dict[str, Named]

@@ -8,10 +8,12 @@ name.
 from __future__ import annotations
 
 import parity_handshakes
+import parity_jsonp
 import parity_origins
 import parity_packets
 import parity_polling
 import parity_requests
+import parity_revision_3
 import parity_websocket
 import pytest
 from parity import Case
@@ -24,6 +26,8 @@ CASES = [
     *parity_packets.CASES,
     *parity_polling.CASES,
     *parity_websocket.CASES,
+    *parity_revision_3.CASES,
+    *parity_jsonp.CASES,
 ]
 
 

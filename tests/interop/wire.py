@@ -44,7 +44,9 @@ class Answer:
     def text(self) -> str:
         """The body, with session ids replaced by a word that is always the same."""
         text = self.body.decode("utf-8", "backslashreplace")
-        return re.sub(r'"sid":"[^"]+"', '"sid":"SID"', text)
+        # Revision 3 says how long the open packet is, and JSONP puts it into a string.
+        text = re.sub(r"^(\D*)\d+:(?=0\{)", r"\1LENGTH:", text)
+        return re.sub(r'(\\?"sid\\?":\\?")[^"\\]+', r"\1SID", text)
 
     @property
     def decoded(self) -> str:
@@ -55,13 +57,17 @@ class Answer:
 
     @property
     def packets(self) -> list[str]:
-        """The packets of a polling payload."""
+        """The packets of a polling payload; bytes are told in hexadecimal digits."""
+        if self.headers.get("content-type") == "application/octet-stream":
+            return _packets_of_octets(self.body)
+        if re.match(rb"\d+:", self.body):
+            return _packets_3(self.text)
         return self.text.split(SEPARATOR)
 
     @property
     def sid(self) -> str:
         """The session id that the open packet gives."""
-        found = re.search(rb'"sid":"([^"]+)"', self.body)
+        found = re.search(rb'"sid\\?":\\?"([^"\\]+)', self.body)
         assert found, f"no session: {self}"
         return found.group(1).decode()
 
@@ -76,10 +82,35 @@ class Answer:
             "connection": "close" if "close" in connection else "kept",
             **{k: v for k, v in self.headers.items() if _COMPARED.fullmatch(k)},
         }
+        if cookie := self.headers.get("set-cookie"):
+            facts["set-cookie"] = re.sub("=[^;]+", "=SID", cookie, count=1)
         if not self.body:
             # The type of nothing.
             facts.pop("content-type", None)
         return facts
+
+
+def _packets_3(text: str) -> list[str]:
+    """The packets of a payload of revision 3; lengths are in UTF-16 code units."""
+    units, packets = text.encode("utf-16-le"), []
+    while units:
+        digits, _, units = units.partition(":".encode("utf-16-le"))
+        size = 2 * int(digits.decode("utf-16-le"))
+        packets.append(units[:size].decode("utf-16-le"))
+        units = units[size:]
+    return packets
+
+
+def _packets_of_octets(body: bytes) -> list[str]:
+    """The packets of a binary payload of revision 3."""
+    packets = []
+    while body:
+        digits, _, rest = body[1:].partition(b"\xff")
+        size = int("".join(map(str, digits)))
+        packet, is_text = rest[:size], body[0] == 0
+        packets.append(packet.decode() if is_text else f"binary {packet.hex()}")
+        body = rest[size:]
+    return packets
 
 
 class Connection:
@@ -170,6 +201,7 @@ class Peer:
         path: Where in it Engine.IO stands.
         source: The loopback address that we come from.
         tls: Whether the port speaks TLS.
+        revision: The protocol's, of what it is asked.
 
     """
 
@@ -184,6 +216,7 @@ class Peer:
         self.path = path
         self.source = source
         self.tls = tls
+        self.revision = 4
         self._connections: list[Connection] = []
 
     def connect(self) -> Connection:
@@ -200,7 +233,7 @@ class Peer:
     def target(self, sid: str | None = None, more: str = "") -> str:
         """The target of a polling request, of a session if there is one."""
         sid_field = "" if sid is None else f"&sid={sid}"
-        return f"{self.path}?EIO=4&transport=polling{sid_field}{more}"
+        return f"{self.path}?EIO={self.revision}&transport=polling{sid_field}{more}"
 
     def ask(
         self,
@@ -222,13 +255,18 @@ class Peer:
         """One GET, answered when the server has something to say."""
         return self.ask(self.target(sid))
 
-    def waiting(self, sid: str) -> Connection:
+    def payload(self, packet: str) -> bytes:
+        """A payload of one packet."""
+        units = len(packet.encode("utf-16-le")) // 2
+        return (f"{units}:{packet}" if self.revision == 3 else packet).encode()
+
+    def waiting(self, sid: str, more: str = "") -> Connection:
         """A GET that the server has, and whose answer is not yet read."""
         connection = self.connect()
         # On a connection that is already accepted, it comes before whatever follows.
         connection.request("/nowhere")
         connection.answer()
-        connection.request(self.target(sid))
+        connection.request(self.target(sid, more))
         return connection
 
     def post(
@@ -239,7 +277,7 @@ class Peer:
 
     def is_alive(self, sid: str) -> bool:
         """Whether the server knows this polling session (a noop asks for nothing)."""
-        return self.post(sid, b"6").status == 200
+        return self.post(sid, self.payload("6")).status == 200
 
     def heard(self, sid: str, waiting: Connection | None = None) -> list[str]:
         """
@@ -248,7 +286,7 @@ class Peer:
         How a server spreads them over answers is left open. What comes last is
         ``gone`` when the session is over.
         """
-        alive = self.post(sid, b"4the end").status == 200
+        alive = self.post(sid, self.payload("4the end")).status == 200
         packets = waiting.answer().packets if waiting else []
         while alive and "4the end" not in packets:
             answer = self.poll(sid)

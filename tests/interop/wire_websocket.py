@@ -167,7 +167,7 @@ def upgrade(
 
     """
     sid_field = "" if sid is None else f"&sid={sid}"
-    usual = f"{peer.path}?EIO=4&transport=websocket{sid_field}{more}"
+    usual = f"{peer.path}?EIO={peer.revision}&transport=websocket{sid_field}{more}"
     connection = peer.connect()
     connection.send(request(target or usual, method, headers) + early)
     return WebSocket(connection, connection.answer())
