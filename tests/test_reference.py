@@ -8,7 +8,7 @@ import re
 import pytest
 from fakes import NOOP, PROBE_PING, UPGRADE, Onlooker, RecordingTransport, frame
 
-from twisted_engineio import Config
+from twisted_engineio import Config, Cookie
 from twisted_engineio.codecs import v4
 from twisted_engineio.transport import Transport
 from twisted_engineio.transports.jsonp import JSONPTransport
@@ -210,3 +210,34 @@ def test_a_preflight_s_answer_is_seen_too(make_server, browse):
     ((headers, request, session),) = onlooker.answers
     assert headers.hasHeader(b"Access-Control-Allow-Methods")
     assert (request.method, session) == ("OPTIONS", None)
+
+
+@pytest.mark.parametrize(
+    ("index", "headers", "status"),
+    [("0", {"Cookie": "a=b"}, 403), ("x", {}, 400), ("", {}, 400)],
+)
+def test_a_script_that_may_not_come_is_not_admitted(
+    server, browse, listener, index, headers, status
+):
+    """The origin is judged before the application is asked, for JSONP as for all."""
+    answer = browse(server).get(f"{POLLING}&j={index}", **headers).answer
+    assert answer.status == status
+    assert listener.admitted == []
+
+
+def test_an_index_means_nothing_to_a_websocket(server, browse):
+    """JSONP is a dressing of polling."""
+    browser = browse(server).upgrade(f"{WEBSOCKET}&j=x", Cookie="a=b")
+    assert browser.answer.status == 101
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_an_id_that_no_cookie_can_hold_is_a_bad_request(
+    make_server, browse, transport, logged
+):
+    """What make_sid gives is the operator's; it is logged, and the client refused."""
+    server = make_server(make_sid=lambda _: "\ud800", cookie=Cookie())
+    answer = shakes(browse, server, transport).answer
+    assert answer.status == 400
+    assert b"Bad request" in answer.body
+    logged.take(UnicodeEncodeError)

@@ -109,6 +109,7 @@ class EngineIOResource(Resource):
         elif asked.upgrade is not (asked.transport == "websocket"):
             raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades, always")
         else:
+            self._check_script(asked)
             self._admit(asked)
 
     def _check_origin(self, asked: Asked) -> None:
@@ -116,18 +117,28 @@ class EngineIOResource(Resource):
         if origin is not None:
             if not is_well_formed(origin):
                 raise Refused(ErrorCode.BAD_REQUEST, "control characters in Origin")
-            try:
-                allowed = self._cors.allows(origin, asked.host)
-            except Exception as error:
-                self.engineio.log.failure("cors failed; the request is refused")
-                raise Refused(ErrorCode.BAD_REQUEST, "cors raised") from error
-            if not allowed:
+            if not self._ask_cors(self._cors.allows, origin, asked.host):
                 self._refuse_origin(origin)
         headers = asked.request.responseHeaders
         if asked.request.method == b"OPTIONS":
             self._cors.add_preflight_headers(origin, headers)
         else:
             self._cors.add_headers(origin, headers)
+
+    def _check_script(self, asked: Asked) -> None:
+        if asked.upgrade or index_of(asked.query) is None:
+            return
+        headers = asked.view.headers
+        if not self._ask_cors(self._cors.allows_script, headers, asked.host):
+            self._refuse_origin(headers.get("referer", "unknown"))
+
+    def _ask_cors(self, decide: Callable[..., bool], *about: object) -> bool:
+        """Decide about a page, perhaps with a function that the operator gave us."""
+        try:
+            return decide(*about)
+        except Exception as error:
+            self.engineio.log.failure("cors failed; the request is refused")
+            raise Refused(ErrorCode.BAD_REQUEST, "cors raised") from error
 
     def _refuse_origin(self, origin: str) -> None:
         self.engineio.log.info(
@@ -208,8 +219,6 @@ class EngineIOResource(Resource):
         index = index_of(asked.query)
         if index is None:
             return PollingTransport(codec, config, binary=not entry.handshake.base64)
-        if not self._cors.allows_script(entry.handshake.headers, asked.host):
-            self._refuse_origin(entry.handshake.headers.get("referer", "unknown"))
         return JSONPTransport(codec, config, index)
 
     def _open_websocket(self, entry: Entry, asked: Asked) -> None:
