@@ -7,12 +7,13 @@ as it was sent. reference.mjs does the same with the reference server.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
 from twisted.internet import defer, task
 
-from twisted_engineio import Application, CloseReason, Reject, Session
+from twisted_engineio import Application, CloseReason, Reject, Session, SessionClosed
 
 
 class App(Application):
@@ -43,7 +44,8 @@ class App(Application):
         """Remember the reason, and tell those who have asked for it."""
         self._reasons[session.sid] = reason
         for witness in self._witnesses.pop(session.sid, ()):
-            witness.send(reason.value)
+            with contextlib.suppress(SessionClosed):
+                witness.send(reason.value)
 
     def _do_close(self, session: Session, _: str) -> None:
         session.close()

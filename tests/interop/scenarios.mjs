@@ -92,6 +92,7 @@ class Client {
     // In revision 3 the client itself would give up as early as the server.
     this.socket.off("heartbeat");
     this.socket.onHeartbeat = () => {};
+    clearTimeout(this.socket.pingTimeoutTimer);
   }
 
   /** A promise of the moment when all that is sent has left. */

@@ -15,6 +15,7 @@ import parity_polling
 import parity_requests
 import parity_revision_3
 import parity_websocket
+import parity_websocket_3
 import pytest
 from parity import Case
 from running import APP, StartOurs, StartReference
@@ -27,6 +28,7 @@ CASES = [
     *parity_polling.CASES,
     *parity_websocket.CASES,
     *parity_revision_3.CASES,
+    *parity_websocket_3.CASES,
     *parity_jsonp.CASES,
 ]
 
