@@ -12,7 +12,7 @@ release = version = twisted_engineio.__version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = f"twisted_engineio {release}"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "performance/table.rst"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"

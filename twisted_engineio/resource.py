@@ -263,7 +263,8 @@ class EngineIOResource(Resource):
             opened,
             _extra_headers(asked.request.responseHeaders),
             session.revision.codec,
-            base64=session.handshake.base64,
+            # A client says so for the session, or for the one transport.
+            base64=session.handshake.base64 or asked.view.base64,
             greets=not asked.query.get("sid"),
         )
         transport.factory = websockets

@@ -232,7 +232,8 @@ class WebSocketTransport(WebSocketServerProtocol):
             self.closeHandshakeTimeoutCall = None
 
     def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
-        self.factory.too_large(PayloadTooLarge(size, limit))
+        # Of a compressed message Autobahn unpacks the limit and no more.
+        self.factory.too_large(PayloadTooLarge(max(size, limit + 1), limit))
         self._fail_connection(1009, reason)
 
     def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
