@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fixtures import Play
-from running import APP, EIO3, QUICK, SMALL, Service, StartOurs
+from running import APP, EIO3, QUICK, SMALL, STEADY, Service, StartOurs
 
 MODES = ("polling", "websocket", "upgrade")
 
@@ -38,7 +38,7 @@ def test_ends(ours: StartOurs, play_in_page: Play, mode: str) -> None:
 
 def test_heartbeats(ours: StartOurs, play_in_page: Play) -> None:
     """A client that answers its pings lives; one that doesn't is closed."""
-    service = ours(*APP, *EIO3, *QUICK)
+    service = ours(*APP, *EIO3, *STEADY)
     each = {"each": "heartbeats", "modes": MODES, "count": 3}
     last = {"polling": "polling", "websocket": "websocket", "upgrade": "websocket"}
     facts = play_in_page("inEach", service, "polling", **each)
