@@ -117,7 +117,8 @@ class EngineIOResource(Resource):
         if origin is not None:
             if not is_well_formed(origin):
                 raise Refused(ErrorCode.BAD_REQUEST, "control characters in Origin")
-            if not self._ask_cors(self._cors.allows, origin, asked.host):
+            secure = asked.view.is_secure
+            if not self._ask_cors(self._cors.allows, origin, asked.host, secure):
                 self._refuse_origin(origin)
         headers = asked.request.responseHeaders
         if asked.request.method == b"OPTIONS":
@@ -150,7 +151,8 @@ class EngineIOResource(Resource):
 
     def _check_session(self, asked: Asked, session: Session) -> None:
         config = self.engineio.config
-        if not asked.upgrade and session.transport.name != asked.transport:
+        name = session.transport.name
+        if not asked.upgrade and (name != asked.transport or name == "websocket"):
             raise Refused(ErrorCode.BAD_REQUEST, "the session is on another transport")
         if asked.upgrade and asked.transport != "websocket":
             raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades")
@@ -199,6 +201,7 @@ class EngineIOResource(Resource):
         gone.addErrback(lambda _: admitted.cancel())
         admitted.addCallback(self._admitted, asked, gone)
         admitted.addErrback(self._not_admitted, asked, gone)
+        admitted.addErrback(self._not_answered, request)
 
     def _admitted(self, entry: Entry, asked: Asked, gone: Deferred[None]) -> None:
         if gone.called:
@@ -207,10 +210,10 @@ class EngineIOResource(Resource):
             self._open_websocket(entry, asked)
             return
         transport = self._polling(entry, asked)
+        self._set_cookie(entry, asked.request.responseHeaders)
         session = self.engineio.open(entry, transport)
         if session.state is State.CLOSED:
             raise Refused(ErrorCode.BAD_REQUEST, "the application failed")
-        self._set_cookie(entry, asked.request.responseHeaders)
         self._tell_headers(asked, session)
         transport.poll(asked.request)
 
@@ -225,7 +228,7 @@ class EngineIOResource(Resource):
         def opened(transport: WebSocketTransport) -> None:
             try:
                 self.engineio.open(entry, transport)
-            except Reject as error:
+            except (Refused, Reject) as error:
                 self.engineio.refused(error, asked)
                 transport.abandon(CloseReason.TRANSPORT_CLOSE)
 
@@ -280,6 +283,11 @@ class EngineIOResource(Resource):
             self.engineio.log.failure("a handshake failed", failure=failure)
             error = Refused(ErrorCode.BAD_REQUEST, "an exception in the handshake")
         self._refuse(asked, error)
+
+    def _not_answered(self, failure: Failure, request: Request) -> None:
+        """Leave no client waiting for an answer that could not be made."""
+        self.engineio.log.failure("no answer could be made", failure=failure)
+        request.channel.loseConnection()
 
     # Refusals.
 
