@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.web.test.requesthelper import DummyRequest
 
+from twisted_engineio import CloseReason
 from twisted_engineio.answer import HTML, JSON, PLAIN, answer
 
 
@@ -32,3 +33,28 @@ def test_what_was_set_before_stays():
     request.setHeader(b"Access-Control-Allow-Origin", b"*")
     answer(request, 200, PLAIN, b"")
     assert request.responseHeaders.hasHeader(b"Access-Control-Allow-Origin")
+
+
+def test_what_is_pipelined_calls_nobody_back(server, browse, listener, clock):
+    """Who pipelines a goodbye behind a GET is not heard inside somebody's ``send``."""
+    sid = browse(server).get("EIO=4&transport=polling").answer.open()["sid"]
+    query = f"EIO=4&transport=polling&sid={sid}"
+    browse(server).get(query).post(query, b"1")
+    session = server.sessions[sid]
+    session.send("hello")
+    assert listener.closed == []
+    clock.advance(0)
+    assert listener.reasons == [CloseReason.TRANSPORT_CLOSE]
+
+
+def test_a_client_that_leaves_before_its_request_ends_harms_nobody(
+    server, browse, clock
+):
+    """In the turn between the answer and what is pipelined behind it."""
+    sid = browse(server).get("EIO=4&transport=polling").answer.open()["sid"]
+    query = f"EIO=4&transport=polling&sid={sid}"
+    browser = browse(server).get(query).post(query, b"4never")
+    server.sessions[sid].send("hello")
+    browser.lose()
+    clock.advance(0)
+    assert sid in server.sessions

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from fakes import RecordingTransport, handshake, join
 
-from twisted_engineio import Admission, Application, CloseReason, EchoApplication
+from twisted_engineio import (
+    Admission,
+    Application,
+    CloseReason,
+    ConfigError,
+    EchoApplication,
+)
 
 
 def test_an_application_that_overrides_nothing_serves(make_server, open_session):
@@ -34,3 +41,11 @@ def test_echo_survives_a_message_behind_its_own_goodbye(make_server, clock):
     session.close()
     session.receive("late")
     assert session.buffered > 0
+
+
+@pytest.mark.parametrize("name", ["ping_interval", "ping_timeout"])
+@pytest.mark.parametrize("value", [0, -1, "5", float("nan")])
+def test_an_admission_refuses_intervals_that_cannot_work(name, value):
+    """It says which, when it is made, and not when a session fails to open."""
+    with pytest.raises(ConfigError, match=name):
+        Admission(**{name: value})

@@ -153,3 +153,23 @@ def test_a_copy_is_checked_too():
     assert config.max_payload == 5
     with pytest.raises(ConfigError):
         dataclasses.replace(config, max_payload=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("allow_eio3", "no"),
+        ("cookie", "io"),
+        ("cors", 5),
+        ("initial_packet", {"a": 1}),
+        ("initial_packet", "\ud800"),
+        ("ping_jitter", "1"),
+        ("ping_jitter", float("nan")),
+        ("transports", 5),
+        ("trusted_proxies", 5),
+    ],
+)
+def test_a_value_of_a_wrong_kind_is_a_config_error(name, value):
+    """Not a TypeError from within, and not a handshake that fails every time."""
+    with pytest.raises(ConfigError, match=name):
+        Config(**{name: value})

@@ -151,3 +151,11 @@ def test_a_preflight_may_go_on(make_server, browse):
     assert browser.answer.status == 400
     assert browser.answer.json()["code"] == 2
     assert browser.answer.headers["access-control-allow-methods"] == "GET,POST"
+
+
+def test_an_https_page_s_plain_neighbour_is_foreign():
+    """RFC 6454: the scheme is part of an origin, where it is known."""
+    cors = Cors(Config())
+    assert cors.allows("https://example.com", "example.com", True)
+    assert not cors.allows("http://example.com", "example.com", True)
+    assert cors.allows("https://example.com", "example.com", False)

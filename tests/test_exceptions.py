@@ -108,3 +108,9 @@ def test_a_rejection_s_close_code_is_of_private_use(code):
     with pytest.raises(ValueError, match="4000 to 4999"):
         Reject(close_code=code)
     assert Reject(close_code=4000).close_code == 4000
+
+
+def test_a_rejection_s_headers_are_text():
+    """What cannot be sent is refused where it is written, and not in mid-answer."""
+    with pytest.raises(TypeError, match="Retry-After"):
+        Reject(503, headers={"Retry-After": 5})

@@ -315,3 +315,16 @@ def test_unmasking_at_the_edge_between_its_two_ways(size, mask):
 def test_the_head_of_a_frame_is_the_shortest(length, expected):
     """RFC 6455, 5.2."""
     assert head(1, length) == expected
+
+
+def test_what_is_held_back_is_bounded(server, browse):
+    """A handler that sends until it is told to stop is told to stop."""
+    browser = browse(server).upgrade(WEBSOCKET)
+    (session,) = server.sessions.values()
+    assert session.transport.cork()
+    for _ in range(fastlane._MAX_HELD * 3):
+        session.send("x")
+    assert len(session.transport._held) <= fastlane._MAX_HELD
+    assert len(browser.texts) > fastlane._MAX_HELD
+    session.transport.uncork()
+    assert browser.texts[1:] == ["4x"] * fastlane._MAX_HELD * 3

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from fakes import Browser, Onlooker
 from twisted.web.resource import Resource
+from twisted.web.test.requesthelper import DummyChannel
 
 from twisted_engineio import CloseReason, EngineIOResource, EngineIOSite
+from twisted_engineio.request import EngineIORequest
 
 POLLING = "EIO=4&transport=polling"
 
@@ -189,3 +191,39 @@ def test_nothing_is_written_to_the_disk(make_server, browse, listener, monkeypat
     sid = browse(server).get(POLLING).answer.open()["sid"]
     browse(server).post(f"{POLLING}&sid={sid}", b"4" + b"x" * 999_999)
     assert len(listener.received[0]) == 999_999
+
+
+def test_a_wrapper_s_cookie_is_sent(server, browse):
+    """A resource around ours may set one; then twisted.web writes the answer."""
+    browser = browse(server)
+    process = EngineIORequest.process
+
+    class Wrapped(EngineIORequest):
+        def process(self):
+            self.addCookie("name", "value")
+            process(self)
+
+    browser.site.requestFactory = Wrapped
+    browser = Browser(browser.site)
+    browser.get("EIO=4&transport=polling")
+    assert browser.answer.headers["set-cookie"] == "name=value"
+    browser.lose()
+
+
+def test_a_stream_of_http_2_is_twisted_web_s_own(server):
+    """It has neither a path nor a command that could be looked at so early."""
+    channel = DummyChannel()
+    channel.site = EngineIOSite(Resource(), server)
+    request = EngineIORequest(channel)
+    request.gotLength(5)
+    request.handleContentChunk(b"hello")
+    assert request.content.getvalue() == b"hello"
+
+
+def test_a_post_for_another_transport_is_not_the_session_s(server, browse, listener):
+    """Whoever breaks it off breaks nothing."""
+    sid = browse(server).get("EIO=4&transport=polling").answer.open()["sid"]
+    head = f"POST /engine.io/?EIO=4&transport=websocket&sid={sid} HTTP/1.1\r\n"
+    browser = browse(server).send(head.encode() + b"Content-Length: 9\r\n\r\nabc")
+    browser.lose()
+    assert listener.closed == []

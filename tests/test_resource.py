@@ -351,3 +351,13 @@ def test_a_held_get_is_answered_when_its_session_ends(server, browse, sid):
     assert waiting.answers == []
     server.sessions[sid].fail(CloseReason.TRANSPORT_ERROR)
     assert seen(waiting) == (200, b"1")
+
+
+def test_a_websocket_session_has_no_requests(server, browse):
+    """A GET or POST that names its transport is as wrong as one that doesn't."""
+    browse(server).upgrade("EIO=4&transport=websocket")
+    (sid,) = server.sessions
+    query = f"EIO=4&transport=websocket&sid={sid}"
+    assert browse(server).get(query).answer.json()["code"] == 3
+    assert browse(server).post(query, b"4x").answer.json()["code"] == 3
+    assert sid in server.sessions

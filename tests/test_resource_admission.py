@@ -310,3 +310,33 @@ def test_a_cors_function_that_raises_refuses(make_server, browse, logged):
     assert browser.answer.status == 400
     assert browser.answer.json() == {"code": 3, "message": "Bad request"}
     logged.take(ZeroDivisionError)
+
+
+def test_a_session_that_cannot_open_is_a_bad_request(make_server, browse, logged):
+    """Whatever failed is logged, and no client is left waiting."""
+
+    def unlucky():
+        raise ZeroDivisionError
+
+    server = make_server(chance=unlucky)
+    browser = browse(server).get(POLLING)
+    assert (browser.answer.status, browser.answer.json()["code"]) == (400, 3)
+    assert server.sessions == {}
+    logged.take(ZeroDivisionError)
+
+
+def test_an_answer_that_cannot_be_made_ends_the_connection(
+    server, browse, listener, logged
+):
+    """A client that waits for ever would be worse."""
+
+    def refuse(_):
+        error = Reject(503)
+        error.headers["Retry-After"] = 5
+        raise error
+
+    listener.on_admit = refuse
+    browser = browse(server).get(POLLING)
+    assert browser.answers == []
+    assert browser.wire.disconnecting
+    logged.take(AttributeError)

@@ -16,12 +16,15 @@ from twisted_engineio import (
     CloseReason,
     Encoded,
     ErrorCode,
+    Observer,
     PayloadTooLarge,
     Refused,
     Reject,
     Server,
     State,
 )
+from twisted_engineio.revision import REVISION_4
+from twisted_engineio.server import Entry
 
 
 def outcome_of(deferred):
@@ -369,3 +372,53 @@ def test_two_servers_know_nothing_of_each_other(make_server, open_session):
     session = open_session(one)
     with pytest.raises(Refused):
         other.find(session.sid)
+
+
+def test_an_id_given_twice_is_refused_the_second_time(server):
+    """Also if both were admitted before either was opened."""
+    shake = handshake()
+    entry = Entry(shake, REVISION_4, "same", Admission())
+    server.open(entry, RecordingTransport())
+    with pytest.raises(Refused, match="meanwhile"):
+        server.open(entry, RecordingTransport())
+    assert list(server.sessions) == ["same"]
+
+
+def test_a_session_that_fails_to_open_is_forgotten(server):
+    """Whatever it was that failed."""
+    transport = RecordingTransport()
+
+    def fail_to_send(item):
+        raise ZeroDivisionError
+
+    transport.send = fail_to_send
+    with pytest.raises(ZeroDivisionError):
+        join(server, transport)
+    assert server.sessions == {}
+
+
+def test_an_observer_may_end_a_session_before_it_opens(make_server, listener):
+    """Then the application is never told of it."""
+
+    class Bouncer(Observer):
+        def session_opened(self, session):
+            session.close()
+
+    server = make_server(observers=[Bouncer()])
+    assert join(server, RecordingTransport()).state is State.CLOSED
+    assert server.sessions == {}
+    assert listener.opened == listener.closed == []
+
+
+def test_a_stop_waits_for_the_application_s_goodbyes(server, clock, listener):
+    """An async session_closed may write to a database."""
+    writing = Deferred()
+    listener.on_closed = lambda *_: writing
+    join(server, RecordingTransport())
+    stopped = []
+    server.stop().addCallback(stopped.append)
+    clock.advance(0)
+    assert server.sessions == {}
+    assert stopped == []
+    writing.callback(None)
+    assert stopped == [None]

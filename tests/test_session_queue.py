@@ -323,3 +323,11 @@ def test_a_goodbye_may_leave_by_the_new_transport(held, clock, listener):
     new.receiver.receive_packet(UPGRADE)
     assert new.written[1:] == ["last words", GOODBYE]
     assert listener.reasons == [CloseReason.SERVER_CLOSE]
+
+
+@pytest.mark.parametrize("bad", [None, bytearray(b"x"), 1, "\ud800"])
+def test_of_many_messages_all_go_or_none(session, bad):
+    """What is no message is refused before anything is queued."""
+    with pytest.raises((TypeError, UnicodeEncodeError)):
+        session.send_many([b"good", bad])
+    assert session.buffered == 0

@@ -217,3 +217,12 @@ def test_there_is_no_access_log_unless_it_is_asked_for(server, house, tmp_path):
     assert (tmp_path / "access.log").read_text().count("GET /nothing") == 1
     for call in server.clock.getDelayedCalls():
         call.cancel()
+
+
+@pytest.mark.parametrize("extra", ["&accessid=5", "&sid=", "&sid=unknown"])
+def test_a_handshake_keeps_its_headers(server, browse, listener, extra):
+    """Only a request of a session that is there loses any."""
+    browse(server).get("EIO=4&transport=polling" + extra, User_Agent="me")
+    for shake in listener.admitted:
+        assert shake.headers["user-agent"] == "me"
+    assert len(listener.admitted) == (0 if "unknown" in extra else 1)

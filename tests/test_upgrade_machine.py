@@ -281,7 +281,7 @@ class Upgrades(RuleBasedStateMachine):
         """The session ends; what came until then was right, and a new one begins."""
         (self.websocket if self.upgraded else self.get).lose()
         if self.upgraded:
-            # What came before the end is delivered before it, if the application is busy.
+            # What came before the end is delivered before it to a busy application.
             self.let_the_application_go_on()
             assert self.listener.received == self.posted
         assert len(self.listener.closed) == 1

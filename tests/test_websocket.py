@@ -388,3 +388,27 @@ def test_a_busy_application_pauses_the_socket(browser, listener):
     assert listener.received == ["one", "two"]
     assert browser.wire.producerState == "producing"
     assert browser.session.state is State.OPEN
+
+
+def test_a_session_that_ends_while_it_is_busy_reads_the_goodbye(browser, listener):
+    """The connection ends with the client's close frame, not with a timeout."""
+    work = Deferred()
+    listener.on_message = lambda session, _: work
+    browser.send(frame("4a"))
+    assert browser.wire.producerState == "paused"
+    browser.session.abort()
+    browser.site.reactor.advance(0)
+    assert browser.wire.producerState == "producing"
+    work.callback(None)
+
+
+def test_messages_before_a_close_frame_come_before_the_end(browser, listener):
+    """Also if the application is busy with the first."""
+    work = Deferred()
+    listener.on_message = lambda *_: work
+    browser.send(frame("4a") + frame("4b") + frame(b"\x03\xe8", CLOSE_FRAME))
+    listener.on_message = lambda *_: None
+    assert listener.closed == []
+    work.callback(None)
+    assert listener.received == ["a", "b"]
+    assert len(listener.closed) == 1

@@ -167,6 +167,15 @@ class Config:
                 raise ConfigError(
                     "transports", f"{name!r} is unknown; known are {TRANSPORTS}"
                 )
+        self._check_jitter_and_flags()
+        self._check_objects()
+        for name in _LISTS:
+            self._require_names(name)
+        TrustedProxies(self.trusted_proxies)
+        if not callable(self.cors):
+            self._check_origins(self.cors)
+
+    def _check_jitter_and_flags(self) -> None:
         jitter: object = self.ping_jitter
         number = isinstance(jitter, (int, float)) and not isinstance(jitter, bool)
         if not number or not 0 <= self.ping_jitter <= self.ping_interval:
@@ -177,12 +186,6 @@ class Config:
             value = getattr(self, each.name)
             if each.type == "bool" and not isinstance(value, bool):
                 raise ConfigError(each.name, f"must be True or False, not {value!r}")
-        self._check_objects()
-        for name in _LISTS:
-            self._require_names(name)
-        TrustedProxies(self.trusted_proxies)
-        if not callable(self.cors):
-            self._check_origins(self.cors)
 
     def _check_objects(self) -> None:
         first = self.initial_packet

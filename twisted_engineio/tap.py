@@ -140,8 +140,7 @@ class Options(UsageOptions):
         self["endpoints"] = [_description(each) for each in self._addresses()]
         if not _PATH.fullmatch(self["path"]):
             raise UsageError(
-                f"--path: {self['path']!r} must be a path like /engine.io: plain letters,"
-                " digits and . _ ~ -, and not the root"
+                f"--path: {self['path']!r} must be a path like /engine.io, not the root"
             )
         if self["static"] is not None and not Path(self["static"]).is_dir():
             raise UsageError(f"--static: {self['static']!r} is not a directory")
