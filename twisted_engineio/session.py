@@ -59,7 +59,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Owner", "Session", "State"]
 
-NOOP = Packet(PacketType.NOOP)
 _BEATS = (PacketType.PING, PacketType.PONG)
 
 
@@ -337,6 +336,21 @@ class Session:
         self.probe = Probe(self, candidate, server.clock, server.config)
         return True
 
+    def carrier(self, name: str) -> Transport | None:
+        """
+        Find its transport of a kind: the one that it is on, or the candidate.
+
+        Args:
+            name: The kind.
+
+        """
+        if self.transport.name == name:
+            return self.transport
+        probe = self.probe
+        if probe is not None and probe.candidate.name == name:
+            return probe.candidate
+        return None
+
     # The transport's side.
 
     def receive(self, data: str | bytes) -> None:
@@ -399,9 +413,8 @@ class Session:
             return
         if self.state is State.CLOSING:
             self._give_up()
-        elif self.transport.writable and self.probe and self.probe.holds_polling:
-            # The client has paused its polling, or is about to: let it go.
-            self.transport.send(NOOP)
+        elif self.transport.writable and self.probe and self.probe.lets_go:
+            self.transport.let_go()
 
     def fail(self, reason: CloseReason) -> None:
         """
@@ -438,6 +451,8 @@ class Session:
     def probe_failed(self) -> None:
         """Go on as before: the candidate is gone."""
         self.probe = None
+        if self.state is not State.CLOSED:
+            self.transport.take_back()
 
     # Time.
 

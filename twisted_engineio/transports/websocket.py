@@ -318,6 +318,12 @@ class WebSocketTransport(WebSocketServerProtocol):
     def uncork(self) -> None:
         """Send nothing: nothing was held back."""
 
+    def let_go(self) -> None:
+        """Do nothing: from here a session moves nowhere."""
+
+    def take_back(self) -> None:
+        """Do nothing: it was not let go."""
+
     def retire(self) -> None:
         """Give way to another transport."""
         self.abandon(CloseReason.TRANSPORT_CLOSE)
