@@ -26,6 +26,7 @@ from .answer import JSON, PLAIN, answer
 from .asked import Asked
 from .cors import Cors, is_well_formed
 from .exceptions import CloseReason, ErrorCode, PayloadTooLarge, Refused, Reject
+from .handshake import upgrades_from
 from .proxies import TrustedProxies
 from .request import HTTPTransport
 from .revision import REVISION_4, revision_of
@@ -153,9 +154,7 @@ class EngineIOResource(Resource):
 
     def _check_session(self, asked: Asked, session: Session) -> None:
         config = self.engineio.config
-        # A stream's GET brings its candidate into being.
-        known = asked.listens or session.carrier(asked.transport) is not None
-        if not asked.upgrade and not known:
+        if not asked.upgrade and not self._may_exchange(asked, session):
             raise Refused(ErrorCode.BAD_REQUEST, "the session is on another transport")
         if asked.upgrade and asked.transport != "websocket":
             raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades")
@@ -165,6 +164,13 @@ class EngineIOResource(Resource):
             raise Refused(ErrorCode.BAD_REQUEST, "the session has another EIO")
         if asked.listens and session.revision is not REVISION_4:
             raise Refused(ErrorCode.BAD_REQUEST, "sse is of revision 4 only")
+
+    def _may_exchange(self, asked: Asked, session: Session) -> bool:
+        if session.carrier(asked.transport) is not None:
+            return True
+        # The GET of a stream brings its candidate into being.
+        upgrades = upgrades_from(session.transport.name, self.engineio.config)
+        return asked.listens and "sse" in upgrades
 
     # Requests of a session.
 

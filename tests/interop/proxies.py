@@ -10,7 +10,6 @@ import contextlib
 import os
 import random
 import socket
-import struct
 import subprocess
 import threading
 from pathlib import Path
@@ -70,6 +69,7 @@ class Connection:
         self.client = client
         self.server = server
         self.streams = False
+        self.quiet = False
         self.seen = b""
         self.budget = 0
         threading.Thread(target=self._upwards, daemon=True).start()
@@ -83,7 +83,8 @@ class Connection:
                     self.seen, self.budget = b"", 0
                     self.streams = True
                 self.server.sendall(data)
-        self._close(self.server)
+        if not self.quiet:
+            self._close(self.server)
 
     def _downwards(self) -> None:
         with contextlib.suppress(OSError):
@@ -100,11 +101,11 @@ class Connection:
             end.shutdown(socket.SHUT_RDWR)
 
     def cut(self, *, quietly: bool) -> None:
-        """Break it with a reset; quietly: the server's side stays and goes nowhere."""
-        reset = struct.pack("ii", 1, 0)
-        for end in [self.client] if quietly else [self.client, self.server]:
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-            end.close()
+        """Break it; quietly: the server's side stays, and goes nowhere."""
+        self.quiet = quietly
+        self._close(self.client)
+        if not quietly:
+            self._close(self.server)
 
 
 class CuttingProxy(Proxy):
@@ -173,6 +174,7 @@ http {{
         listen 127.0.0.1:{port};
         location / {{
             proxy_pass {upstream};
+            proxy_set_header Host $http_host;
             {more}
         }}
     }}

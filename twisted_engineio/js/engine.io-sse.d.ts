@@ -10,6 +10,8 @@ export interface SSEOptions {
   probeTimeout?: number;
   /** How long until we ask again where the browser doesn't; 1000. */
   reconnect?: number;
+  /** How often we do so in a row; 4. */
+  reconnects?: number;
   /** The largest POST, where the client's build hides the server's limit; 100000. */
   maxPayload?: number;
   /** An EventSource where there is none: a polyfill, in Node. */

@@ -20,6 +20,7 @@ const DEFAULTS = {
   attempts: 6, // how often, that far apart, we ask a server that is busy with WebSocket's
   probeTimeout: 3_000, // ms that the answer to a probe has: a proxy may hold it back
   reconnect: 1_000, // ms until we ask again when the browser doesn't
+  reconnects: 4, // how often we do so in a row
   maxPayload: 100_000, // bytes of a POST, where the client doesn't tell us the server's
 };
 
@@ -50,7 +51,7 @@ export class SSE extends Fetch {
   #seen = ""; // the id of the last event
   #candidate = false; // whether the session is on another transport yet
   #attempts = 0;
-  #askedAgain = false;
+  #reconnects = 0;
   #letGo = false; // whether the last packet was a noop: nothing comes after it
   #paused = null; // what to call once we are let go
   #rivalFailed = null; // listens for the end of WebSocket's upgrade
@@ -158,7 +159,7 @@ export class SSE extends Fetch {
 
   #opened(events) {
     if (events !== this.#events) return;
-    this.#askedAgain = false;
+    this.#reconnects = 0;
     if (!this.#candidate || this.readyState !== "opening") return;
     this.#forgetRival();
     this.#expectAnswer();
@@ -198,11 +199,11 @@ export class SSE extends Fetch {
   /** It was refused, or the browser gives up sooner than we do: it doesn't say which. */
   #askAgain() {
     this.#drop();
-    if (this.#askedAgain || !this.#seen) {
+    const { reconnect, reconnects } = this.#options;
+    if (++this.#reconnects > reconnects || !this.#seen) {
       this.onError("sse connection lost");
     } else {
-      this.#askedAgain = true;
-      this.#wait(this.#options.reconnect, () => this.#listen());
+      this.#wait(reconnect, () => this.#listen());
     }
   }
 

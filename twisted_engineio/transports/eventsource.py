@@ -238,7 +238,7 @@ class EventSourceTransport(PostingTransport):
         self.writable = self._can_write()
         if _is_close(items[-1]):
             self._end_stream()
-        elif self._timer is None:
+        else:
             self._await_ack()
 
     def _payload(self, items: list[Outgoing]) -> tuple[bytes, bool]:

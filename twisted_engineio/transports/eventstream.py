@@ -134,9 +134,7 @@ class EventStream:
 
     def end(self) -> None:
         """End the response; nothing is heard of it afterwards."""
-        full, over = self.flow is Flow.FULL, self.flow is Flow.OVER
-        if over:
-            return
+        full = self.flow is Flow.FULL
         self._over()
         self._request.unregisterProducer()
         transport: Any = self._request.transport  # none for a stream of HTTP/2
