@@ -7,7 +7,12 @@ import { visit } from "./live_page.mjs";
 const PAGES = { 3: "page_3.html", 4: "page.html" };
 
 async function inPage([name, url, mode, args]) {
-  const { MODES, World, play } = await import("/scenarios.mjs");
+  const { MODES, World, play, sseModes } = await import("/scenarios.mjs");
+  if (mode.includes("sse")) {
+    const { SSE } = await import("/node_modules/engine.io-sse.mjs");
+    const { Socket, ...client } = await import("engine.io-client");
+    return play(name, new World(Socket, url, sseModes({ SSE, ...client }), mode, args));
+  }
   // What the bundle offers is a function that makes a Socket.
   const Socket = function (...args) {
     return globalThis.eio(...args);

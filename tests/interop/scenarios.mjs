@@ -19,6 +19,17 @@ export const MODES = {
   "upgrade from JSONP": { transports: ["polling", "websocket"], forceJSONP: true },
 };
 
+/** The ways with our own transport class: classes all, for the client has no other. */
+export function sseModes({ Fetch, SSE, WebSocket }, options = {}) {
+  const transportOptions = { sse: { reconnect: 50, ...options } };
+  return {
+    sse: { transports: [SSE], transportOptions },
+    "polling to sse": { transports: [Fetch, SSE], transportOptions },
+    "sse to websocket": { transports: [SSE, WebSocket], transportOptions },
+    all: { transports: [Fetch, SSE, WebSocket], transportOptions },
+  };
+}
+
 /** `promise`, or an error that says what was waited for in vain. */
 export function within(promise, what, deadline = DEADLINE) {
   let timer;

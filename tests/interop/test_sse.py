@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from proxies import BufferingProxy, CuttingProxy, Nginx, Proxy
-from running import QUICK, PlayInPage, Service, StartOurs
+from between import BufferingProxy, CuttingProxy, Nginx, Proxy
+from fixtures import Play
+from running import APP, QUICK, Service, StartOurs
 
 SSE = ("--transports", "polling,sse,websocket")
 MODES = ("sse", "polling to sse", "sse to websocket")
@@ -24,7 +25,7 @@ modes = pytest.mark.parametrize("mode", MODES)
 def meet(
     request: pytest.FixtureRequest,
     play: Callable[..., Any],
-    play_in_page: PlayInPage,
+    play_in_page: Play,
 ) -> Meet:
     """Play a scenario, in Node and in Chromium."""
 
@@ -35,9 +36,9 @@ def meet(
 
 
 @pytest.fixture
-def server(ours: StartOurs, pages: tuple[str, ...]) -> Service:
+def server(ours: StartOurs) -> Service:
     """Our server with all three transports, and the page."""
-    return ours(*pages, *SSE)
+    return ours(*APP, *SSE)
 
 
 @pytest.fixture
@@ -103,11 +104,9 @@ def test_ends(meet: Meet, server: Service, mode: str) -> None:
 
 
 @modes
-def test_heartbeats(
-    meet: Meet, ours: StartOurs, pages: tuple[str, ...], mode: str
-) -> None:
+def test_heartbeats(meet: Meet, ours: StartOurs, mode: str) -> None:
     """A client that answers its pings lives; one that doesn't is closed."""
-    service = ours(*pages, *SSE, *QUICK)
+    service = ours(*APP, *SSE, *QUICK)
     assert meet("heartbeats", service, mode, count=3) == {"transport": LAST[mode]}
     ends = meet("pingTimeout", service, mode)
     assert ends == {"client": "transport close", "server": "ping timeout"}
