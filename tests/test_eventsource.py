@@ -6,7 +6,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from fakes import NOOP, PONG, RecordingTransport, frame
+from fakes import NOOP, PING, PONG, RecordingTransport, frame
 from listening import QUERY, Stream
 
 from twisted_engineio import (
@@ -354,6 +354,18 @@ def test_pongs_that_nobody_asked_for_acknowledge_nothing(client, clock):
     client.post(b"\x1e".join([b"3"] * 100_000))
     assert client.attach(1).payloads == ["4one"]
     assert len(clock.getDelayedCalls()) < 8
+
+
+def test_two_pings_may_share_an_event(client, clock):
+    """Then it has two pongs, and the second says nothing of a later ping."""
+    client.session.write(PING)
+    client.stream.lose()
+    for _ in range(2):
+        client.session.write(PING)
+    client.attach(2)
+    client.session.write(PING)
+    client.post(b"3\x1e3\x1e3")
+    assert client.attach(3).payloads == ["2"]
 
 
 def test_a_candidate_distrusts_the_first_pong(make_server, browse, clock):

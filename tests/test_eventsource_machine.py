@@ -9,7 +9,7 @@ WebSocket, acknowledgements, sockets that are full, rings that are, time that pa
 from __future__ import annotations
 
 from fakes import BINARY, CLOSE_FRAME, Browser, Listener, frame
-from hypothesis import settings
+from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -47,8 +47,8 @@ class Streams(RuleBasedStateMachine):
             transports=("polling", "sse", "websocket"),
             ping_interval=7.0,
             ping_timeout=10_000.0,
-            sse_ring_events=16,
-            sse_ring_bytes=4000,
+            sse_ring_events=8,
+            sse_ring_bytes=1500,
             sse_max_bytes=3000,
             sse_max_age=60.0,
             high_water_mark=500,
@@ -305,19 +305,30 @@ class Streams(RuleBasedStateMachine):
     @rule()
     def move_to_the_stream(self):
         self.post(b"5", "sse")
+        event("an upgrade to a stream")
         self.on, self.probed = "sse", False
         self.collect()
+
+    @precondition(lambda self: self.on == "polling" and self.stream is None)
+    @rule()
+    def upgrade_to_a_stream(self):
+        """All steps at once."""
+        self.try_a_stream()
+        self.probe_by_post()
+        self.move_to_the_stream()
 
     @precondition(
         lambda self: self.on == "sse" and self.websocket is None and not self.paused
     )
-    @rule()
-    def try_a_websocket(self):
+    @rule(together=st.booleans())
+    def try_a_websocket(self, together):
         self.websocket = self.browse().upgrade(self.query("websocket"))
         self.frames, self.probed = 0, False
         self.websocket.send(frame("2probe"))
         self.collect()
         assert self.probed
+        if together and self.paused:
+            self.move_to_the_websocket()
 
     @precondition(
         lambda self: self.on == "sse" and self.websocket is not None and self.paused
@@ -328,6 +339,7 @@ class Streams(RuleBasedStateMachine):
         self.websocket.send(frame("5"))
         if self.stream is not None:
             self.lose_stream()
+        event("an upgrade to a WebSocket")
         self.on, self.paused = "websocket", False
         self.collect()
 
@@ -354,6 +366,9 @@ class Streams(RuleBasedStateMachine):
                 self.acknowledge()
         if self.on == "sse" and self.session.probe is None:
             self.paused = False
+        if self.on == "polling" and self.stream and self.session.probe is None:
+            self.lose_stream()
+            self.forget_candidate()
 
     def overflow(self):
         """The session is over: the client listened, and owed an acknowledgement."""
@@ -361,6 +376,7 @@ class Streams(RuleBasedStateMachine):
         assert self.on == "sse"
         assert self.stream.browser.wire.disconnecting or self.stream.ended or self.full
         assert self.received == self.sent[: len(self.received)]
+        event("a replay overflow")
         self.lose_stream()
         if self.websocket is not None:
             self.drop_websocket()
@@ -414,4 +430,4 @@ class Streams(RuleBasedStateMachine):
 
 
 TestStreams = Streams.TestCase
-TestStreams.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+TestStreams.settings = settings(max_examples=500, stateful_step_count=50, deadline=None)

@@ -230,10 +230,9 @@ class EventSourceTransport(PostingTransport):
 
     def _write(self, items: list[Outgoing]) -> None:
         """Make an event of packets, and write it as soon as the stream takes it."""
-        payload, asks = self._payload(items)
+        payload, pings = self._payload(items)
         number = self._ring.append(payload)
-        if asks:
-            self._pings.append(number)
+        self._pings.extend([number] * pings)
         self._pump()
         self.writable = self._can_write()
         if _is_close(items[-1]):
@@ -241,9 +240,10 @@ class EventSourceTransport(PostingTransport):
         else:
             self._await_ack()
 
-    def _payload(self, items: list[Outgoing]) -> tuple[bytes, bool]:
-        """Give an event's payload, and whether there is a ping in it."""
-        asks = _PING in items
+    def _payload(self, items: list[Outgoing]) -> tuple[bytes, int]:
+        """Give an event's payload, and how many pings there are in it."""
+        # More than one: a pong for a ping of ours may have been taken for the session's.
+        pings = items.count(_PING)
         payload = escape(self._codec.encode_payload(items, binary=False)[0])
         events, size = self._part[0] + 1, self._part[1] + len(payload)
         config = self._config
@@ -251,11 +251,11 @@ class EventSourceTransport(PostingTransport):
             events * _ASK_EVERY >= config.sse_ring_events
             or size * _ASK_EVERY >= config.sse_ring_bytes
         )
-        if full and not asks and not _is_close(items[-1]):
-            asks = True
+        if full and not pings and not _is_close(items[-1]):
+            pings = 1
             payload += b"\x1e2"
-        self._part = (0, 0) if asks else (events, size)
-        return payload, asks
+        self._part = (0, 0) if pings else (events, size)
+        return payload, pings
 
     def _write_aside(self, item: Packet) -> None:
         """Write an event without an id."""
