@@ -2,7 +2,7 @@
 import { chromium } from "playwright-core";
 
 import { inTime, runErrands } from "./errands.mjs";
-import { visit } from "./live_page.mjs";
+import { force, visit } from "./live_page.mjs";
 
 const PAGES = { 3: "page_3.html", 4: "page.html" };
 
@@ -26,6 +26,7 @@ const errands = {
     await page.goto(`${home}/${PAGES[revision]}`);
     return page.evaluate(inPage, [scenario, url, mode, args]);
   },
+  force,
   visit,
 };
 
