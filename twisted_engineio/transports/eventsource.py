@@ -242,7 +242,7 @@ class EventSourceTransport(PostingTransport):
 
     def _payload(self, items: list[Outgoing]) -> tuple[bytes, int]:
         """Give an event's payload, and how many pings there are in it."""
-        # More than one: a pong for a ping of ours may have been taken for the session's.
+        # More than one: the session took the pong to a ping of ours for its own.
         pings = items.count(_PING)
         payload = escape(self._codec.encode_payload(items, binary=False)[0])
         events, size = self._part[0] + 1, self._part[1] + len(payload)
