@@ -45,6 +45,7 @@ __all__ = ["EventSourceTransport"]
 _CLOSE: Final = Packet(PacketType.CLOSE)
 _NOOP: Final = Packet(PacketType.NOOP)
 _PING: Final = Packet(PacketType.PING)
+_LAST: Final = (PacketType.CLOSE, PacketType.NOOP)
 _PROBE_PONG: Final = Packet(PacketType.PONG, "probe")
 
 _ASK_EVERY: Final = 8
@@ -235,7 +236,7 @@ class EventSourceTransport(PostingTransport):
         self._pings.extend([number] * pings)
         self._pump()
         self.writable = self._can_write()
-        if _is_close(items[-1]):
+        if _is_last(items[-1]) and items[-1] != _NOOP:
             self._end_stream()
         else:
             self._await_ack()
@@ -251,7 +252,8 @@ class EventSourceTransport(PostingTransport):
             events * _ASK_EVERY >= config.sse_ring_events
             or size * _ASK_EVERY >= config.sse_ring_bytes
         )
-        if full and not pings and not _is_close(items[-1]):
+        # A noop or a close packet is the last that a client waits for.
+        if full and not pings and not _is_last(items[-1]):
             pings = 1
             payload += b"\x1e2"
         self._part = (0, 0) if pings else (events, size)
@@ -317,5 +319,5 @@ class EventSourceTransport(PostingTransport):
         self.receiver.fail(CloseReason.REPLAY_OVERFLOW)
 
 
-def _is_close(item: Outgoing) -> bool:
-    return isinstance(item, Packet) and item.type is PacketType.CLOSE
+def _is_last(item: Outgoing) -> bool:
+    return isinstance(item, Packet) and item.type in _LAST

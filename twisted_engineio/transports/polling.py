@@ -156,12 +156,11 @@ class PollingTransport(PostingTransport):
         return BINARY if binary else PLAIN, body
 
     def _over(self, result: Failure | None, request: Request) -> None:
-        """Hear that a GET was answered elsewhere, or that its client left."""
+        """Hear that a GET is over; one that still waits has lost its client."""
         if request is self._get:
             self._get = None
             self.writable = False
-            if result is not None:
-                self.receiver.fail(CloseReason.TRANSPORT_ERROR)
+            self.receiver.fail(CloseReason.TRANSPORT_ERROR)
 
 
 def _compressed(request: Request, body: bytes, items: Iterable[Outgoing]) -> bytes:
