@@ -786,6 +786,21 @@ def test_an_upgrade_that_fails_lets_the_queue_flow(client, clock):
     assert client.stream.payloads[3:] == ["6", "4again"]
 
 
+def test_a_client_that_moves_need_not_acknowledge(make_client, clock, listener):
+    """It sends nothing until it has moved; if it doesn't, it has its time again."""
+    client = make_client(sse_ring_events=2)
+    websocket = client.upgrade()
+    websocket.send(frame("2probe"))
+    assert client.stream.payloads[1:] == ["6"]
+    clock.advance(9.9)
+    assert listener.closed == []
+    clock.advance(0.1)
+    clock.advance(4.9)
+    assert listener.closed == []
+    clock.advance(0.1)
+    assert listener.reasons == [CloseReason.REPLAY_OVERFLOW]
+
+
 def test_a_held_queue_stays_held_across_streams(client):
     """A client that lost the noop gets it again, and nothing behind it."""
     websocket = client.upgrade()

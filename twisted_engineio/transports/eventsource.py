@@ -203,6 +203,7 @@ class EventSourceTransport(PostingTransport):
         if self._pace is Pace.HELD:
             self._pace = Pace.FLOWING
             self._settle()
+            self._await_ack()
 
     def retire(self) -> None:
         """End the stream: the session has moved."""
@@ -311,7 +312,9 @@ class EventSourceTransport(PostingTransport):
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
-        if self._ring.full and self._stream is not None:
+        # A client that moves sends nothing until it has: the upgrade has its own time.
+        listens = self._stream is not None and self._pace is Pace.FLOWING
+        if self._ring.full and listens:
             wait = self._config.sse_ack_timeout
             self._timer = self._clock.callLater(wait, self._overflow)
 
