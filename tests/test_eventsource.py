@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from fakes import NOOP, PING, PONG, RecordingTransport, frame
 from listening import QUERY, Stream
+from twisted.internet.defer import Deferred
 
 from twisted_engineio import (
     CloseReason,
@@ -368,20 +369,54 @@ def test_two_pings_may_share_an_event(client, clock):
     assert client.attach(3).payloads == ["2"]
 
 
-def test_a_candidate_distrusts_the_first_pong(make_server, browse, clock):
-    """It may answer a ping that went over polling."""
+@pytest.mark.parametrize("left", [True, False])
+def test_a_pong_may_answer_a_ping_of_polling(make_server, browse, clock, left):
+    """It says nothing of our events; a ping that has not left yet becomes one."""
     server = make_server(transports=ALL)
     client = Client(browse, server, "EIO=4&transport=polling")
     clock.advance(25)  # the ping waits for a GET
-    browse(server).get(f"EIO=4&transport=polling&sid={client.sid}")
-    stream = upgraded(client)
+    if left:
+        browse(server).get(f"EIO=4&transport=polling&sid={client.sid}")
+    upgraded(client)
     client.session.send("one")
     client.post(b"3")
+    if left:
+        assert client.attach(0).payloads == ["4one"]
+    else:
+        assert refusal(client.attach(0)) == UNKNOWN_SID
+        assert client.attach(1).payloads == ["4one"]
+
+
+def test_a_pong_that_the_session_has_is_not_waited_for(
+    make_server, browse, clock, listener
+):
+    """The application is busy, and it waits behind a message: it came by polling."""
+    job = Deferred()
+    listener.on_message = lambda *_: None if job.called else job
+    server = make_server(transports=ALL)
+    client = Client(browse, server, "EIO=4&transport=polling")
+    polling = f"EIO=4&transport=polling&sid={client.sid}"
     clock.advance(25)
-    client.session.send("two")
-    assert client.attach().payloads == ["4one", "2", "4two"]
+    browse(server).get(polling)
+    browse(server).post(polling, b"4work\x1e3")
+    candidate(client)
+    client.post(b"2probe")
+    browse(server).post(client.query, b"5")  # answered when the application is done
+    client.session.write(PING)
+    job.callback(None)
     client.post(b"3")
-    assert refusal(client.attach(0)) if stream.ended else True
+    assert refusal(client.attach(0)) == UNKNOWN_SID
+
+
+def test_all_pongs_of_a_client_that_came_from_polling_count(make_server, browse):
+    """However large the last event was: nothing is left to wait for."""
+    server = make_server(transports=ALL, sse_ring_bytes=1000)
+    client = Client(browse, server, "EIO=4&transport=polling")
+    stream = upgraded(client)
+    client.session.send("x" * 2000)
+    client.session.send("held")
+    client.post(b"3")
+    assert stream.payloads[-1].startswith("4held")
 
 
 def test_a_ping_comes_early_when_much_was_sent(make_client):

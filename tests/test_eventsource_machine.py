@@ -415,8 +415,7 @@ class Streams(RuleBasedStateMachine):
         elif self.on == "polling":
             while len(self.received) < len(self.sent):
                 self.poll()
-        state = self.session.transport, self.pongs, self.stream, self.paused
-        assert self.received == self.sent, state
+        assert self.received == self.sent
         assert self.listener.received == self.posted
         self.session.abort()
         self.clock.advance(0)

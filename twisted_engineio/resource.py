@@ -196,20 +196,16 @@ class EngineIOResource(Resource):
         if isinstance(known, EventSourceTransport):
             stream = known
         else:
-            stream = self._eventsource(session.sid, candidate=True)
+            stream = self._eventsource(session.sid)
         if not stream.can_resume(seen):
             raise Refused(ErrorCode.UNKNOWN_SID, "there is no such event to go on from")
         if stream is not known and not session.upgrade(stream):
             raise Refused(ErrorCode.BAD_REQUEST, "the session takes no upgrade now")
         return stream
 
-    def _eventsource(
-        self, sid: str, *, candidate: bool = False
-    ) -> EventSourceTransport:
+    def _eventsource(self, sid: str) -> EventSourceTransport:
         config, clock = self.engineio.config, self.engineio.clock
-        return EventSourceTransport(
-            REVISION_4.codec, config, clock, sid, candidate=candidate
-        )
+        return EventSourceTransport(REVISION_4.codec, config, clock, sid)
 
     def _deliver(self, request: Request, transport: HTTPTransport) -> None:
         assert request.content is not None  # twisted.web has read the body

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 __all__ = ["Owner", "Session", "State"]
 
 _BEATS = (PacketType.PING, PacketType.PONG)
+_PING, _PONG = map(Packet, _BEATS)
 
 
 Incoming: TypeAlias = Packet | str | bytes | CloseReason
@@ -443,10 +444,17 @@ class Session:
         retired, self.transport = self.transport, candidate
         retired.retire()
         candidate.receiver = self
+        candidate.take_over(pinged=self._owes_pong())
         self.probe = None
         if self._inbox is not None:
             candidate.pause()
         self.transport_ready()
+
+    def _owes_pong(self) -> bool:
+        """Tell whether the client has yet to answer a ping that has left."""
+        waiting = self._heartbeat.waiting is Waiting.PONG_DUE
+        left, held = self._outbox or (), self._inbox or ()
+        return waiting and _PING not in left and _PONG not in held
 
     def probe_failed(self) -> None:
         """Go on as before: the candidate is gone."""

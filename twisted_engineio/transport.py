@@ -83,6 +83,15 @@ class Transport(Protocol):
     def uncork(self) -> None:
         """Send what was held back, together."""
 
+    def take_over(self, *, pinged: bool) -> None:
+        """
+        Carry the session from now on.
+
+        Args:
+            pinged: Whether the first pong to come answers another transport's ping.
+
+        """
+
     def let_go(self) -> None:
         """
         Let the client go, which moves to another transport; only while ``writable``.

@@ -91,8 +91,6 @@ class EventSourceTransport(PostingTransport):
         config: Config,
         clock: IReactorTime,
         sid: str,
-        *,
-        candidate: bool = False,
     ) -> None:
         """
         Make a transport without a stream.
@@ -102,16 +100,13 @@ class EventSourceTransport(PostingTransport):
             config: Its bounds and intervals.
             clock: What it measures time with.
             sid: The session's id.
-            candidate: Whether the session is on another transport yet.
 
         """
         super().__init__(codec)
         self._clock = clock
         self._config = config
         self._ring = Ring(sid, config.sse_ring_events, config.sse_ring_bytes)
-        # A ping may be on its way by the transport that the session comes from; its
-        # pong then says nothing of our events.
-        self._pings: deque[int] = deque([0] if candidate else [])
+        self._pings: deque[int] = deque()  # the events that are to be ponged
         self._part = 0, 0  # events and bytes that are in the ring since the last ping
         self._next = 1  # the number of the event to be written next
         self._pace = Pace.FLOWING
@@ -192,6 +187,11 @@ class EventSourceTransport(PostingTransport):
     def uncork(self) -> None:
         """Write what was held back, if there is a way."""
         self._settle()
+
+    def take_over(self, *, pinged: bool) -> None:
+        """Expect a pong that says nothing of our events, if one is on its way."""
+        if pinged:
+            self._pings.append(0)
 
     def let_go(self) -> None:
         """Write a noop as the last event: the client moves to another transport."""

@@ -113,6 +113,9 @@ class PollingTransport(PostingTransport):
         self.writable = self._get is not None
         self.receiver.transport_ready()
 
+    def take_over(self, *, pinged: bool) -> None:
+        """Do nothing: no session moves to polling."""
+
     def let_go(self) -> None:
         """Let the waiting GET go: the client has paused its polling, or is about to."""
         self._answer([_NOOP])

@@ -318,6 +318,9 @@ class WebSocketTransport(WebSocketServerProtocol):
     def uncork(self) -> None:
         """Send nothing: nothing was held back."""
 
+    def take_over(self, *, pinged: bool) -> None:
+        """Do nothing: a pong is a pong."""
+
     def let_go(self) -> None:
         """Do nothing: from here a session moves nowhere."""
 
