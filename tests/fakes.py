@@ -333,9 +333,8 @@ class Browser:
         return self.turns()
 
     def turns(self) -> Browser:
-        """Let the turns of the reactor pass in which a WebSocket opens."""
-        for _ in range(2):
-            self.site.reactor.advance(0)
+        """Let the moment pass in which a WebSocket opens."""
+        self.site.reactor.advance(0.001)
         return self
 
     def lose(self) -> None:

@@ -22,7 +22,7 @@ SENTENCES = [
     (SessionClosed("abcdefghij", None), "session abcdef... is closing"),
     (
         SessionClosed("abcdefghij", CloseReason.PING_TIMEOUT),
-        "session abcdef... is closed (ping timeout)",
+        "session abcdef... is over (ping timeout)",
     ),
     (Reject(401, "Who are you?"), "401 Who are you?"),
     (

@@ -174,14 +174,16 @@ def test_headers_that_go_on_in_the_next_line_are_left_alone(server, browse, list
 # Pipelining: THREATS 11.
 
 
-def test_pipelined_requests_are_answered_in_order(server, browse, listener):
-    """A POST behind a held GET waits for it."""
+def test_pipelined_requests_are_answered_in_order(server, browse, listener, clock):
+    """A POST behind a held GET waits for it, and is read in a later turn."""
     sid = browse(server).get(POLLING).answer.open()["sid"]
     query = f"{POLLING}&sid={sid}"
     browser = browse(server).get(query)
     browser.post(query, b"4one").post(query, b"4two")
     assert listener.received == []
     server.sessions[sid].send("go")
+    assert listener.received == []
+    clock.advance(0)
     assert [each.body for each in browser.answers] == [b"4go", b"ok", b"ok"]
     assert listener.received == ["one", "two"]
 

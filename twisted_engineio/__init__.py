@@ -1,9 +1,10 @@
 """
 An Engine.IO server on Twisted and Autobahn.
 
-A session always connects over HTTP long-polling, then moves to WebSocket without losing
-a message. ``Application`` is what you write, ``Server`` keeps its sessions, and
-``EngineIOResource`` puts it into a twisted.web site. ``twistd engineio`` does it all.
+A session connects over HTTP long-polling, which always works, and moves to WebSocket
+without losing a message. ``Application`` is what you write, ``Server`` keeps its
+sessions, and ``EngineIOResource`` puts it into a twisted.web site. ``twistd engineio``
+does it all.
 """
 
 from __future__ import annotations

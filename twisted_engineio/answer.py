@@ -6,11 +6,11 @@ What a request's own circumstances add (CORS, cookies) is set on the request bef
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from twisted.web.http import Request
 
-__all__ = ["BINARY", "HTML", "JSON", "PLAIN", "answer"]
+__all__ = ["BINARY", "HTML", "JSON", "PLAIN", "answer", "finish"]
 
 PLAIN: Final = b"text/plain; charset=UTF-8"
 JSON: Final = b"application/json"
@@ -39,4 +39,25 @@ def answer(request: Request, status: int, kind: bytes, body: bytes) -> None:
     headers.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
     headers.setRawHeaders(b"Cache-Control", [b"no-store"])
     request.write(body)
-    request.finish()
+    finish(request)
+
+
+def finish(request: Request) -> None:
+    """
+    End a request that is answered; what was sent behind it is read in a later turn.
+
+    twisted.web reads the next request on a connection when it ends one. A GET ends when
+    the application sends: whoever had pipelined a request behind it would call the
+    application back from within its own ``send``.
+    """
+    channel: Any = getattr(request, "channel", None)
+    reading = getattr(channel, "_busyReceiving", True)
+    if reading or not channel._dataBuffer:
+        request.finish()
+    else:
+        channel.callLater(0, _finish_later, request)
+
+
+def _finish_later(request: Request) -> None:
+    if request.channel is not None:  # else the client has left meanwhile
+        request.finish()

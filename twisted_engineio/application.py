@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .exceptions import ConfigError
+
 if TYPE_CHECKING:
     from .exceptions import CloseReason
     from .handshake import Handshake
@@ -24,6 +26,9 @@ class Admission:
     """
     What ``Application.admit`` may say about the session that it lets in.
 
+    Raises:
+        ConfigError: If an interval cannot work.
+
     Attributes:
         data: What the session's ``data`` shall be.
         ping_interval: As in ``Config``, for this session only; ``None`` for that.
@@ -34,6 +39,15 @@ class Admission:
     data: Any = None
     ping_interval: float | None = None
     ping_timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the intervals, which nobody else will."""
+        for name in ("ping_interval", "ping_timeout"):
+            value = getattr(self, name)
+            if value is not None and not (
+                isinstance(value, (int, float)) and value > 0
+            ):
+                raise ConfigError(name, f"must be seconds above 0, not {value!r}")
 
 
 class Application:
@@ -70,7 +84,8 @@ class Application:
         Take a message from a client.
 
         May be async, or return a Deferred: this session's next message waits for it,
-        so that order is kept; other sessions go on.
+        so that order is kept; other sessions go on. A session is not given up for
+        silence while it waits, for what its client says is not read.
 
         Args:
             session: Where it came from.

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Self, TypeAlias
 
 from .cookie import Cookie
 from .exceptions import ConfigError
+from .packet import Encoded
 from .proxies import TrustedProxies
 
 __all__ = ["TRANSPORTS", "Config"]
@@ -192,16 +193,35 @@ class Config:
                 raise ConfigError(
                     "transports", f"{name!r} is unknown; known are {TRANSPORTS}"
                 )
-        if self.ping_jitter < 0 or self.ping_jitter > self.ping_interval:
-            raise ConfigError("ping_jitter", "must be from 0 to ping_interval")
+        jitter: object = self.ping_jitter
+        number = isinstance(jitter, (int, float)) and not isinstance(jitter, bool)
+        if not number or not 0 <= self.ping_jitter <= self.ping_interval:
+            raise ConfigError(
+                "ping_jitter", f"must be from 0 to ping_interval, not {jitter!r}"
+            )
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.type == "bool" and not isinstance(value, bool):
+                raise ConfigError(each.name, f"must be True or False, not {value!r}")
+        self._check_objects()
         for name in _LISTS:
             self._require_names(name)
         TrustedProxies(self.trusted_proxies)
         if not callable(self.cors):
             self._check_origins(self.cors)
 
+    def _check_objects(self) -> None:
+        first = self.initial_packet
+        if first is not None:
+            try:
+                Encoded(first)
+            except (TypeError, UnicodeEncodeError) as error:
+                raise ConfigError("initial_packet", str(error)) from None
+        if self.cookie is not None and not isinstance(self.cookie, Cookie):
+            raise ConfigError("cookie", f"must be a Cookie, not {self.cookie!r}")
+
     def _check_origins(self, origins: Sequence[str | re.Pattern[str]]) -> None:
-        if isinstance(origins, str):
+        if isinstance(origins, str) or not isinstance(origins, Iterable):
             raise ConfigError("cors", f"must be a list of origins, not {origins!r}")
         for origin in origins:
             good = isinstance(origin, re.Pattern) or origin == "*"
@@ -227,7 +247,8 @@ class Config:
 
     def _require_names(self, name: str) -> None:
         value = getattr(self, name)
-        if isinstance(value, str) or not all(isinstance(each, str) for each in value):
+        listed = isinstance(value, Iterable) and not isinstance(value, str)
+        if not listed or not all(isinstance(each, str) for each in value):
             raise ConfigError(name, f"must be a list of strings, not {value!r}")
         # The caller may go on changing its list; ours stays as it was checked.
         object.__setattr__(self, name, tuple(value))

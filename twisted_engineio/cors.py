@@ -52,7 +52,7 @@ class Cors:
             b"Access-Control-Max-Age": str(config.cors_max_age),
         }
 
-    def allows(self, origin: str | None, host: str) -> bool:
+    def allows(self, origin: str | None, host: str, is_secure: bool = False) -> bool:
         """
         Decide whether a request may be served.
 
@@ -60,12 +60,18 @@ class Cors:
             origin: Its Origin header, or ``None``: then it is no browser's cross-origin
                 request.
             host: Its Host header, or what a trusted proxy says that was.
+            is_secure: Whether it surely came over TLS: then a page that did not is of
+                another origin. A proxy that ends TLS need not say so.
+
+        Raises:
+            Exception: Whatever the operator's function for ``cors`` raises.
 
         """
         if origin is None or self._any:
             return True
         scheme, _, netloc = origin.partition("://")
-        if netloc and _bare(scheme, netloc) == _bare(scheme, host):
+        plain = is_secure and scheme.lower() != "https"
+        if netloc and not plain and _bare(scheme, netloc) == _bare(scheme, host):
             return True
         return self._is_listed(origin)
 

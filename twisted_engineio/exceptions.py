@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 __all__ = [
     "CloseReason",
@@ -101,12 +101,12 @@ class SessionClosed(EngineIOError):
 
     Attributes:
         sid: The session's id.
-        reason: Why it ended, or ``None`` while it is closing.
+        reason: Why it ended, or is closing; ``None`` where that is not known yet.
 
     """
 
     def __init__(self, sid: str, reason: CloseReason | None) -> None:
-        why = "is closing" if reason is None else f"is closed ({reason.value})"
+        why = "is closing" if reason is None else f"is over ({reason.value})"
         super().__init__(f"session {sid[:6]}... {why}")
         self.sid = sid
         self.reason = reason
@@ -126,6 +126,10 @@ class Reject(EngineIOError):
             and the message, because a browser shows its page neither status nor body of
             a WebSocket that was refused; ``None`` to refuse it like any other request.
 
+    Raises:
+        ValueError: If the status or the close code is out of its range.
+        TypeError: If a header is not text.
+
     """
 
     def __init__(
@@ -143,6 +147,10 @@ class Reject(EngineIOError):
             raise ValueError(
                 f"Reject: close_code must be 4000 to 4999, not {close_code!r}"
             )
+        given: Iterable[tuple[object, object]] = (headers or {}).items()
+        for name, value in given:
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise TypeError(f"Reject: header {name!r} must be str, not {value!r}")
         super().__init__(f"{status} {message}")
         self.status = status
         self.message = message

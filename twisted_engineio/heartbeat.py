@@ -169,7 +169,7 @@ class ServerPings(Heartbeat):
 
     def begin(self, early: float = 0.0) -> None:
         """Wait until a ping is due."""
-        self.arm(Waiting.PING_DUE, self.interval - early, self._ping_due)
+        self.arm(Waiting.PING_DUE, max(self.interval - early, 0.0), self._ping_due)
 
     def _ping_due(self) -> None:
         timeout = self.timeout

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["Encoded", "Message", "Outgoing", "Packet", "PacketType"]
+__all__ = ["Encoded", "Message", "Outgoing", "Packet", "PacketType", "require_message"]
 
 
 class PacketType(enum.Enum):
@@ -42,6 +42,20 @@ class Packet(NamedTuple):
     data: str | bytes = ""
 
 
+def require_message(data: object) -> None:
+    """
+    Refuse what is no message.
+
+    Raises:
+        TypeError: If it is neither text nor bytes, nor an ``Encoded``.
+
+    """
+    if not isinstance(data, (str, bytes, Encoded)):
+        raise TypeError(
+            f"a message is str or bytes, not {type(data).__name__}: encode it first"
+        )
+
+
 class Encoded:
     """
     A message for many sessions, framed at most once for each kind of wire.
@@ -61,10 +75,7 @@ class Encoded:
     __slots__ = ("compress", "data", "frame", "polled")
 
     def __init__(self, data: str | bytes, *, compress: bool = True) -> None:
-        if not isinstance(data, (str, bytes)):
-            raise TypeError(
-                f"a message is str or bytes, not {type(data).__name__}: encode it first"
-            )
+        require_message(data)
         if isinstance(data, str):
             data.encode()  # raises now, not in the middle of a broadcast
         self.data = data

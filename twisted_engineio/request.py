@@ -19,9 +19,10 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from twisted.internet import tcp, unix
-from twisted.web.http import RESPONSES
+from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.server import Request
 
+from .answer import finish
 from .channel import EngineIOChannel
 from .exceptions import PayloadTooLarge
 from .handshake import parse_query
@@ -66,6 +67,9 @@ class EngineIORequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """See the headers end: decide whether the body is welcome."""
+        if not isinstance(self.channel, HTTPChannel):
+            super().gotLength(length)  # a stream of HTTP/2, which has its own ways
+            return
         uri: bytes = self.channel._path
         path, _, query = uri.partition(b"?")
         if not self.site.serves(path):
@@ -123,6 +127,7 @@ class EngineIORequest(Request):
         self.clientproto = self.channel._version
         self.setResponseCode(413)
         self.setHeader(b"Content-Length", b"0")
+        self.setHeader(b"Cache-Control", b"no-store")
         self.write(b"")
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
@@ -158,8 +163,8 @@ class EngineIORequest(Request):
         channel = self.channel
         if type(channel) is not EngineIOChannel or self._body is Body.FOREIGN:
             return False
-        if self._encoder is not None:
-            return False  # somebody compresses what is answered
+        if self._encoder is not None or self.cookies:
+            return False  # somebody around us has a part in the answer
         lines = [
             b"%b 200 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n"
             b"Cache-Control: no-store"
@@ -170,7 +175,7 @@ class EngineIORequest(Request):
         data = b"\r\n".join(lines) + b"\r\n\r\n" + body
         self.startedWriting = 1
         _write_at_once(channel.transport, data)
-        self.finish()
+        finish(self)
         return True
 
 

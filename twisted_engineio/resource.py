@@ -121,7 +121,8 @@ class EngineIOResource(Resource):
         if origin is not None:
             if not is_well_formed(origin):
                 raise Refused(ErrorCode.BAD_REQUEST, "control characters in Origin")
-            if not self._ask_cors(self._cors.allows, origin, asked.host):
+            secure = asked.view.is_secure
+            if not self._ask_cors(self._cors.allows, origin, asked.host, secure):
                 self._refuse_origin(origin)
         headers = asked.request.responseHeaders
         if asked.request.method == b"OPTIONS":
@@ -167,7 +168,7 @@ class EngineIOResource(Resource):
 
     def _may_exchange(self, asked: Asked, session: Session) -> bool:
         if session.carrier(asked.transport) is not None:
-            return True
+            return asked.transport != "websocket"
         # The GET of a stream brings its candidate into being.
         upgrades = upgrades_from(session.transport.name, self.engineio.config)
         return asked.listens and "sse" in upgrades
@@ -234,6 +235,7 @@ class EngineIOResource(Resource):
         gone.addErrback(lambda _: admitted.cancel())
         admitted.addCallback(self._admitted, asked, gone)
         admitted.addErrback(self._not_admitted, asked, gone)
+        admitted.addErrback(self._not_answered, request)
 
     def _admitted(self, entry: Entry, asked: Asked, gone: Deferred[None]) -> None:
         if gone.called:
@@ -242,10 +244,10 @@ class EngineIOResource(Resource):
             self._open_websocket(entry, asked)
             return
         transport = self._transport(entry, asked)
+        self._set_cookie(entry, asked.request.responseHeaders)
         session = self.engineio.open(entry, transport)
         if session.state is State.CLOSED:
             raise Refused(ErrorCode.BAD_REQUEST, "the application failed")
-        self._set_cookie(entry, asked.request.responseHeaders)
         self._tell_headers(asked, session)
         _begin(transport, asked.request)
 
@@ -266,7 +268,7 @@ class EngineIOResource(Resource):
         def opened(transport: WebSocketTransport) -> None:
             try:
                 self.engineio.open(entry, transport)
-            except Reject as error:
+            except (Refused, Reject) as error:
                 self.engineio.refused(error, asked)
                 transport.abandon(CloseReason.TRANSPORT_CLOSE)
 
@@ -321,6 +323,11 @@ class EngineIOResource(Resource):
             self.engineio.log.failure("a handshake failed", failure=failure)
             error = Refused(ErrorCode.BAD_REQUEST, "an exception in the handshake")
         self._refuse(asked, error)
+
+    def _not_answered(self, failure: Failure, request: Request) -> None:
+        """Leave no client waiting for an answer that could not be made."""
+        self.engineio.log.failure("no answer could be made", failure=failure)
+        request.channel.loseConnection()
 
     # Refusals.
 

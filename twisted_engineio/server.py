@@ -123,6 +123,8 @@ class Server:
         self._sessions: dict[str, Session] = {}
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
         self._stopped: Deferred[None] | None = None
+        # Applications that are still busy saying goodbye to a session.
+        self._goodbyes: set[Deferred[None]] = set()
         self._cut_off: IDelayedCall | None = None
         self.websockets = WebSocketFactory(self.config, self.clock, self.too_large)
         if not self.config.per_message_deflate:
@@ -159,7 +161,8 @@ class Server:
                 "EIO is neither 4 nor, where allow_eio3 is on, 3",
             )
         sid = await self._ask(self._make_sid, handshake)
-        if not isinstance(sid, str) or not sid or sid in self._sessions:
+        known = sid in self._sessions
+        if not isinstance(sid, str) or not sid or not sid.isprintable() or known:
             self.log.error("make_sid gave no new id; the client is refused")
             raise Refused(ErrorCode.BAD_REQUEST, "no id could be made")
         if not isinstance(admission, Admission):
@@ -202,9 +205,12 @@ class Server:
 
         Raises:
             Reject: If the server has stopped meanwhile.
+            Refused: If another session has got the same id meanwhile.
 
         """
         self.refuse_when_stopped()
+        if entry.sid in self._sessions:
+            raise Refused(ErrorCode.BAD_REQUEST, "the id was given away meanwhile")
         session_class = ObservedSession if self.observers else Session
         session = session_class(
             entry.sid, entry.handshake, entry.revision, transport, self, entry.admission
@@ -212,7 +218,14 @@ class Server:
         transport.receiver = session
         self._sessions[session.sid] = session
         self.tell(lambda each: each.session_opened(session))
-        session.open(*self._first_packets(session))
+        try:
+            session.open(*self._first_packets(session))
+        except Exception:
+            session.fail(CloseReason.TRANSPORT_ERROR)
+            raise
+        finally:
+            if session.state is State.CLOSED:
+                self._sessions.pop(session.sid, None)
         return session
 
     def _first_packets(self, session: Session) -> list[Outgoing]:
@@ -286,10 +299,11 @@ class Server:
 
         Args:
             within: Seconds after which sessions that nobody fetches the last words of
-                are cut off; ``close_timeout`` if left out.
+                are cut off; ``close_timeout`` if left out. The first call decides.
 
         Returns:
-            A Deferred that fires when the last session has ended.
+            A Deferred that fires when the last session has ended, and the application
+            has said goodbye to it, be that async.
 
         """
         if self._stopped is None:
@@ -306,7 +320,8 @@ class Server:
 
     def _fire_stopped(self) -> None:
         stopped = self._stopped
-        if stopped is not None and not stopped.called and not self._sessions:
+        busy = self._sessions or self._goodbyes
+        if stopped is not None and not stopped.called and not busy:
             if self._cut_off is not None and self._cut_off.active():
                 self._cut_off.cancel()
             stopped.callback(None)
@@ -326,8 +341,12 @@ class Server:
             reason: Why it ended.
 
         """
-        del self._sessions[session.sid]
-        Deferred.fromCoroutine(self._tell_application(session, reason))
+        self._sessions.pop(session.sid, None)
+        goodbye = Deferred.fromCoroutine(self._tell_application(session, reason))
+        if not goodbye.called:
+            self._goodbyes.add(goodbye)
+            goodbye.addCallback(lambda _: self._goodbyes.discard(goodbye))
+            goodbye.addCallback(lambda _: self._fire_stopped())
         self.tell(lambda each: each.session_closed(session, reason))
         self._fire_stopped()
 

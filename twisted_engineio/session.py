@@ -12,24 +12,25 @@ A session is driven by three things: its transport (``receive``, ``receive_packe
 ``transport_ready``, ``fail``), its application (``send``, ``close``, ``abort``) and its
 clock.
 
-=================== ========== =============================== =============== ======
-event               OPENING    OPEN                            CLOSING         CLOSED
-=================== ========== =============================== =============== ======
-open                -> OPEN    --                              --              --
-message             finish     deliver                         drop            drop
-pong                finish     arm *ping due*                  ignore          drop
-close packet        finish     finish(TRANSPORT_CLOSE)         finish          drop
-ping (v4)           finish     finish(TRANSPORT_ERROR)         ignore          drop
-open, upgrade, noop ignore     ignore                          ignore          drop
-fail                finish     finish(reason)                  finish          drop
-send                raise      transport or outbox             raise           raise
-close               finish     -> CLOSING, arm *linger*        nothing         nothing
-abort               finish     finish(FORCED_CLOSE)            finish          nothing
-transport ready     nothing    flush                           flush, goodbye  nothing
-*ping due*          --         write ping, arm *pong due*      --              --
-*pong due*          --         finish(PING_TIMEOUT)            --              --
-*linger*            --         --                              finish          --
-=================== ========== =============================== =============== ======
+=================== ========== ================================ =============== ======
+event               OPENING    OPEN                             CLOSING         CLOSED
+=================== ========== ================================ =============== ======
+open                -> OPEN    --                               --              --
+message             finish     deliver                          drop            drop
+ping, pong          finish     the heartbeat's: ``heartbeat``   ignore          drop
+close packet        finish     finish(TRANSPORT_CLOSE)          finish          drop
+open, upgrade, noop ignore     ignore                           ignore          drop
+fail                finish     finish(reason), behind messages  finish          drop
+                               that wait for the application
+send                raise      transport or outbox; too much:   raise           raise
+                               arm *verdict*
+close               finish     -> CLOSING, arm *linger*         nothing         nothing
+abort               finish     -> CLOSING, arm *verdict*        arm *verdict*   nothing
+transport ready     nothing    flush                            flush, finish   nothing
+*silent*            --         finish(PING_TIMEOUT)             --              --
+*verdict*           --         finish(SLOW_CLIENT)              finish          --
+*linger*            --         --                               finish          --
+=================== ========== ================================ =============== ======
 """
 
 from __future__ import annotations
@@ -47,8 +48,15 @@ from twisted.python.failure import Failure
 from .exceptions import CloseReason, SessionClosed
 from .handshake import Handshake, upgrades_from
 from .heartbeat import Waiting
-from .outbox import Outbox
-from .packet import Encoded, Message, Outgoing, Packet, PacketType
+from .outbox import Outbox, size_of
+from .packet import (
+    Encoded,
+    Message,
+    Outgoing,
+    Packet,
+    PacketType,
+    require_message,
+)
 from .probe import Probe
 
 if TYPE_CHECKING:
@@ -59,6 +67,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Owner", "Session", "State"]
 
+_IN_ORDER = (CloseReason.PARSE_ERROR, CloseReason.TRANSPORT_CLOSE)
+_MESSAGES = (str, bytes, Encoded)
 _BEATS = (PacketType.PING, PacketType.PONG)
 _PING, _PONG = map(Packet, _BEATS)
 
@@ -196,10 +206,8 @@ class Session:
         """
         if self.state is not State.OPEN:
             raise SessionClosed(self.sid, self.reason)
-        if not isinstance(data, (str, bytes, Encoded)):
-            raise TypeError(
-                f"a message is str or bytes, not {type(data).__name__}: encode it first"
-            )
+        if type(data) not in _MESSAGES:
+            require_message(data)
         if not compress and not isinstance(data, Encoded):
             data = Encoded(data, compress=False)
         if self.transport.writable and self._outbox is None:
@@ -220,11 +228,19 @@ class Session:
             As ``send``.
 
         Raises:
-            SessionClosed: If the session is closing or closed; none was sent.
+            SessionClosed: If the session is closing or closed.
+            TypeError: If one is no message.
+            UnicodeEncodeError: If one is text with a lone surrogate.
+
+        Whatever is raised, none was sent.
 
         """
         if self.state is not State.OPEN:
             raise SessionClosed(self.sid, self.reason)
+        messages = list(messages)
+        for data in messages:
+            require_message(data)
+            size_of(data)  # raises what _enqueue would
         below = True
         for data in messages:
             below = self._enqueue(data)
@@ -311,6 +327,8 @@ class Session:
             packets: The packet that tells the client its id, and what follows it.
 
         """
+        if self.state is not State.OPENING:
+            return  # an observer has ended it
         self.state = State.OPEN
         for packet in packets:
             self.write(packet)
@@ -425,7 +443,7 @@ class Session:
             reason: Why.
 
         """
-        if self._inbox is not None and reason is CloseReason.PARSE_ERROR:
+        if self._inbox and reason in _IN_ORDER:
             # What came before it counts: let the application come to it.
             self._inbox.append(reason)
         else:
@@ -530,9 +548,13 @@ class Session:
             result = ensureDeferred(result)  # type: ignore[arg-type]
         if not isinstance(result, Deferred):
             return
+        done: list[object] = []
+        result.addCallbacks(done.append, self._application_failed)
+        result.addCallback(lambda _: done.append(None))
+        if done or self.state is State.CLOSED:
+            return  # at once: nothing has to wait
         self._inbox = deque()
         self.transport.pause()
-        result.addCallbacks(lambda _: None, self._application_failed)
         result.addCallback(lambda _: self._read_on())
 
     def _read_on(self) -> None:

@@ -8,7 +8,8 @@ request's time, ``request.py`` its body; this file puts the two into a Site.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from twisted.web.http import Request, _GenericHTTPChannelProtocol
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from .server import Server
 
 __all__ = ["EngineIOSite"]
+
+_SID: Final = re.compile(rb"[?&]sid=([^&\s]*)")
 
 
 class EngineIOSite(Site):
@@ -43,6 +46,8 @@ class EngineIOSite(Site):
         root: IResource,
         server: Server,
         path: str = "/engine.io",
+        *,
+        lean: bool = True,
         **options: Any,
     ) -> None:
         """
@@ -52,6 +57,8 @@ class EngineIOSite(Site):
             root: The root of the site; somewhere in it stands an ``EngineIOResource``.
             server: The server of that resource.
             path: Where it stands, from the root.
+            lean: Whether requests of a session lose the headers that no answer of ours
+                depends on. Say False if a resource around ours reads them.
             options: As for twisted.web's Site. There is an access log only if
                 ``logPath`` is given.
 
@@ -61,6 +68,7 @@ class EngineIOSite(Site):
         self.server = server
         self.clock = server.clock
         self.request_timeout = server.config.request_timeout
+        self._lean = lean
         self._path = b"/" + path.strip("/").encode()
 
     def protocol(self) -> _GenericHTTPChannelProtocol:
@@ -87,7 +95,11 @@ class EngineIOSite(Site):
             request_line: The request's first line.
 
         """
-        if self.server.observers or b"sid=" not in request_line:
+        if self.server.observers or not self._lean or self.logPath is not None:
+            return False
+        sids = _SID.findall(request_line)
+        # Of a repeated key the last counts; an unknown one is a handshake's at most.
+        if not sids or sids[-1].decode("latin-1") not in self.server.sessions:
             return False
         _, _, uri = request_line.partition(b" ")
         return self.serves(uri.partition(b"?")[0])

@@ -8,7 +8,9 @@ module that imports the reactor.
 from __future__ import annotations
 
 import inspect
+import re
 import sys
+import traceback
 from html import escape
 from importlib import import_module
 from importlib.resources import files
@@ -51,6 +53,7 @@ _PATIENCE: Final = 5.0
 90, Docker after 10."""
 
 
+_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _SENDING: Final = 0.1
 """Seconds that the last words have to leave the process."""
 
@@ -135,9 +138,10 @@ class Options(UsageOptions):
         self["config"] = self._config()
         self["application"] = _load(self["app"]) if self["app"] else EchoApplication()
         self["endpoints"] = [_description(each) for each in self._addresses()]
-        if not self["path"].startswith("/") or not self["path"].strip("/"):
+        if not _PATH.fullmatch(self["path"]):
             raise UsageError(
-                f"--path: {self['path']!r} must be a path like /engine.io, not the root"
+                f"--path: {self['path']!r} must be a path like /engine.io: plain letters,"
+                " digits and . _ ~ -, and not the root"
             )
         if self["static"] is not None and not Path(self["static"]).is_dir():
             raise UsageError(f"--static: {self['static']!r} is not a directory")
@@ -226,12 +230,20 @@ def _load(name: str) -> Application:
         if inspect.isclass(found) or not isinstance(found, Application):
             found = found()
     except Exception as error:
-        raise UsageError(f"--app: {name}: {type(error).__name__}: {error}") from error
+        raise UsageError(f"--app: {name}: {_first_line(error)}") from error
     if not isinstance(found, Application):
         raise UsageError(
             f"--app: {name} gives a {type(found).__name__}, not an Application"
         )
     return found
+
+
+def _first_line(error: Exception) -> str:
+    """Tell in one line what an exception says, and where it was raised."""
+    first = str(error).partition("\n")[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if len(frames) > 1 else ""
+    return f"{type(error).__name__}: {first}{where}"
 
 
 class ServerService(MultiService):
@@ -261,7 +273,7 @@ class ServerService(MultiService):
         """
         try:
             super().privilegedStartService()
-        except CannotListenError as error:
+        except (CannotListenError, OSError) as error:
             raise SystemExit(f"twistd engineio: {error}") from None
 
     def stopService(self) -> Deferred[Any]:

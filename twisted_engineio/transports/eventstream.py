@@ -24,6 +24,8 @@ from twisted.python.failure import Failure
 from twisted.web.http import Request
 from zope.interface import implementer
 
+from ..answer import finish
+
 if TYPE_CHECKING:
     from ..config import Config
 
@@ -142,7 +144,7 @@ class EventStream:
             # What waits in its socket would otherwise stay for as long as TCP tries.
             transport.abortConnection()
         else:
-            self._request.finish()
+            finish(self._request)
 
     # twisted.web's side.
 

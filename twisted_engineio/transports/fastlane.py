@@ -55,6 +55,10 @@ _SMALL_MASK: Final = 1536
 """Bytes up to which Python's integers unmask faster than Autobahn's C: the C takes
 2.3 microseconds to be set up, the integers 1.6 per 1,000 bytes."""
 
+_MAX_HELD: Final = 64
+_LARGE: Final = 16_384
+"""Frames, and bytes of one, beyond which nothing is held back: at most 1 MiB is."""
+
 _TEXT: Final = [bytes((0x81, length, 0x34)) for length in range(126)]
 """The head of a small text message by its length: FIN and text, length, ``4``."""
 _BINARY: Final = [bytes((0x82, length)) for length in range(126)]
@@ -114,9 +118,6 @@ class FastWebSocketTransport(LeanWebSocketTransport):
             self._socket = self.transport.getHandle()
         if self.base64 or self.codec.BINARY_PREFIX:
             self._bare = False
-
-    def _turns_to_send(self) -> int:
-        return super()._turns_to_send() if self._socket is None else 1
 
     # Reading.
 
@@ -249,10 +250,14 @@ class FastWebSocketTransport(LeanWebSocketTransport):
             super().send(item)
             return
         held = self._held
-        if held is not None:
-            held.append(frame)
-        else:
+        if held is None:
             self._write(frame)
+            return
+        held.append(frame)
+        if len(held) > _MAX_HELD or len(frame) > _LARGE:
+            # Enough to go: else a socket that is full would never say so.
+            self.uncork()
+            self._held = []
 
     def _frame_of(self, data: str | bytes) -> bytes:
         if isinstance(data, bytes):

@@ -46,6 +46,9 @@ __all__ = ["WebSocketFactory", "WebSocketTransport"]
 
 _NORMAL: Final = 1000
 _POLICY_VIOLATION: Final = 1008
+_GAP: Final = 0.001
+"""Seconds between the answer to a handshake and the first message. With less, a client
+that is busy finds both in one read; the reference leaves no more."""
 _REASONS: Final = {1007: CloseReason.PARSE_ERROR, 1009: CloseReason.PAYLOAD_TOO_LARGE}
 """Why a session ends when its WebSocket is failed with a code; else it is a
 transport error."""
@@ -102,7 +105,7 @@ class WebSocketTransport(WebSocketServerProtocol):
             base64: See the attribute.
             greets: Whether the server speaks first. A client may hear "open" and a
                 message before it listens for messages, if both come in one piece (npm's
-                ws does): then the answer to the handshake leaves a turn sooner.
+                ws does): then the answer to the handshake leaves a moment sooner.
 
         """
         super().__init__()
@@ -136,17 +139,10 @@ class WebSocketTransport(WebSocketServerProtocol):
     def _onOpen(self) -> None:
         self._early = [self.data]
         self.data = b""
-        self._wait(self._turns_to_send() if self._greets else 0)
-
-    def _turns_to_send(self) -> int:
-        """Tell in which turn of the reactor from here the answer has been sent."""
-        return 2  # timers come before writes, so the first is too soon
-
-    def _wait(self, turns: int) -> None:
-        if turns == 0:
-            self._open()
+        if self._greets:
+            self._opening = self.factory.reactor.callLater(_GAP, self._open)
         else:
-            self._opening = self.factory.reactor.callLater(0, self._wait, turns - 1)
+            self._open()
 
     def _open(self) -> None:
         """Say that it is open, to whom it concerns."""
@@ -335,6 +331,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         """Close the connection: the session is over, or will not have it."""
         self.receiver = NOBODY
         self.writable = False
+        self.resume()  # the client's own goodbye is still to be read
         if self.state != self.STATE_OPEN:
             return
         if reason is CloseReason.SLOW_CLIENT:
@@ -344,6 +341,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         self.sendClose(_NORMAL)
         if reason is CloseReason.PING_TIMEOUT:
             # It answers nothing: it would not answer a close frame either.
+            self.unregisterProducer()
             self.transport.loseConnection()
 
     def pause(self) -> None:
