@@ -69,6 +69,6 @@ setup(
     # Said aloud because of "pip install -e": it then puts this folder on the path as a
     # whole, instead of claiming the name "twisted" for our one file.
     package_dir={"": "."},
-    package_data={"twisted_engineio": ["py.typed", "*.html"]},
+    package_data={"twisted_engineio": ["py.typed", "*.html", "js/*"]},
     zip_safe=False,
 )

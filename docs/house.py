@@ -18,8 +18,10 @@ FLOORS = (
     (
         "Second floor: the wires",
         "knows HTTP requests and sockets",
-        "transports/polling transports/jsonp transports/websocket transports/fastlane"
-        " transports/lean transports/takeover answer observer observed",
+        "transports/posting transports/polling transports/jsonp transports/eventsource"
+        " transports/eventstream transports/replay transports/websocket"
+        " transports/fastlane transports/lean transports/takeover answer observer"
+        " observed",
     ),
     (
         "First floor: one conversation",
@@ -35,7 +37,7 @@ FLOORS = (
 )
 MESSAGE = (
     ("a browser", "engine.io-client", "out"),
-    ("its transport", "polling or websocket", "floor1"),
+    ("its transport", "polling, sse or websocket", "floor1"),
     ("its Session", "one owner of state, queue, timer", "floor2"),
     ("your Application", "four methods", "out"),
 )

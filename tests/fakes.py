@@ -199,6 +199,16 @@ class RecordingTransport:
         self.writable = True
         self.receiver.transport_ready()
 
+    def take_over(self, *, pinged: bool) -> None:
+        self.pinged = pinged
+
+    def let_go(self) -> None:
+        assert self.writable, "let go of a transport that was not writable"
+        self.send(NOOP)
+
+    def take_back(self) -> None:
+        self.calls.append("take back")
+
     def retire(self) -> None:
         self.calls.append("retire")
         self.receiver = NOBODY

@@ -98,6 +98,7 @@ def test_close_reasons_are_the_reference_s_words():
         "server close",
         "payload too large",
         "slow client",
+        "replay overflow",
         "application error",
     ]
 

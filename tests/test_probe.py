@@ -135,7 +135,7 @@ def test_a_candidate_that_becomes_writable_is_given_nothing():
 )
 def test_polls_are_let_go_between_3probe_and_5(state, holds):
     """Then the client pauses its polling, and waits for its GET."""
-    assert Trial(state).probe.holds_polling is holds
+    assert Trial(state).probe.lets_go is holds
 
 
 def test_upgrade_timeout_counts_from_the_beginning():

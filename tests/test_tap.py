@@ -252,6 +252,14 @@ def test_the_live_page_is_at_the_root(site):
     assert b'content="/engine.io/"' not in page.body
 
 
+def test_the_live_page_knows_what_is_on_offer(site):
+    """It shows a choice for server-sent events where they are switched on."""
+    page = fetch(site(), "/")
+    assert b'name="engineio-transports" content="polling,websocket"' in page.body
+    page = fetch(site("--transports", "polling,sse"), "/")
+    assert b'name="engineio-transports" content="polling,sse"' in page.body
+
+
 def test_with_an_application_there_is_no_page(site):
     """Unless --static gives one."""
     assert fetch(site("--app", f"{__name__}:MADE"), "/").status == 404

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.address import IPv4Address, IPv6Address
 
+from .exceptions import ErrorCode, Refused
 from .handshake import Handshake, parse_query, read_headers
 from .proxies import Client, TrustedProxies
+from .transports.replay import read_event_id
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
@@ -56,6 +58,41 @@ class Asked:
         """Its Origin header."""
         raw: bytes | None = self.request.getHeader(b"origin")
         return None if raw is None else raw.decode("latin-1")
+
+    @property
+    def listens(self) -> bool:
+        """Whether it asks for a stream of events."""
+        return self.transport == "sse" and self.request.method == b"GET"
+
+    def of_session(self) -> tuple[str, int]:
+        """
+        Tell whose request it is, and the number of the last event that its client saw.
+
+        Raises:
+            Refused: If it says that it saw what is no event, or another session's.
+
+        """
+        sid, event = self.query.get("sid", ""), self.last_event_id
+        if not event or not self.listens:
+            return sid, 0
+        try:
+            seen_sid, number = read_event_id(event)
+        except ValueError as error:
+            raise Refused(ErrorCode.UNKNOWN_SID, str(error)) from None
+        if sid not in ("", seen_sid):
+            raise Refused(ErrorCode.UNKNOWN_SID, "the event is another session's")
+        return seen_sid, number
+
+    @property
+    def last_event_id(self) -> str | None:
+        """
+        The id of the last event that it saw, if it says so.
+
+        A browser that connects again says it in a header, on the URL of its first
+        connection; one that opens a new stream can only write it into the URL.
+        """
+        raw: bytes | None = self.request.getHeader(b"last-event-id")
+        return raw.decode("latin-1") if raw else self.query.get("lastEventId")
 
     @property
     def host(self) -> str:

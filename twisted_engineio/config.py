@@ -20,7 +20,7 @@ from .proxies import TrustedProxies
 
 __all__ = ["TRANSPORTS", "Config"]
 
-TRANSPORTS: Final = ("polling", "websocket")
+TRANSPORTS: Final = ("polling", "sse", "websocket")
 """The transports that can be switched on, in the order in which clients try them."""
 
 Origins: TypeAlias = Sequence[str | re.Pattern[str]] | Callable[[str], bool]
@@ -69,8 +69,9 @@ class Config:
     """Queued bytes above which a session ends with "slow client": one slow reader
     must not hold the memory of all others. Ours; the reference has no limit."""
 
-    transports: Sequence[str] = TRANSPORTS
-    """The transports that are switched on."""
+    transports: Sequence[str] = ("polling", "websocket")
+    """The transports that are switched on: these, and ``"sse"``, which no other server
+    has."""
 
     allow_upgrades: bool = True
     """Whether a polling session may move to WebSocket."""
@@ -102,6 +103,31 @@ class Config:
     per_message_deflate_takeover: bool = False
     """Whether a connection keeps zlib's memory from one message to the next: smaller
     messages, but 300 KB for every connection for as long as it lives."""
+
+    sse_max_bytes: int = 16_777_216
+    """Bytes after which a stream of events ends, for its client to connect again and
+    go on where it left off. Some clients keep all of a response in memory; SockJS ends
+    one after 128 KiB for them, but each new one costs a second here."""
+
+    sse_max_age: float = 1800.0
+    """Seconds after which a stream of events ends likewise: sooner than a load balancer
+    cuts it, in the middle of something. Google's cut any request after an hour."""
+
+    sse_keepalive: float = 15.0
+    """Seconds of silence after which a stream of events carries a comment. The HTML
+    standard advises 15; nginx gives up a silent server after 60."""
+
+    sse_ring_events: int = 256
+    """Events that a client may leave unacknowledged; then nothing more is sent until it
+    acknowledges some. They must be held to be replayed, for every session."""
+
+    sse_ring_bytes: int = 1_048_576
+    """Bytes of events likewise. 256 events of 4 KiB each."""
+
+    sse_ack_timeout: float = 5.0
+    """Seconds that a client which listens has to acknowledge when its replay ring is
+    full; then the session ends with "replay overflow". The reference's ``pingTimeout``
+    was as long until revision 4: an acknowledgement is the answer to a ping."""
 
     cookie: Cookie | None = None
     """A cookie with the session's id, set by the answer to a handshake, for load
@@ -237,6 +263,9 @@ _SECONDS: Final = (
     "upgrade_timeout",
     "close_timeout",
     "request_timeout",
+    "sse_max_age",
+    "sse_keepalive",
+    "sse_ack_timeout",
 )
 _AMOUNTS: Final = (
     "max_payload",
@@ -247,6 +276,9 @@ _AMOUNTS: Final = (
     "http_compression_threshold",
     "per_message_deflate_threshold",
     "cors_max_age",
+    "sse_max_bytes",
+    "sse_ring_events",
+    "sse_ring_bytes",
 )
 _LISTS: Final = (
     "cors_methods",

@@ -39,7 +39,7 @@ class CloseReason(enum.Enum):
     """
     Why a session ended; the values are the words of the reference server.
 
-    The last three are ours: the reference has no name for them.
+    The last four are ours: the reference has no name for them.
     """
 
     TRANSPORT_CLOSE = "transport close"
@@ -50,6 +50,7 @@ class CloseReason(enum.Enum):
     SERVER_CLOSE = "server close"
     PAYLOAD_TOO_LARGE = "payload too large"
     SLOW_CLIENT = "slow client"
+    REPLAY_OVERFLOW = "replay overflow"
     APPLICATION_ERROR = "application error"
 
 

@@ -25,13 +25,17 @@ _MAX_FIELDS: Final = 64
 fields exist because reading them is slow."""
 
 
+_BETTER: Final = {"polling": ("sse", "websocket"), "sse": ("websocket",)}
+"""What a session on a transport may move to, where it is switched on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Handshake:
     """
     A client's first request, or any other, reduced to what is worth keeping.
 
     Attributes:
-        transport: The transport it came on, ``"polling"`` or ``"websocket"``.
+        transport: The transport it came on, ``"polling"`` or another.
         query: The query string, decoded; of a repeated key the last value.
         headers: The request's headers, names in lower case; of a repeated header
             all values joined by ``", "``.
@@ -96,9 +100,8 @@ def parse_query(raw: bytes) -> dict[str, str]:
 
 def upgrades_from(transport: str, config: Config) -> list[str]:
     """List the transports that a session on ``transport`` may move to."""
-    if not config.allow_upgrades or transport != "polling":
-        return []
-    return [name for name in config.transports if name == "websocket"]
+    better = _BETTER.get(transport, ()) if config.allow_upgrades else ()
+    return [name for name in config.transports if name in better]
 
 
 def open_packet(

@@ -59,7 +59,7 @@ class Upgradable(Protocol):
     """What a probe asks of its session."""
 
     def transport_ready(self) -> None:
-        """Let a waiting GET go, if there is one."""
+        """Let the client go, once what is queued has left."""
 
     def swap(self, candidate: Transport) -> None:
         """Move to the candidate."""
@@ -73,11 +73,12 @@ class Probe:
     A candidate transport on trial; for its transport it is the receiver.
 
     Attributes:
+        candidate: The transport.
         state: How far it has come.
 
     """
 
-    __slots__ = ("_candidate", "_session", "_timer", "state")
+    __slots__ = ("_session", "_timer", "candidate", "state")
 
     def __init__(
         self,
@@ -88,13 +89,13 @@ class Probe:
     ) -> None:
         self.state = ProbeState.AWAITING_PROBE
         self._session = session
-        self._candidate = candidate
+        self.candidate = candidate
         candidate.receiver = self
         self._timer = clock.callLater(config.upgrade_timeout, self._give_up)
 
     @property
-    def holds_polling(self) -> bool:
-        """Whether a waiting GET must be let go, for the client pauses its polling."""
+    def lets_go(self) -> bool:
+        """Whether the client must be let go, for it leaves the transport it is on."""
         return self.state is ProbeState.AWAITING_UPGRADE
 
     def receive(self, data: str | bytes) -> None:
@@ -105,11 +106,11 @@ class Probe:
         """Take a step, or end the candidate."""
         if self.state is ProbeState.AWAITING_PROBE and packet == PROBE_PING:
             self.state = ProbeState.AWAITING_UPGRADE
-            self._candidate.send(PROBE_PONG)
+            self.candidate.send(PROBE_PONG)
             self._session.transport_ready()
         elif self.state is ProbeState.AWAITING_UPGRADE and packet == UPGRADE:
             self._done()
-            self._session.swap(self._candidate)
+            self._session.swap(self.candidate)
         else:
             self._give_up()
 
@@ -128,7 +129,7 @@ class Probe:
         if self.state is not ProbeState.DONE:
             self._done()
             self._session.probe_failed()
-            self._candidate.abandon(CloseReason.TRANSPORT_CLOSE)
+            self.candidate.abandon(CloseReason.TRANSPORT_CLOSE)
 
     def _done(self) -> None:
         self.state = ProbeState.DONE

@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 from contextlib import suppress
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from twisted.internet import tcp, unix
 from twisted.web.http import RESPONSES, HTTPChannel
@@ -26,12 +26,16 @@ from .answer import finish
 from .channel import EngineIOChannel
 from .exceptions import PayloadTooLarge
 from .handshake import parse_query
+from .transports.eventsource import EventSourceTransport
 from .transports.polling import PollingTransport
 
 if TYPE_CHECKING:
     from .site import EngineIOSite
 
-__all__ = ["EngineIORequest"]
+__all__ = ["EngineIORequest", "HTTPTransport"]
+
+HTTPTransport: TypeAlias = PollingTransport | EventSourceTransport
+"""What takes POSTs."""
 
 _SPARE: Final = 16
 """How many limits' worth of a refused body are read and thrown away. A connection that
@@ -76,20 +80,21 @@ class EngineIORequest(Request):
         self._body = Body.WELCOME
         self._room = self.site.server.config.max_payload
         if self.channel._command == b"POST":
-            polling = self._polling_of(query)
-            if polling is not None:
-                polling.begin(self)
+            transport = self._transport_of(query)
+            if transport is not None:
+                transport.begin(self)
         if length is not None and length > self._room:
             self._refuse(length)
 
-    def _polling_of(self, query: bytes) -> PollingTransport | None:
-        fields = parse_query(query)
-        session = self.site.server.sessions.get(fields.get("sid", ""))
-        if session is None or fields.get("transport") != session.transport.name:
+    def _transport_of(self, raw: bytes) -> HTTPTransport | None:
+        query = parse_query(raw)
+        session = self.site.server.sessions.get(query.get("sid", ""))
+        if session is None:
             return None
-        if not isinstance(session.transport, PollingTransport):
-            return None
-        return session.transport
+        transport = session.carrier(query.get("transport", ""))
+        if isinstance(transport, (PollingTransport, EventSourceTransport)):
+            return transport
+        return None
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a piece of the body, or throw it away."""
@@ -110,9 +115,9 @@ class EngineIORequest(Request):
         """Answer 413 now; the request ends when the rest of its body has come."""
         server = self.site.server
         server.too_large(PayloadTooLarge(size, server.config.max_payload))
-        polling = self._polling_of(self.channel._path.partition(b"?")[2])
-        if polling is not None:
-            polling.break_off(self)
+        transport = self._transport_of(self.channel._path.partition(b"?")[2])
+        if transport is not None:
+            transport.break_off(self)
         self._body = Body.REFUSED
         self._room = 0
         self.content = BytesIO()

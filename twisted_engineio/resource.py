@@ -26,9 +26,12 @@ from .answer import JSON, PLAIN, answer
 from .asked import Asked
 from .cors import Cors, is_well_formed
 from .exceptions import CloseReason, ErrorCode, PayloadTooLarge, Refused, Reject
+from .handshake import upgrades_from
 from .proxies import TrustedProxies
+from .request import HTTPTransport
 from .revision import REVISION_4, revision_of
 from .session import Session, State
+from .transports.eventsource import EventSourceTransport
 from .transports.jsonp import JSONPTransport, index_of
 from .transports.polling import PollingTransport
 from .transports.takeover import can_take_over, take_over
@@ -96,14 +99,15 @@ class EngineIOResource(Resource):
         if asked.transport not in config.transports:
             raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "the transport is not known")
         self._check_origin(asked)
-        if sid := asked.query.get("sid"):
+        sid, seen = asked.of_session()
+        if sid:
             session = self.engineio.find(sid)
             self._check_session(asked, session)
-            self._tell_headers(asked, session)
             if asked.upgrade:
+                self._tell_headers(asked, session)
                 self._upgrade(asked, session)
             else:
-                self._exchange(asked.request, session)
+                self._exchange(asked, session, seen)
         elif method != b"GET":
             raise Refused(ErrorCode.BAD_HANDSHAKE_METHOD, "a handshake is a GET")
         elif asked.upgrade is not (asked.transport == "websocket"):
@@ -151,8 +155,7 @@ class EngineIOResource(Resource):
 
     def _check_session(self, asked: Asked, session: Session) -> None:
         config = self.engineio.config
-        name = session.transport.name
-        if not asked.upgrade and (name != asked.transport or name == "websocket"):
+        if not asked.upgrade and not self._may_exchange(asked, session):
             raise Refused(ErrorCode.BAD_REQUEST, "the session is on another transport")
         if asked.upgrade and asked.transport != "websocket":
             raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades")
@@ -160,21 +163,52 @@ class EngineIOResource(Resource):
             raise Refused(ErrorCode.BAD_REQUEST, "allow_upgrades is off")
         if revision_of(asked.query, config) is not session.revision:
             raise Refused(ErrorCode.BAD_REQUEST, "the session has another EIO")
+        if asked.listens and session.revision is not REVISION_4:
+            raise Refused(ErrorCode.BAD_REQUEST, "sse is of revision 4 only")
+
+    def _may_exchange(self, asked: Asked, session: Session) -> bool:
+        if session.carrier(asked.transport) is not None:
+            return asked.transport != "websocket"
+        # The GET of a stream brings its candidate into being.
+        upgrades = upgrades_from(session.transport.name, self.engineio.config)
+        return asked.listens and "sse" in upgrades
 
     # Requests of a session.
 
-    def _exchange(self, request: Request, session: Session) -> None:
-        transport = session.transport
-        assert isinstance(transport, PollingTransport)  # _check_session compared names
+    def _exchange(self, asked: Asked, session: Session, seen: int) -> None:
+        request = asked.request
+        if asked.listens:
+            transport: object = self._stream(session, seen)
+        else:
+            transport = session.carrier(asked.transport)
+        assert isinstance(transport, (PollingTransport, EventSourceTransport))
+        self._tell_headers(asked, session)
         if request.method == b"GET":
-            transport.poll(request)
+            _begin(transport, request, seen)
         elif request.method == b"POST":
             self._deliver(request, transport)
         else:
             request.setHeader(b"Allow", b"GET, POST, OPTIONS")
             answer(request, 405, PLAIN, b"")
 
-    def _deliver(self, request: Request, transport: PollingTransport) -> None:
+    def _stream(self, session: Session, seen: int) -> EventSourceTransport:
+        """Find what a stream attaches to, or make a candidate of it."""
+        known = session.carrier("sse")
+        if isinstance(known, EventSourceTransport):
+            stream = known
+        else:
+            stream = self._eventsource(session.sid)
+        if not stream.can_resume(seen):
+            raise Refused(ErrorCode.UNKNOWN_SID, "there is no such event to go on from")
+        if stream is not known and not session.upgrade(stream):
+            raise Refused(ErrorCode.BAD_REQUEST, "the session takes no upgrade now")
+        return stream
+
+    def _eventsource(self, sid: str) -> EventSourceTransport:
+        config, clock = self.engineio.config, self.engineio.clock
+        return EventSourceTransport(REVISION_4.codec, config, clock, sid)
+
+    def _deliver(self, request: Request, transport: HTTPTransport) -> None:
         assert request.content is not None  # twisted.web has read the body
         body = request.content.read()
         limit = self.engineio.config.max_payload
@@ -209,16 +243,22 @@ class EngineIOResource(Resource):
         if asked.upgrade:
             self._open_websocket(entry, asked)
             return
-        transport = self._polling(entry, asked)
+        transport = self._transport(entry, asked)
         self._set_cookie(entry, asked.request.responseHeaders)
         session = self.engineio.open(entry, transport)
         if session.state is State.CLOSED:
             raise Refused(ErrorCode.BAD_REQUEST, "the application failed")
         self._tell_headers(asked, session)
-        transport.poll(asked.request)
+        _begin(transport, asked.request)
 
-    def _polling(self, entry: Entry, asked: Asked) -> PollingTransport:
+    def _transport(self, entry: Entry, asked: Asked) -> HTTPTransport:
         codec, config = entry.revision.codec, self.engineio.config
+        if asked.transport == "sse":
+            if entry.revision is not REVISION_4:
+                raise Refused(
+                    ErrorCode.UNSUPPORTED_PROTOCOL_VERSION, "sse is of revision 4 only"
+                )
+            return self._eventsource(entry.sid)
         index = index_of(asked.query)
         if index is None:
             return PollingTransport(codec, config, binary=not entry.handshake.base64)
@@ -323,6 +363,14 @@ class EngineIOResource(Resource):
         if self.engineio.observers:
             headers, view = asked.request.responseHeaders, asked.view
             self.engineio.tell(lambda each: each.headers(headers, view, session))
+
+
+def _begin(transport: HTTPTransport, request: Request, seen: int = 0) -> None:
+    """Give a GET to its transport."""
+    if isinstance(transport, EventSourceTransport):
+        transport.attach(request, seen)
+    else:
+        transport.poll(request)
 
 
 _TWISTED_WEB: frozenset[bytes] = frozenset((b"Server", b"Date", b"Content-Type"))

@@ -67,10 +67,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Owner", "Session", "State"]
 
-NOOP = Packet(PacketType.NOOP)
 _IN_ORDER = (CloseReason.PARSE_ERROR, CloseReason.TRANSPORT_CLOSE)
 _MESSAGES = (str, bytes, Encoded)
 _BEATS = (PacketType.PING, PacketType.PONG)
+_PING, _PONG = map(Packet, _BEATS)
 
 
 Incoming: TypeAlias = Packet | str | bytes | CloseReason
@@ -355,6 +355,21 @@ class Session:
         self.probe = Probe(self, candidate, server.clock, server.config)
         return True
 
+    def carrier(self, name: str) -> Transport | None:
+        """
+        Find its transport of a kind: the one that it is on, or the candidate.
+
+        Args:
+            name: The kind.
+
+        """
+        if self.transport.name == name:
+            return self.transport
+        probe = self.probe
+        if probe is not None and probe.candidate.name == name:
+            return probe.candidate
+        return None
+
     # The transport's side.
 
     def receive(self, data: str | bytes) -> None:
@@ -417,9 +432,8 @@ class Session:
             return
         if self.state is State.CLOSING:
             self._give_up()
-        elif self.transport.writable and self.probe and self.probe.holds_polling:
-            # The client has paused its polling, or is about to: let it go.
-            self.transport.send(NOOP)
+        elif self.transport.writable and self.probe and self.probe.lets_go:
+            self.transport.let_go()
 
     def fail(self, reason: CloseReason) -> None:
         """
@@ -448,14 +462,23 @@ class Session:
         retired, self.transport = self.transport, candidate
         retired.retire()
         candidate.receiver = self
+        candidate.take_over(pinged=self._owes_pong())
         self.probe = None
         if self._inbox is not None:
             candidate.pause()
         self.transport_ready()
 
+    def _owes_pong(self) -> bool:
+        """Tell whether the client has yet to answer a ping that has left."""
+        waiting = self._heartbeat.waiting is Waiting.PONG_DUE
+        left, held = self._outbox or (), self._inbox or ()
+        return waiting and _PING not in left and _PONG not in held
+
     def probe_failed(self) -> None:
         """Go on as before: the candidate is gone."""
         self.probe = None
+        if self.state is not State.CLOSED:
+            self.transport.take_back()
 
     # Time.
 

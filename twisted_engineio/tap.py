@@ -311,14 +311,16 @@ def _root(options: Options) -> Resource:
         return File(options["static"])
     root = Resource()
     if options["app"] is None:
-        root.putChild(b"", _live_page(options["path"]))
+        root.putChild(b"", _live_page(options["path"], options["config"]))
     return root
 
 
-def _live_page(path: str) -> Data:
+def _live_page(path: str, config: Config) -> Data:
     page = files("twisted_engineio").joinpath("live.html").read_text("utf-8")
     place = escape(path.rstrip("/") + "/", quote=True)
     page = page.replace('content="/engine.io/"', f'content="{place}"')
+    known = f'content="{",".join(_DEFAULTS.transports)}"'
+    page = page.replace(known, f'content="{",".join(config.transports)}"')
     return Data(page.encode(), "text/html; charset=utf-8")
 
 

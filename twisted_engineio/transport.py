@@ -57,7 +57,7 @@ class Transport(Protocol):
     What carries a session's packets.
 
     Attributes:
-        name: ``"polling"`` or ``"websocket"``.
+        name: ``"polling"``, ``"sse"`` or ``"websocket"``.
         writable: Whether ``send`` may be called now.
         receiver: Whom it feeds.
 
@@ -82,6 +82,25 @@ class Transport(Protocol):
 
     def uncork(self) -> None:
         """Send what was held back, together."""
+
+    def take_over(self, *, pinged: bool) -> None:
+        """
+        Carry the session from now on.
+
+        Args:
+            pinged: Whether the first pong to come answers another transport's ping.
+
+        """
+
+    def let_go(self) -> None:
+        """
+        Let the client go, which moves to another transport; only while ``writable``.
+
+        Called again and again while it may move, whenever nothing is queued.
+        """
+
+    def take_back(self) -> None:
+        """Go on: the client did not move."""
 
     def retire(self) -> None:
         """Give way to another transport, leaving no request unanswered."""

@@ -2,12 +2,17 @@
 import { chromium } from "playwright-core";
 
 import { inTime, runErrands } from "./errands.mjs";
-import { visit } from "./live_page.mjs";
+import { force, visit } from "./live_page.mjs";
 
 const PAGES = { 3: "page_3.html", 4: "page.html" };
 
 async function inPage([name, url, mode, args]) {
-  const { MODES, World, play } = await import("/scenarios.mjs");
+  const { MODES, World, play, sseModes } = await import("/scenarios.mjs");
+  if (mode.includes("sse")) {
+    const { SSE } = await import("/node_modules/engine.io-sse.mjs");
+    const { Socket, ...client } = await import("engine.io-client");
+    return play(name, new World(Socket, url, sseModes({ SSE, ...client }), mode, args));
+  }
   // What the bundle offers is a function that makes a Socket.
   const Socket = function (...args) {
     return globalThis.eio(...args);
@@ -21,6 +26,7 @@ const errands = {
     await page.goto(`${home}/${PAGES[revision]}`);
     return page.evaluate(inPage, [scenario, url, mode, args]);
   },
+  force,
   visit,
 };
 

@@ -40,6 +40,26 @@ async function write(page, text, button) {
   await until(page, (n) => engineioPage.verified > n, before);
 }
 
+/** Force a stream of events, as a person would. */
+export async function force(page, { url, screenshot }) {
+  page.setDefaultTimeout(DEADLINE);
+  const seen = watch(page, url);
+  await page.goto(url);
+  await until(page, () => engineioPage.state === "open");
+  await page.locator("#choice-sse").click();
+  await until(page, () => engineioPage.state === "open" && engineioPage.rtt.sse.length >= 5);
+  await until(page, () => engineioPage.heartbeats.pings >= 2);
+  await write(page, "A stream of events: 100 % \u{1f600}", "#send-text");
+  await write(page, "Bytes over a stream", "#send-binary");
+  await page.screenshot({ path: screenshot, fullPage: true });
+  const last = await state(page);
+  const shown = await page.locator("#headline").innerText();
+  await page.goto(`${url}/?again#sse`);
+  await until(page, () => engineioPage.state === "open");
+  const { transport: again } = await state(page);
+  return { last, again, ...seen, shown };
+}
+
 export async function visit(page, { url, screenshot }) {
   page.setDefaultTimeout(DEADLINE);
   const seen = watch(page, url);

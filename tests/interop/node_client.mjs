@@ -1,12 +1,20 @@
 /** npm's engine.io-client in Node, of both revisions. */
-import { Fetch, Socket } from "engine.io-client";
+import { Fetch, NodeWebSocket, Socket } from "engine.io-client";
 import Socket3 from "engine.io-client-3";
+import { EventSource } from "eventsource";
 
 import { inTime, runErrands, say } from "./errands.mjs";
-import { MODES, World, play } from "./scenarios.mjs";
+import { MODES, World, play, sseModes } from "./scenarios.mjs";
+
+// Put there by fixtures.py, to import the same engine.io-client.
+import { SSE } from "./node_modules/engine.io-sse.mjs";
 
 const SOCKETS = { 3: Socket3, 4: Socket };
-const modes = { ...MODES, fetch: { transports: [Fetch] } };
+const modes = {
+  ...MODES,
+  ...sseModes({ Fetch, SSE, WebSocket: NodeWebSocket }, { EventSource }),
+  fetch: { transports: [Fetch] },
+};
 
 await runErrands(({ scenario, url, mode, revision, args }) => {
   const world = new World(SOCKETS[revision], url, modes, mode, args);

@@ -23,6 +23,7 @@ from wire import Peer
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parent.parent
+SSE_CLASS = PROJECT / "twisted_engineio" / "js" / "engine.io-sse.mjs"
 START_DEADLINE = 20.0
 STOP_DEADLINE = 10.0
 CLIENT_DEADLINE = 45.0
@@ -138,7 +139,7 @@ class Service:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(HERE), "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "PYTHONPATH": f"{HERE}:{PROJECT}", "PYTHONUNBUFFERED": "1"}
 
 
 class Ours(Service):
@@ -178,6 +179,7 @@ class Reference(Service):
         super().__init__(command, port, log)
 
 
+PlayInPage = Callable[..., Any]
 StartOurs = Callable[..., Service]
 StartReference = Callable[..., Service]
 

@@ -19,6 +19,17 @@ export const MODES = {
   "upgrade from JSONP": { transports: ["polling", "websocket"], forceJSONP: true },
 };
 
+/** The ways with our own transport class: classes all, for the client has no other. */
+export function sseModes({ Fetch, SSE, WebSocket }, options = {}) {
+  const transportOptions = { sse: { reconnect: 50, ...options } };
+  return {
+    sse: { transports: [SSE], transportOptions },
+    "polling to sse": { transports: [Fetch, SSE], transportOptions },
+    "sse to websocket": { transports: [SSE, WebSocket], transportOptions },
+    all: { transports: [Fetch, SSE, WebSocket], transportOptions },
+  };
+}
+
 /** `promise`, or an error that says what was waited for in vain. */
 export function within(promise, what, deadline = DEADLINE) {
   let timer;
@@ -226,6 +237,70 @@ export const scenarios = {
     await reading;
     await client.close();
     return journal;
+  },
+
+  /** Which transport it ends up on, with an echo over it. */
+  async carried(world) {
+    const client = await world.settled();
+    await echoed(client, ["hello", BYTES[1]]);
+    const last = client.transport;
+    await client.close();
+    return { last };
+  },
+
+  /** Numbers both ways, whatever happens to the stream meanwhile. */
+  async numbered(world) {
+    const { count } = world.args;
+    const client = await world.settled();
+    const journal = { echoes: [], numbers: [] };
+    client.socket.send(`!numbers ${count}`);
+    const reading = (async () => {
+      while (journal.echoes.length + journal.numbers.length < 2 * count) {
+        const text = await client.message();
+        const list = text.startsWith("n") ? journal.numbers : journal.echoes;
+        list.push(Number(text.slice(1)));
+      }
+    })();
+    for (let sent = 0; sent < count; sent++) {
+      client.socket.send(`c${sent}`);
+      await turn();
+    }
+    await reading;
+    const { transport, errors } = client;
+    await client.close();
+    return { ...journal, transport, errors };
+  },
+
+  /** An upgrade that doesn't come about, with echoes before and after its failure. */
+  async stays(world) {
+    const client = await world.connect();
+    let failed = false;
+    const failure = new Promise((resolve) => client.socket.once("upgradeError", resolve));
+    failure.then(() => (failed = true));
+    await echoed(client, Array.from({ length: 50 }, (_, i) => `before ${i}`));
+    await within(failure, "the probe to fail");
+    await echoed(client, Array.from({ length: 50 }, (_, i) => `after ${i}`));
+    const { transport, errors } = client;
+    await client.close();
+    return { transport, failed, errors };
+  },
+
+  /** From one transport to the next, in the order of the list; Node's build only. */
+  async onward(world) {
+    const client = world.start();
+    client.socket.once("handshake", (data) => (data.upgrades = ["sse"]));
+    await within(client.opened, "the connection to open");
+    const transports = [client.transport];
+    for (const name of ["sse", "websocket"]) {
+      const upgrade = new Promise((resolve) => client.socket.once("upgrade", resolve));
+      if (name !== "sse") client.socket._probe(name);
+      await echoed(client, Array.from({ length: 50 }, (_, i) => `to ${name} ${i}`));
+      await within(upgrade, `the upgrade to ${name}`);
+      await echoed(client, ["there"]);
+      transports.push(client.transport);
+    }
+    await client.close();
+    return { transports, errors: client.errors };
   },
 
   async clientCloses(world) {

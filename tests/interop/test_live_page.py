@@ -26,3 +26,24 @@ def test_visit(ours: StartOurs, browser: Player) -> None:
     }
     assert "Hello from Chromium 😀" in shown
     assert screenshot.stat().st_size > 10_000
+
+
+def test_a_stream_is_forced(ours: StartOurs, browser: Player) -> None:
+    """Where it is offered, the page can be told to use server-sent events."""
+    offered = ("--transports", "polling,sse,websocket")
+    service = ours("--ping-interval", "0.4", *offered)
+    screenshot = PROJECT / "build" / "live-page-sse.png"
+    facts = browser.run("force", service, screenshot=str(screenshot))
+    assert facts == {
+        "last": {
+            "state": "open",
+            "transport": "sse",
+            "errors": 0,
+            "unanswered": facts["last"]["unanswered"],
+            "probeFailed": None,
+        },
+        "again": "sse",
+        "complaints": [],
+        "foreign": [],
+        "shown": "Connected over server\u2011sent events",
+    }

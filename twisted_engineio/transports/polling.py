@@ -3,8 +3,7 @@ HTTP long-polling: a GET waits for packets, a POST delivers them.
 
 Rules of this file:
 
-1. At most one GET waits and one POST is in progress; a second of either ends the
-   session.
+1. At most one GET waits; a second one ends the session. POSTs: see ``posting.py``.
 2. A request is forgotten the moment it is answered or lost; nothing is written to one
    whose client has gone.
 3. While a POST is read nothing is written, so that all its replies leave in one answer.
@@ -17,20 +16,20 @@ Engine.IO protocol v4, "HTTP long-polling".
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
-from ..answer import BINARY, HTML, PLAIN, answer
+from ..answer import BINARY, PLAIN, answer
 from ..codecs import Codec
 from ..compression import choose_coding, compress
-from ..exceptions import CloseReason, InvalidPacket
+from ..exceptions import CloseReason
 from ..outbox import Outbox
 from ..packet import Encoded, Outgoing, Packet, PacketType
-from ..transport import NOBODY, Receiver
+from ..transport import NOBODY
+from .posting import PostingTransport
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -41,15 +40,7 @@ _CLOSE: Final = Packet(PacketType.CLOSE)
 _NOOP: Final = Packet(PacketType.NOOP)
 
 
-class Stage(enum.Enum):
-    """How far the POST in progress has come."""
-
-    ARRIVING = "arriving"
-    READING = "reading"
-    READ = "read"
-
-
-class PollingTransport:
+class PollingTransport(PostingTransport):
     """
     A session's polling requests.
 
@@ -60,17 +51,7 @@ class PollingTransport:
 
     """
 
-    __slots__ = (
-        "_binary",
-        "_busy",
-        "_codec",
-        "_config",
-        "_get",
-        "_post",
-        "_stage",
-        "receiver",
-        "writable",
-    )
+    __slots__ = ("_binary", "_config", "_get")
 
     name = "polling"
 
@@ -84,15 +65,10 @@ class PollingTransport:
             binary: Whether the client takes binary payloads, where there are any.
 
         """
-        self.receiver: Receiver = NOBODY
-        self.writable = False
-        self._codec = codec
+        super().__init__(codec)
         self._config = config
         self._binary = binary
         self._get: Request | None = None
-        self._post: Request | None = None
-        self._stage = Stage.ARRIVING
-        self._busy = False  # the application's state, not this file's: it says so
 
     # The resource's side.
 
@@ -112,75 +88,6 @@ class PollingTransport:
         request.notifyFinish().addBoth(self._over, request)
         self.writable = True
         self.receiver.transport_ready()
-
-    def post(self, request: Request, body: bytes) -> None:
-        """
-        Deliver the packets of a POST, and answer it once they are taken.
-
-        Args:
-            request: The POST; it is answered at once if another is in progress.
-            body: Its whole body.
-
-        """
-        if self._post is not request:
-            if self._post is not None:
-                self.receiver.fail(CloseReason.TRANSPORT_ERROR)
-                answer(request, 400, PLAIN, b"")
-                return
-            self.begin(request)
-        self.cork()
-        self._stage = Stage.READING
-        good = self._read(request, body)
-        self._stage = Stage.READ
-        if not good:
-            self._post = None
-            self.receiver.fail(CloseReason.PARSE_ERROR)
-            answer(request, 400, PLAIN, b"")
-        elif not self._busy:
-            self._take()
-        self.uncork()
-
-    def _read(self, request: Request, body: bytes) -> bool:
-        """Feed the packets to the receiver; tell whether all could be read."""
-        kind = request.getHeader(b"content-type") or b""
-        binary = kind.lower().startswith(b"application/octet-stream")
-        try:
-            for item in self._packets(body, binary):
-                if isinstance(item, Packet):
-                    self.receiver.receive_packet(item)
-                else:
-                    self.receiver.receive(item)
-        except InvalidPacket:
-            return False
-        return True
-
-    # The site's side.
-
-    def begin(self, request: Request) -> None:
-        """
-        See a POST begin to arrive.
-
-        Args:
-            request: The POST, its body still to come.
-
-        """
-        if self._post is not None:
-            self.receiver.fail(CloseReason.TRANSPORT_ERROR)
-        else:
-            self._post = request
-            self._stage = Stage.ARRIVING
-            request.notifyFinish().addBoth(self._over, request)
-
-    def break_off(self, request: Request) -> None:
-        """
-        Forget a POST that will not come to its end, though its client is there.
-
-        Args:
-            request: The POST, refused.
-
-        """
-        if self._post is request:
-            self._post = None
 
     # The session's side.
 
@@ -206,6 +113,16 @@ class PollingTransport:
         self.writable = self._get is not None
         self.receiver.transport_ready()
 
+    def take_over(self, *, pinged: bool) -> None:
+        """Do nothing: no session moves to polling."""
+
+    def let_go(self) -> None:
+        """Let the waiting GET go: the client has paused its polling, or is about to."""
+        self._answer([_NOOP])
+
+    def take_back(self) -> None:
+        """Go on as before: the next GET waits again."""
+
     def retire(self) -> None:
         """Let the waiting GET go: the session has moved."""
         self._leave(_NOOP)
@@ -214,21 +131,6 @@ class PollingTransport:
         """Let the waiting GET go: the session is over."""
         # A client that closed has no use for a close packet; the reference answers so.
         self._leave(_NOOP if reason is CloseReason.TRANSPORT_CLOSE else _CLOSE)
-
-    def pause(self) -> None:
-        """Hold the POST that is being read, or the next."""
-        self._busy = True
-
-    def resume(self) -> None:
-        """Answer the POST that was held."""
-        self._busy = False
-        if self._stage is Stage.READ:
-            self._take()
-
-    def _take(self) -> None:
-        request, self._post = self._post, None
-        if request is not None:
-            answer(request, 200, HTML, b"ok")
 
     def _leave(self, last: Packet) -> None:
         self.receiver = NOBODY
@@ -248,10 +150,6 @@ class PollingTransport:
 
     # The dressing: what JSONP does otherwise.
 
-    def _packets(self, body: bytes, binary: bool) -> Iterator[str | bytes | Packet]:
-        """Read the packets of a POST's body."""
-        return self._codec.decode_payload(body, binary=binary)
-
     def _payload(self, items: list[Outgoing]) -> tuple[bytes, bytes]:
         """Write an answer's content type and body."""
         # A client learns with the open packet that it is understood: that is text.
@@ -261,15 +159,10 @@ class PollingTransport:
         return BINARY if binary else PLAIN, body
 
     def _over(self, result: Failure | None, request: Request) -> None:
-        """Hear that a request was answered elsewhere, or that its client left."""
+        """Hear that a GET is over; one that still waits has lost its client."""
         if request is self._get:
             self._get = None
             self.writable = False
-        elif request is self._post:
-            self._post = None
-        else:
-            return
-        if result is not None:
             self.receiver.fail(CloseReason.TRANSPORT_ERROR)
 
 

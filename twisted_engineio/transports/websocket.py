@@ -314,6 +314,15 @@ class WebSocketTransport(WebSocketServerProtocol):
     def uncork(self) -> None:
         """Send nothing: nothing was held back."""
 
+    def take_over(self, *, pinged: bool) -> None:
+        """Do nothing: a pong is a pong."""
+
+    def let_go(self) -> None:
+        """Do nothing: from here a session moves nowhere."""
+
+    def take_back(self) -> None:
+        """Do nothing: it was not let go."""
+
     def retire(self) -> None:
         """Give way to another transport."""
         self.abandon(CloseReason.TRANSPORT_CLOSE)

@@ -1,0 +1,197 @@
+"""
+One response that does not end: the GET of a client that listens for events.
+
+Rules of this file:
+
+1. It is over once: because its client left, because it was ended, or because it has
+   carried enough and the client had better connect anew. Nothing is written afterwards.
+2. When the socket is full it says so, and is written to no more until it has room.
+3. It owns one timer, for comments that keep a quiet connection alive and for its age.
+
+Driven by its transport (``start``, ``write``, ``end``), by twisted.web as its producer
+(``pauseProducing``, ``resumeProducing``) and by the clock.
+
+HTML standard, "Server-sent events".
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from zope.interface import implementer
+
+from ..answer import finish
+
+if TYPE_CHECKING:
+    from ..config import Config
+
+__all__ = ["EventStream", "Flow", "Listened"]
+
+_HEADERS: Final = {
+    b"Content-Type": b"text/event-stream",
+    # A proxy that changes a stream (compresses it, say) must collect it first.
+    b"Cache-Control": b"no-store, no-transform",
+    b"X-Accel-Buffering": b"no",  # nginx's own word for it
+    b"X-Content-Type-Options": b"nosniff",
+}
+_PREAMBLE: Final = b"retry: 1000\n:ok\n\n"
+_COMMENT: Final = b":\n\n"
+
+
+class Flow(enum.Enum):
+    """Whether a stream may be written to."""
+
+    OPEN = "open"
+    FULL = "full"
+    OVER = "over"
+
+
+class Listened(Protocol):
+    """Whom a stream tells what becomes of it."""
+
+    def stream_full(self) -> None:
+        """Hear that the stream takes no more for now."""
+
+    def stream_ready(self) -> None:
+        """Hear that the stream takes more again."""
+
+    def stream_over(self, stream: EventStream) -> None:
+        """Hear that the stream is over, and nobody here has ended it."""
+
+
+@implementer(IPushProducer)
+class EventStream:
+    """
+    A response of ``text/event-stream``.
+
+    Attributes:
+        flow: Whether it may be written to.
+
+    """
+
+    __slots__ = (
+        "_clock",
+        "_config",
+        "_owner",
+        "_quiet",
+        "_request",
+        "_room",
+        "_since",
+        "_timer",
+        "flow",
+    )
+
+    def __init__(
+        self, request: Request, owner: Listened, clock: IReactorTime, config: Config
+    ) -> None:
+        """
+        Make a stream that has not begun.
+
+        Args:
+            request: The GET; it is this stream's from now on.
+            owner: Whom it tells what becomes of it.
+            clock: What it measures time with.
+            config: How much it carries, how long it lives, when it speaks up.
+
+        """
+        self.flow = Flow.OPEN
+        self._request = request
+        self._owner = owner
+        self._clock = clock
+        self._config = config
+        self._room = config.sse_max_bytes
+        self._since = clock.seconds()
+        self._quiet = self._since
+        self._timer: IDelayedCall | None = None
+
+    # Its transport's side.
+
+    def start(self) -> None:
+        """Answer the request with headers, and no end."""
+        request = self._request
+        for name, value in _HEADERS.items():
+            request.responseHeaders.setRawHeaders(name, [value])
+        request.notifyFinish().addErrback(self._lost)
+        request.registerProducer(self, True)
+        request.write(_PREAMBLE)
+        self._wait()
+
+    def write(self, event: bytes) -> None:
+        """
+        Write an event; only while it is open.
+
+        Args:
+            event: The event, with the empty line that ends it.
+
+        """
+        self._room -= len(event)
+        self._quiet = self._clock.seconds()
+        self._request.write(event)
+        if self._room <= 0:
+            self._rotate()
+
+    def end(self) -> None:
+        """End the response; nothing is heard of it afterwards."""
+        full = self.flow is Flow.FULL
+        self._over()
+        self._request.unregisterProducer()
+        transport: Any = self._request.transport  # none for a stream of HTTP/2
+        if full and transport is not None:
+            # What waits in its socket would otherwise stay for as long as TCP tries.
+            transport.abortConnection()
+        else:
+            finish(self._request)
+
+    # twisted.web's side.
+
+    def pauseProducing(self) -> None:
+        """Say that the socket is full."""
+        if self.flow is Flow.OPEN:
+            self.flow = Flow.FULL
+            self._owner.stream_full()
+
+    def resumeProducing(self) -> None:
+        """Say that the socket has room again."""
+        if self.flow is Flow.FULL:
+            self.flow = Flow.OPEN
+            self._owner.stream_ready()
+
+    def stopProducing(self) -> None:
+        """Do nothing: ``notifyFinish`` says that the client left."""
+
+    def _lost(self, reason: Failure) -> None:
+        if self.flow is not Flow.OVER:
+            self._over()
+            self._owner.stream_over(self)
+
+    # Time.
+
+    def _wait(self) -> None:
+        age = self._clock.seconds() - self._since
+        rest = self._config.sse_max_age - age
+        delay = min(self._config.sse_keepalive, rest)
+        self._timer = self._clock.callLater(max(delay, 0.0), self._tick)
+
+    def _tick(self) -> None:
+        now, config = self._clock.seconds(), self._config
+        if now - self._since >= config.sse_max_age:
+            self._rotate()
+            return
+        if self.flow is Flow.OPEN and now - self._quiet >= config.sse_keepalive:
+            self.write(_COMMENT)
+        if self.flow is not Flow.OVER:
+            self._wait()
+
+    def _rotate(self) -> None:
+        """End, for the client to connect again where this stream left off."""
+        self.end()
+        self._owner.stream_over(self)
+
+    def _over(self) -> None:
+        self.flow = Flow.OVER
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
