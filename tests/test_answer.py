@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.web.test.requesthelper import DummyRequest
 
 from twisted_engineio import CloseReason
@@ -58,3 +59,15 @@ def test_a_client_that_leaves_before_its_request_ends_harms_nobody(
     browser.lose()
     clock.advance(0)
     assert sid in server.sessions
+
+
+def test_a_post_with_nothing_behind_it_ends_at_once(server, browse, listener, clock):
+    """Also if it was held for the application: there is nothing to put off."""
+    work = Deferred()
+    listener.on_message = lambda *_: work
+    sid = browse(server).get("EIO=4&transport=polling").answer.open()["sid"]
+    browser = browse(server).post(f"EIO=4&transport=polling&sid={sid}", b"4x")
+    timers = len(clock.getDelayedCalls())
+    work.callback(None)
+    assert browser.answer.body == b"ok"
+    assert len(clock.getDelayedCalls()) == timers

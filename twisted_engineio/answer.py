@@ -52,7 +52,8 @@ def finish(request: Request) -> None:
     """
     channel: Any = getattr(request, "channel", None)
     reading = getattr(channel, "_busyReceiving", True)
-    if reading or not channel._dataBuffer:
+    # What stands behind a body is kept there even if it is nothing.
+    if reading or not any(channel._dataBuffer):
         request.finish()
     else:
         channel.callLater(0, _finish_later, request)

