@@ -93,7 +93,7 @@ def test_a_compressed_message_may_come_in_fragments(connect, listener):
 
 @pytest.mark.parametrize("fragments", [1, 7])
 def test_the_limit_counts_what_comes_out(make_server, browse, listener, fragments):
-    """THREATS 6: one byte over it is 1009, however small and cut up it came."""
+    """One byte over it is 1009, however small and cut up it came."""
     onlooker = Onlooker()
     server = make_server(
         per_message_deflate=True, max_payload=10_000, observers=[onlooker]

@@ -285,7 +285,7 @@ def test_an_attach_without_an_event_wants_all(client):
     + ["{sid}.\u0661", "__proto__.1", "x" * 3000],
 )
 def test_an_event_that_never_was_is_refused(client, event):
-    """THREATS: ids that lie; the stream that is there goes on."""
+    """Ids that lie; the stream that is there goes on."""
     event = event.format(sid=client.sid).encode("utf-8").decode("latin-1")
     for query in (QUERY, client.query):
         stream = client.attach(query=query, Last_Event_ID=event)
@@ -303,7 +303,7 @@ def test_an_event_that_is_acknowledged_is_refused(client):
 
 
 def test_the_newest_stream_is_the_one(client):
-    """THREATS: takeovers; the one before it ends, and nothing is written to it."""
+    """Takeovers; the one before it ends, and nothing is written to it."""
     stream = client.attach(1)
     client.session.send("one")
     assert client.stream.ended
@@ -350,7 +350,7 @@ def test_a_pong_acknowledges_up_to_its_ping(client, clock):
 
 
 def test_pongs_that_nobody_asked_for_acknowledge_nothing(client, clock):
-    """THREATS 5: nor do they cost anything."""
+    """Nor do they cost anything."""
     client.session.send("one")
     client.post(b"\x1e".join([b"3"] * 100_000))
     assert client.attach(1).payloads == ["4one"]
@@ -487,7 +487,7 @@ def test_a_detached_client_cannot_acknowledge(make_client, listener, clock):
 
 
 def test_a_client_that_resumes_a_full_ring_has_its_time(make_client, listener, clock):
-    """THREATS: replay floods; no attach puts it off while the ring stays full."""
+    """Replay floods; no attach puts it off while the ring stays full."""
     client = full(make_client)
     client.stream.lose()
     stream = client.attach(0)
@@ -497,7 +497,7 @@ def test_a_client_that_resumes_a_full_ring_has_its_time(make_client, listener, c
 
 
 def test_a_pong_for_what_was_not_written_yet(make_client, clock):
-    """THREATS: ids that lie; it is only the client's own loss."""
+    """Ids that lie; it is only the client's own loss."""
     client = full(make_client)
     client.stream.lose()
     stream = Stream(client.browse(client.server), client.query)
@@ -527,7 +527,7 @@ def test_a_full_socket_is_written_no_more(client):
 
 
 def test_a_slow_reader_ends(make_client, listener, clock):
-    """THREATS 16: above max_buffered; what waits in its socket is dropped."""
+    """Above max_buffered; what waits in its socket is dropped."""
     client = make_client(max_buffered=10, high_water_mark=10, low_water_mark=1)
     client.stream.browser.wire.producer.pauseProducing()
     client.session.send("x" * 11)
@@ -539,7 +539,7 @@ def test_a_slow_reader_ends(make_client, listener, clock):
 
 
 def test_a_replay_goes_no_faster_than_the_socket(client):
-    """THREATS: replay floods; only what the socket takes is written."""
+    """Replay floods; only what the socket takes is written."""
     for n in range(5):
         client.session.send(str(n))
     client.stream.lose()

@@ -90,7 +90,7 @@ def test_a_client_that_pings_is_answered(make_heart, body, clock):
 
 
 def test_a_client_that_pongs_goes_the_wrong_way(make_heart, body):
-    """PROTOCOL 6: a pong from a client of revision 3 ends the session."""
+    """A pong from a client of revision 3 ends the session."""
     heart = make_heart(ClientPings)
     assert not heart.pong()
     assert body.failed == [CloseReason.TRANSPORT_ERROR]

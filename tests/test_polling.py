@@ -131,7 +131,7 @@ def test_a_second_get_ends_the_session(client, listener):
 
 
 def test_a_session_that_never_polls_is_reaped(client, clock, listener):
-    """THREATS 12: within ping_interval + ping_timeout."""
+    """Within ping_interval + ping_timeout."""
     clock.advance(25)
     clock.advance(20)
     assert listener.reasons == [CloseReason.PING_TIMEOUT]

@@ -36,7 +36,7 @@ def test_an_event_id_is_read():
     + ["abc.٣", "abc.²", "abc." + "9" * 17, "__proto__", "abc.1\r\nX: y"],
 )
 def test_what_is_no_event_id_is_none(text):
-    """THREATS: ids that lie; digits are ASCII, and few."""
+    """Ids that lie; digits are ASCII, and few."""
     with pytest.raises(ValueError, match="no event has such"):
         read_event_id(text)
 

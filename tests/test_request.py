@@ -124,7 +124,7 @@ def test_a_body_for_nobody_has_the_same_limit(post):
 
 
 def test_a_body_that_is_broken_off_ends_its_session(post, listener):
-    """PROTOCOL 4: the part that arrived is never delivered."""
+    """The part that arrived is never delivered."""
     post("Content-Length: 50").send(b"4part").lose()
     assert listener.received == []
     assert listener.reasons == [CloseReason.TRANSPORT_ERROR]
@@ -185,7 +185,7 @@ def test_a_resource_elsewhere_in_the_site_is_served_too(make_server, house, list
 
 
 def test_nothing_is_written_to_the_disk(make_server, browse, listener, monkeypatch):
-    """THREATS 1: a body is in memory, for it is bounded."""
+    """A body is in memory, for it is bounded."""
     monkeypatch.setattr("tempfile.TemporaryFile", None)
     server = make_server()
     sid = browse(server).get(POLLING).answer.open()["sid"]

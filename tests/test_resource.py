@@ -68,7 +68,7 @@ HANDSHAKES = {
 
 @pytest.mark.parametrize(("query", "expected"), HANDSHAKES.items())
 def test_a_bad_handshake_is_refused(server, browse, query, expected):
-    """THREATS 3: whatever stands in the query, a clean error and no session."""
+    """Whatever stands in the query, a clean error and no session."""
     browser = browse(server).get(query)
     assert seen(browser) == expected
     headers = browser.answer.headers
@@ -99,7 +99,7 @@ def test_a_good_handshake_opens_a_session(server, browse, query):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "PATCH", "BREW"])
 def test_a_handshake_is_a_get(server, browse, method):
-    """THREATS 4: any other method is refused at once."""
+    """Any other method is refused at once."""
     browser = browse(server).request(method, POLLING, b"4hello")
     head = browser.wire.value()
     assert head.startswith(b"HTTP/1.1 400 ")
@@ -259,7 +259,7 @@ def test_another_upgrade_is_no_upgrade(server, browse):
 
 @pytest.mark.parametrize("query", [POLLING, WEBSOCKET, f"{POLLING}&sid=x"])
 def test_a_foreign_origin_is_refused(server, browse, query):
-    """THREATS 7: on every transport, before the sid is looked at."""
+    """On every transport, before the sid is looked at."""
     assert seen(browse(server).get(query, **FOREIGN)) == FORBIDDEN
     upgrade = browse(server).upgrade(query, **FOREIGN)
     assert seen(upgrade) == (403, b"Forbidden")
@@ -267,7 +267,7 @@ def test_a_foreign_origin_is_refused(server, browse, query):
 
 
 def test_the_transport_is_checked_before_the_origin(server, browse):
-    """PROTOCOL 1: checks in this order."""
+    """Checks in this order."""
     assert seen(browse(server).get("transport=x", **FOREIGN)) == UNKNOWN_TRANSPORT
 
 
@@ -280,7 +280,7 @@ def test_the_sid_is_checked_before_the_method_and_the_version(server, browse):
 
 @pytest.mark.parametrize("origin", ["https://exa\x01mple.com", "a\x1fb", "a\x7f"])
 def test_control_characters_in_an_origin_are_a_bad_request(server, browse, origin):
-    """THREATS 10: they never reach a header."""
+    """They never reach a header."""
     browser = browse(server).get(POLLING, Origin=origin)
     assert seen(browser) == BAD_REQUEST
     assert "access-control-allow-origin" not in browser.answer.headers

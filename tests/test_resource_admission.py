@@ -96,7 +96,7 @@ def test_an_admission_that_fails_too_late_is_nobody_s(server, ask, listener):
 
 
 def test_no_service_before_admission(server, browse, verdict):
-    """THREATS 13: there is no id yet that a request could name."""
+    """There is no id yet that a request could name."""
     browse(server).get(POLLING)
     other = browse(server).post(f"{POLLING}&sid=x", b"4early")
     assert other.answer.json()["code"] == 1
@@ -151,7 +151,7 @@ def test_an_application_that_fails_in_its_greeting_on_websocket(
 
 
 def test_the_version_is_checked_after_admission(server, browse, listener):
-    """PROTOCOL 1: admission, then EIO."""
+    """Admission, then EIO."""
     answer = browse(server).get("EIO=3&transport=polling").answer
     assert answer.json()["code"] == 5
     assert len(listener.admitted) == 1
@@ -173,7 +173,7 @@ def test_a_make_sid_that_fails_refuses_a_websocket(make_server, browse, logged):
 
 
 def test_a_server_that_stops_refuses_with_503(server, ask):
-    """THREATS 20: no new sessions."""
+    """No new sessions."""
     server.stop()
     assert ask().answer.status == 503
 
@@ -237,7 +237,7 @@ def test_garbage_behind_a_pending_upgrade_leaves_nothing(
 def test_frames_behind_a_pending_upgrade_are_not_lost(
     server, browse, listener, verdict
 ):
-    """PROTOCOL 5: what came ahead of the 101 is delivered after it."""
+    """What came ahead of the 101 is delivered after it."""
     browser = browse(server).upgrade(WEBSOCKET)
     browser.send(frame("4one"))
     browser.send(frame("4two")[:3]).send(frame("4two")[3:])

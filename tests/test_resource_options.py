@@ -251,7 +251,7 @@ def test_compressed_messages_are_read(make_server, browse, listener):
 
 
 def test_a_small_message_that_grows_is_too_large(make_server, browse, listener):
-    """THREATS 6: the limit counts what comes out, and stops before it is all there."""
+    """The limit counts what comes out, and stops before it is all there."""
     server = make_server(per_message_deflate=True)
     browser = browse(server).upgrade(WEBSOCKET, **OFFER)
     browser.send(frame(deflated(b"\0" * 50_000_000), BINARY, first=0xC0))

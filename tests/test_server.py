@@ -178,7 +178,7 @@ def test_a_session_is_gone_when_its_application_hears_it(server, session, listen
 
 
 def test_ids_cannot_be_guessed(server):
-    """THREATS 14: 120 random bits, URL-safe, never twice."""
+    """120 random bits, URL-safe, never twice."""
     sids = {join(server, RecordingTransport()).sid for _ in range(100)}
     assert len(sids) == 100
     assert all(len(base64.urlsafe_b64decode(sid)) == 15 for sid in sids)

@@ -166,7 +166,7 @@ def test_an_open_session_has_said_so(server, listener):
 
 
 def test_a_session_s_repr_shows_the_beginning_of_its_id(session):
-    """THREATS 14: whoever reads a log cannot take a session over."""
+    """Whoever reads a log cannot take a session over."""
     assert repr(session) == f"<Session {session.sid[:6]}... open on polling>"
     assert session.sid not in repr(session)
 
@@ -296,7 +296,7 @@ def test_a_pong_keeps_a_session_alive(session, clock, listener):
 
 
 def test_messages_are_no_pongs(session, clock, listener):
-    """PROTOCOL: a client that talks but does not answer is gone all the same."""
+    """A client that talks but does not answer is gone all the same."""
     clock.advance(25)
     for _ in range(19):
         clock.advance(1)

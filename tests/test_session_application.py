@@ -183,7 +183,7 @@ def test_a_session_that_the_held_packets_end_reads_no_further(session, listener,
     assert session.transport.calls == ["pause", CloseReason.TRANSPORT_CLOSE]
 
 
-# Exceptions: THREATS 19.
+# Exceptions.
 
 OUTCOMES = {
     "raises": lambda *_: 1 / 0,

@@ -172,7 +172,7 @@ def test_flushed_fails_if_the_session_ends_first(held):
     assert failure.value.reason is CloseReason.TRANSPORT_ERROR
 
 
-# THREATS 16: a slow reader.
+# A slow reader.
 
 
 def test_a_slow_client_is_ended(make_server, open_session, listener, clock):

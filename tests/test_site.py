@@ -171,7 +171,7 @@ def test_headers_that_go_on_in_the_next_line_are_left_alone(server, browse, list
     assert listener.received == ["x"]
 
 
-# Pipelining: THREATS 11.
+# Pipelining.
 
 
 def test_pipelined_requests_are_answered_in_order(server, browse, listener, clock):

@@ -111,7 +111,7 @@ def test_a_bad_packet_is_refused(text):
     "text", [each for each in BAD_PACKETS.values() if "\ud800" not in each]
 )
 def test_the_packets_before_a_bad_one_count(text):
-    """PROTOCOL: the packets before it are given, nothing behind it is."""
+    """The packets before it are given, nothing behind it is."""
     payload = read(f"4a\x1e2\x1e{text}\x1e4b".encode())
     assert next(payload) == "a"
     assert next(payload) == Packet(PacketType.PING)

@@ -273,7 +273,7 @@ def test_any_close_frame_ends_the_session(browser, listener, code):
 
 
 def test_a_close_packet_ends_the_session_at_once(browser, listener):
-    """PROTOCOL 4: nothing after it is handled."""
+    """Nothing after it is handled."""
     browser.send(frame("4last") + frame("1") + frame("4after") + frame(b"after"))
     assert listener.received == ["last"]
     assert listener.reasons == [CloseReason.TRANSPORT_CLOSE]

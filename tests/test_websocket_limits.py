@@ -101,7 +101,7 @@ VIOLATIONS = {
     ("data", "code", "reason"), VIOLATIONS.values(), ids=VIOLATIONS
 )
 def test_a_broken_rule_ends_the_session(browser, listener, data, code, reason):
-    """THREATS 9, 15: with its code, and nothing of it or behind it delivered."""
+    """With its code, and nothing of it or behind it delivered."""
     browser.send(frame("4before") + data + frame("4after"))
     assert closed_with(browser) == code
     assert listener.received == ["before"]
@@ -171,7 +171,7 @@ def test_the_limit_is_the_observers_to_know(browser, onlooker):
 
 
 def test_a_flood_of_empty_fragments_is_left_in_the_socket(browser, clock, listener):
-    """THREATS 6: nothing more is read, and the connection ends after close_timeout."""
+    """Nothing more is read, and the connection ends after close_timeout."""
     flood = frame(b"", CONTINUATION, first=0) * 1000
     browser.send(frame(b"", BINARY, first=0) + flood)
     assert browser.wire.producerState == "paused"

@@ -2,7 +2,7 @@
 How many Python functions a message calls: a cost that no busy machine can blur.
 
 Calls of C functions aren't counted, nor what the interpreter inlines. ``AT_MOST`` is
-the written bound: DESIGN counts frame, session, application on the way in, and session,
+the written bound: frame, session, application on the way in, and session,
 transport, socket on the way out.
 """
 

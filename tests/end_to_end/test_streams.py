@@ -108,7 +108,7 @@ async def test_the_newest_stream_is_the_one(serve: Serve) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_client_that_does_not_read(serve: Serve) -> None:
-    """THREATS 16: what is held for it is bounded, and it is given up."""
+    """What is held for it is bounded, and it is given up."""
     stage, listener, _, _ = await opened(serve, max_buffered=2_000_000)
     listener.transport.pauseProducing()
     session = stage.session
