@@ -6,6 +6,7 @@ Nothing here decides or answers; ``resource.py`` does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -125,13 +126,13 @@ class Asked:
         headers = self.request.requestHeaders.getAllRawHeaders()
         return self._client_of(read_headers(headers))
 
-    def _client_of(self, headers: object) -> Client:
+    def _client_of(self, headers: Mapping[str, str]) -> Client:
         address = self.request.getClientAddress()
         known = isinstance(address, (IPv4Address, IPv6Address))
         peer = address.host if known else None
         if self._proxies is None:
             return Client(peer)
-        return self._proxies.client(peer, headers)  # type: ignore[arg-type]
+        return self._proxies.client(peer, headers)
 
 
 def _wants_websocket(request: Request) -> bool:

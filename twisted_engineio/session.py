@@ -545,6 +545,7 @@ class Session:
     def _wait_for(self, result: object) -> None:
         """Hold what comes in until an async method of the application is done."""
         if hasattr(result, "__await__") and not isinstance(result, Deferred):
+            # What has __await__ is a coroutine here; a type checker can't know.
             result = ensureDeferred(result)  # type: ignore[arg-type]
         if not isinstance(result, Deferred):
             return
