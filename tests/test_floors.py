@@ -15,6 +15,7 @@ PACKAGE = Path(twisted_engineio.__file__).parent
 FIRST = ("twisted.internet", "twisted.logger", "twisted.python")
 SECOND = (*FIRST, "twisted.protocols", "twisted.web", "autobahn", "zope.interface")
 THIRD = (*SECOND, "twisted.application")
+WINGS = (*THIRD, "twisted.cred", "prometheus_client")
 
 FLOORS = (
     (
@@ -73,9 +74,18 @@ FLOORS = (
             "resource",
             "server",
             "site",
-            "tap",
         ],
         THIRD,
+    ),
+    (
+        # The wings: each imports the house, which knows nothing of it.
+        [],
+        WINGS,
+    ),
+    (
+        # The roof: the command line knows the house and its wings.
+        ["tap"],
+        WINGS,
     ),
 )
 """Each floor's modules, and what else in the world they may import."""
