@@ -41,7 +41,6 @@ from .transports.takeover import attach
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
-    from twisted.web.http import _GenericHTTPChannelProtocol
 
     from .server import Entry
     from .site import EngineIOSite
@@ -52,7 +51,8 @@ __all__ = ["Door", "Knock", "read_head"]
 _MAX_HEAD: Final = 8192
 """Bytes of a head that are looked at; a browser's has some 600, and cookies."""
 _HEAD: Final = re.compile(
-    rb"GET ([!-~]+) HTTP/1\.1\r\n((?:[A-Za-z][A-Za-z0-9-]*: [!-~](?:[ -~]*[!-~])?\r\n)+)\r\n"
+    rb"GET ([!-~]+) HTTP/1\.1\r\n"
+    rb"((?:[A-Za-z][A-Za-z0-9-]*: [!-~](?:[ -~]*[!-~])?\r\n)+)\r\n"
 )
 _LINE: Final = re.compile(r"([^:]+): ([^\r]+)\r\n")
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
@@ -181,7 +181,7 @@ class Knock(Asked):
         return self._proxies.client(self._door.peer, self._headers)
 
     def can_be_taken(self) -> bool:
-        """Tell whether its connection can become a WebSocket: that is why it is here."""
+        """Say that its connection can become a WebSocket: that is why it is here."""
         return True
 
     def take_over(self, transport: WebSocketTransport) -> None:
@@ -255,7 +255,7 @@ class Door(Protocol):
             protocol._channel.go_on_with(admitted)
         protocol.dataReceived(data)
 
-    def _leave_to_twisted_web(self) -> _GenericHTTPChannelProtocol:
+    def _leave_to_twisted_web(self) -> Any:
         protocol = self.site.channel(self._address)
         self.give_to(protocol)
         return protocol

@@ -14,7 +14,7 @@ Engine.IO protocol v4, "HTTP long-polling", "WebSocket", "Upgrade".
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
@@ -31,7 +31,6 @@ from .handshake import upgrades_from
 from .proxies import TrustedProxies
 from .request import HTTPTransport
 from .revision import REVISION_4, revision_of
-from .server import Entry
 from .session import Session, State
 from .transports.eventsource import EventSourceTransport
 from .transports.jsonp import JSONPTransport, index_of
@@ -40,7 +39,7 @@ from .transports.polling import PollingTransport
 if TYPE_CHECKING:
     from twisted.web.server import Request
 
-    from .server import Server
+    from .server import Entry, Server
     from .transports.websocket import WebSocketTransport
 
 __all__ = ["EngineIOResource"]
@@ -369,13 +368,12 @@ class EngineIOResource(Resource):
             self._check_session(asked, session)
             self._upgrade(asked, session)
             return None
-        admitted = self.engineio.admit(asked.view)
-        entry = getattr(admitted, "result", None)
-        if not isinstance(entry, Entry):
-            return admitted  # the application thinks about it, or refuses
         try:
-            self._open_websocket(entry, asked)
-        except Reject as error:
+            admitted: Entry | Deferred[Entry] = self.engineio.consider(asked.view)
+            if isinstance(admitted, Deferred):
+                return admitted
+            self._open_websocket(admitted, asked)
+        except (Refused, Reject) as error:
             return fail(error)
         return None
 

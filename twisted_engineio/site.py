@@ -83,7 +83,7 @@ class EngineIOSite(Site):
         """Make what reads a connection's first bytes."""
         return Door(self, addr) if self._door else self.channel(addr)
 
-    def channel(self, addr: IAddress | None) -> _GenericHTTPChannelProtocol:
+    def channel(self, addr: IAddress | None) -> Any:
         """
         Make twisted.web's own protocol for a connection.
 
@@ -110,8 +110,11 @@ class EngineIOSite(Site):
         """
         if path.rstrip(b"/") != self._path or path[-2:] == b"//":
             return None
-        config, plain = self.server.config, self.requestFactory is EngineIORequest
-        if not plain or not self._undressed or config.per_message_deflate:
+        if not self._undressed or self.server.config.per_message_deflate:
+            return None
+        if self.requestFactory is not EngineIORequest:
+            return None
+        if type(self).getResourceFor is not Site.getResourceFor:
             return None
         node: object = self.resource
         for name in self._path.split(b"/")[1:]:

@@ -136,4 +136,4 @@ def encode_packet(item: Outgoing) -> str:
     if isinstance(item, bytes):
         return "b" + binascii.b2a_base64(item, newline=False).decode("ascii")
     kind, data = item
-    return "1" if kind is PacketType.CLOSE else f"{_DIGITS[kind]}{data}"
+    return "1" if kind is PacketType.CLOSE else _DIGITS[kind] + str(data)

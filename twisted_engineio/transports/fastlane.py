@@ -152,7 +152,8 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         ):
             # Small messages, all in this one call: the message path. What is not
             # one of them goes to _read, and what is not for _read to Autobahn.
-            while end - position > 6 and data[position] in _KINDS:
+            while end - position > 6:
+                kind = data[position]
                 start = position + 6
                 length = data[position + 1] - 0x80
                 stop = start + length
@@ -163,12 +164,10 @@ class FastWebSocketTransport(LeanWebSocketTransport):
                     _from_bytes(data[start:stop], "little")
                     ^ _from_bytes((mask * 32)[:length], "little")
                 ).to_bytes(length, "little")
-                if data[position] == 0x82:
-                    if not self._bare:
-                        break
-                    self.receiver.receive(payload)
-                elif payload[0] == 0x34 and payload.isascii():
+                if kind == 0x81 and payload[0] == 0x34 and payload.isascii():
                     self.receiver.receive(payload[1:].decode())
+                elif kind == 0x82 and self._bare:
+                    self.receiver.receive(payload)
                 else:
                     break
                 position = stop

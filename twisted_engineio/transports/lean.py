@@ -91,7 +91,7 @@ class LeanWebSocketTransport(WebSocketTransport):
     is_closed: Any = _Unheard()
     websocket_version = 13
     inside_message = False
-    current_frame = None
+    current_frame: Any = None
     trafficStats = TrafficStats()  # one for all: nobody reads it
     send_queue: Any = ()  # for writes in slices, which nobody asks for
 
@@ -149,8 +149,9 @@ class LeanWebSocketTransport(WebSocketTransport):
         self.data = b""
         self.factory.countConnections += 1
 
+    # Autobahn sets an attribute, and a cached property takes its place.
     @cached_property
-    def utf8validator(self) -> Utf8Validator:
+    def utf8validator(self) -> Utf8Validator:  # type: ignore[override]
         """What Autobahn checks text with: most connections never need it."""
         return Utf8Validator()
 

@@ -1,8 +1,8 @@
 """
 Take a connection from twisted.web, in the middle of a request, for another protocol.
 
-twisted.web has no public way to do this. The private attributes that ``take_over`` needs
-are named in that one function, and ``tests/test_takeover.py`` asserts that they still exist.
+twisted.web has no public way to do this. The private attributes that it takes are named
+in one function, and ``tests/test_takeover.py`` asserts that they still exist.
 """
 
 from __future__ import annotations
