@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_floors import FLOORS
 
 import twisted_engineio
 from twisted_engineio import Application, tap
@@ -21,7 +20,6 @@ MODULES = [
     for path in sorted(PACKAGE.rglob("*.py"))
     if path.stem != "__init__"
 ]
-PACKAGES = {"__init__", "codecs", "transports"}
 HOUSE = runpy.run_path(str(DOCS / "house.py"))
 
 
@@ -34,15 +32,6 @@ def text_of(name: str) -> str:
 def test_every_module_is_explained(module):
     """The architecture page has a word on each module."""
     assert f"``{module}``" in text_of("architecture.rst")
-
-
-def test_the_drawing_has_the_floors():
-    """Each floor of the drawing holds the modules that test_floors knows there."""
-    drawn = [set(modules.split()) for _, _, modules in reversed(HOUSE["FLOORS"])]
-    known = [
-        {name.replace(".", "/") for name in names} - PACKAGES for names, _ in FLOORS
-    ]
-    assert drawn == known
 
 
 def test_the_drawing_is_fresh():
