@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from ..codecs import v4
-from ..packet import Outgoing, Packet, PacketType
+from ..packet import Packet, PacketType
 from .lines import BINARY, CLOSE, TEXT, Answer, HttpLine, frame, read_frames
 
-__all__ = ["CARRIERS", "Carrier", "PostingCarrier", "Traveller"]
+__all__ = ["CARRIERS", "Carrier", "Item", "PostingCarrier", "Traveller"]
 
 _CLOSE: Final = Packet(PacketType.CLOSE)
 _NOOP: Final = Packet(PacketType.NOOP)
@@ -34,6 +34,9 @@ _WEBSOCKET: Final = {
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     "Sec-WebSocket-Version": "13",
 }
+
+
+Item: TypeAlias = str | bytes | Packet
 
 
 class Talk(enum.Enum):
@@ -64,7 +67,7 @@ class Traveller(Protocol):
     def refused(self, carrier: Carrier, answer: Answer) -> None:
         """Hear that the server will not have it."""
 
-    def take(self, carrier: Carrier, item: Outgoing) -> None:
+    def take(self, carrier: Carrier, item: Item) -> None:
         """Take a packet or message that came."""
 
     def writable(self) -> None:
@@ -105,7 +108,7 @@ class Carrier:
         """Ask the server."""
         raise NotImplementedError
 
-    def send(self, items: list[Outgoing]) -> None:
+    def send(self, items: list[Item]) -> None:
         """
         Write packets and messages; only while ``writable``.
 
@@ -163,7 +166,7 @@ class PostingCarrier(Carrier):
         """Whether no POST is in flight."""
         return not self._posts
 
-    def send(self, items: list[Outgoing]) -> None:
+    def send(self, items: list[Item]) -> None:
         """Send a POST."""
         self._posts += 1
         body, _ = v4.encode_payload(items, binary=False)
@@ -240,7 +243,7 @@ class StreamCarrier(PostingCarrier):
         super().__init__(client)
         self._text = b""
         self._seen = ""  # the id of the last event
-        self._last: Outgoing = ""
+        self._last: Item = ""
 
     def open(self) -> None:
         """Send the GET."""
@@ -268,9 +271,7 @@ class StreamCarrier(PostingCarrier):
             if name == b"id":
                 self._seen = value.decode()
             elif name == b"data":
-                for written, plain in ((b"%0D", b"\r"), (b"%0A", b"\n"), (b"%25", b"%")):
-                    value = value.replace(written, plain)
-                self._read(value)
+                self._read(_unescape(value))
 
     def _connect_again(self) -> None:
         """Go on where a stream ended, as a browser does, but without its second."""
@@ -293,6 +294,12 @@ class StreamCarrier(PostingCarrier):
         super()._read(payload)
         *_, self._last = v4.decode_payload(payload, binary=False)
         self._settle()
+
+
+def _unescape(data: bytes) -> bytes:
+    for written, plain in ((b"%0D", b"\r"), (b"%0A", b"\n"), (b"%25", b"%")):
+        data = data.replace(written, plain)
+    return data
 
 
 class WebSocketCarrier(Carrier):
@@ -321,7 +328,7 @@ class WebSocketCarrier(Carrier):
         else:
             self._client.opened(self)
 
-    def send(self, items: list[Outgoing]) -> None:
+    def send(self, items: list[Item]) -> None:
         """Write a frame for each."""
         for item in items:
             if isinstance(item, bytes):

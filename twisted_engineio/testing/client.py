@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-from ..packet import Outgoing, Packet, PacketType, require_message
-from .carriers import CARRIERS, Carrier, PostingCarrier
+from ..packet import Packet, PacketType, require_message
+from .carriers import CARRIERS, Carrier, Item, PostingCarrier
 from .lines import Answer, HttpLine
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class MemoryClient:
         self._address = address
         self._secure = secure
         self._received: list[str | bytes] = []
-        self._queue: list[Outgoing] = []
+        self._queue: list[Item] = []
         self._max_payload = 0
         self._upgrades: list[str] = []
         self._lines: list[HttpLine] = []
@@ -117,7 +117,8 @@ class MemoryClient:
         self._carrier = CARRIERS[transport](self)
 
     def __repr__(self) -> str:
-        return f"<MemoryClient {self.sid[:6]}... {self.state.value} on {self.transport}>"
+        sid, state = self.sid[:6], self.state.value
+        return f"<MemoryClient {sid}... {state} on {self.transport}>"
 
     # The test's side.
 
@@ -176,10 +177,10 @@ class MemoryClient:
             raise ConnectionError(f"{self!r} is not open, or moves already")
         if to not in self._upgrades:
             raise ConnectionError(f"no upgrade to {to!r}: it may be {self._upgrades}")
-        self._candidate = CARRIERS[to](self)
-        self._candidate.open()
+        self._candidate = candidate = CARRIERS[to](self)
+        candidate.open()
         self._server.settle()
-        if self._candidate is None and self.transport != to:
+        if candidate not in (self._candidate, self._carrier):
             raise ConnectionError("the server has closed the new transport")
 
     def close(self) -> None:
@@ -192,7 +193,7 @@ class MemoryClient:
             self._server.settle()
 
     def vanish(self) -> None:
-        """Be gone without a word, as when a cable is cut: no FIN, no answer, nothing."""
+        """Be gone without a word, as when a cable is cut: no FIN, no answer."""
         for line in self._lines:
             line.transport.vanish()
         self.state = ClientState.CLOSED
@@ -272,7 +273,7 @@ class MemoryClient:
             )
         self.lost(carrier)
 
-    def take(self, carrier: Carrier, item: Outgoing) -> None:
+    def take(self, carrier: Carrier, item: Item) -> None:
         """Act on what came."""
         if carrier is self._candidate:
             if item == _PROBE_PONG:
@@ -281,7 +282,7 @@ class MemoryClient:
                 self._carrier.pause(self._move)
         elif isinstance(item, (str, bytes)):
             self._received.append(item)
-        elif isinstance(item, Packet):
+        else:
             self._act_on(item)
 
     def _act_on(self, packet: Packet) -> None:
@@ -322,12 +323,12 @@ class MemoryClient:
             if self._candidate is not None:
                 self._candidate.drop()
 
-    def _say(self, item: Outgoing) -> None:
+    def _say(self, item: Item) -> None:
         self._queue.append(item)
         if self._carrier.writable:
             self.writable()
 
-    def _next_payload(self) -> list[Outgoing]:
+    def _next_payload(self) -> list[Item]:
         """Take from the queue what one payload may hold, one at least."""
         size, count = 0, 0
         for item in self._queue:

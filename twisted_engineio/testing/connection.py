@@ -25,13 +25,12 @@ from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
     IPushProducer,
-    ISSLTransport,
     ITransport,
 )
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-__all__ = ["MemoryTransport", "SecureMemoryTransport"]
+__all__ = ["MemoryTransport"]
 
 _FULL: Final = 65_536
 """Bytes at which Twisted's own transports pause a producer."""
@@ -236,14 +235,6 @@ class MemoryTransport:
         self._ended()
         self.protocol.connectionLost(Failure(self._farewell))
         return True
-
-
-@implementer(ISSLTransport)
-class SecureMemoryTransport(MemoryTransport):
-    """A connection that the server takes for TLS."""
-
-    def getPeerCertificate(self) -> None:
-        """Have no certificate of the client's."""
 
 
 def _ignore(*heard: bytes) -> None:

@@ -12,16 +12,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, ISSLTransport
 from twisted.internet.task import Clock
 from twisted.web.resource import Resource
+from zope.interface import alsoProvides
 
 from ..config import TRANSPORTS, Config
 from ..resource import EngineIOResource
 from ..server import Server
 from ..site import EngineIOSite
 from .client import ClientState, MemoryClient
-from .connection import MemoryTransport, SecureMemoryTransport
+from .connection import MemoryTransport
 
 if TYPE_CHECKING:
     from ..application import Application
@@ -143,7 +144,8 @@ class MemoryServer(Server):
     def _carry(self) -> None:
         for _ in range(_ROUNDS):
             self.clock.advance(0)
-            if not any([each.carry() for each in self._wires]):
+            moved = [each.carry() for each in self._wires]
+            if not any(moved):
                 break
         else:
             raise AssertionError("server and client answer each other for ever")
@@ -237,9 +239,11 @@ class MemoryServer(Server):
             secure: Whether the site shall take it for TLS.
 
         """
-        kind = SecureMemoryTransport if secure else MemoryTransport
-        wire = kind(_address(address), heard, ended)
-        wire.connect(self.site.buildProtocol(wire.getPeer()))
+        wire = MemoryTransport(_address(address), heard, ended)
+        if secure:
+            alsoProvides(wire, ISSLTransport)  # what twisted.web asks for
+        site: Any = self.site  # buildProtocol is not annotated
+        wire.connect(site.buildProtocol(wire.getPeer()))
         self._wires.append(wire)
         return wire
 
