@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 
@@ -118,6 +118,7 @@ class Asked:
                 if client.is_secure is None
                 else client.is_secure,
                 self.request.method.decode("latin-1"),
+                _host_and_port(self.request.getHost()),
             )
         return self._view
 
@@ -133,6 +134,11 @@ class Asked:
         if self._proxies is None:
             return Client(peer)
         return self._proxies.client(peer, headers)
+
+
+def _host_and_port(address: Any) -> tuple[str, int] | None:
+    known = isinstance(address, (IPv4Address, IPv6Address))
+    return (address.host, address.port) if known else None
 
 
 def _wants_websocket(request: Request) -> bool:
