@@ -130,6 +130,9 @@ class MemoryTransport:
         """Give the server's address."""
         return _HOST
 
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Do nothing: nothing is delayed."""
+
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Let a producer write as fast as the client reads."""
         self._producer, self._pulls = producer, not streaming

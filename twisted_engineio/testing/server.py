@@ -180,12 +180,12 @@ class MemoryServer(Server):
 
         """
         self.settle()
+        if self.sessions:
+            raise AssertionError(f"still open: {list(self.sessions.values())}")
         for client in self._clients:
             if client.state is ClientState.CLOSED:
                 client.cut()
         self.settle()
-        if self.sessions:
-            raise AssertionError(f"still open: {list(self.sessions.values())}")
         left = self.clock.getDelayedCalls()
         if left:
             raise AssertionError(f"still on the clock: {', '.join(map(str, left))}")
