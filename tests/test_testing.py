@@ -250,6 +250,15 @@ def test_a_websocket_opens_in_a_millisecond(server):
     assert server.clock.seconds() == 0.001
 
 
+def test_a_websocket_may_need_more_time(server, monkeypatch):
+    """Then it is not open yet."""
+    monkeypatch.setattr("twisted_engineio.testing.server._MOMENT", 0.00001)
+    client = server.connect("websocket")
+    assert client.state is ClientState.OPENING
+    server.advance(0.001)
+    assert client.is_open
+
+
 def test_two_who_answer_each_other_for_ever_are_found(server, monkeypatch):
     """A test that would never end says so."""
     monkeypatch.setattr("twisted_engineio.testing.server._ROUNDS", 50)
@@ -316,6 +325,46 @@ def test_an_upgrade_that_the_server_breaks_off_is_told(server):
     assert client.transport == "polling"
     client.send("still here")
     assert server.application.received == ["still here"]
+
+
+def test_an_upgrade_that_the_server_refuses_is_told(listener):
+    """As when an origin is not welcome any more."""
+    welcome = ["https://example.org"]
+    config = Config(cors=lambda origin: origin in welcome)
+    with MemoryServer(listener, config) as server:
+        client = server.connect(headers={"Origin": "https://example.org"})
+        assert welcome.pop()
+        with pytest.raises(ConnectionError, match="closed the new transport"):
+            client.upgrade()
+        welcome.append("https://example.org")
+        assert client.is_open
+        assert client.refusal is None
+
+
+def test_a_session_may_end_with_an_upgrade(server):
+    """Then the client is closed, and so is what it tried."""
+
+    class Ending(Observer):
+        def upgrading(self, session, transport):
+            session.abort()
+
+    server.observers = (Ending(),)
+    client = server.connect()
+    with pytest.raises(ConnectionError, match="closed the new transport"):
+        client.upgrade()
+    assert not client.is_open
+
+
+def test_an_upgrade_may_fail_before_the_last_poll_is_read(server, listener):
+    """Then it is not asked for twice."""
+    client = server.connect()
+    client.stop_reading()
+    client.upgrade()
+    assert client.state is ClientState.MOVING
+    server.advance(server.config.upgrade_timeout)
+    client.read_on()
+    client.session.send("heard")
+    assert client.received == ["heard"]
 
 
 @pytest.mark.parametrize("transport", ["polling", "sse"])
@@ -429,6 +478,13 @@ def test_a_client_is_closed_by_the_server(server, listener, client):
     assert listener.reasons == [CloseReason.FORCED_CLOSE]
 
 
+def test_a_client_finds_its_session_gone(server):
+    """It polls again, and is told."""
+    client = server.connect()
+    client.session.fail(CloseReason.TRANSPORT_CLOSE)
+    assert not client.is_open
+
+
 def test_a_close_code_is_told(server):
     """Where there is one: on a WebSocket."""
     client = server.connect("websocket")
@@ -509,7 +565,7 @@ def test_a_stream_may_break_before_its_first_event(server):
 def test_an_open_session_is_left(server):
     """It is named."""
     server.connect().vanish()
-    with pytest.raises(AssertionError, match="still open: .*<Session"):
+    with pytest.raises(AssertionError, match=r"still open: .*<Session"):
         server.assert_nothing_left()
 
 
@@ -560,7 +616,8 @@ def test_a_test_that_fails_says_why():
             server.connect()
             raise LookupError
 
-    pytest.raises(LookupError, fail)
+    with pytest.raises(LookupError):
+        fail()
 
 
 def test_the_site_is_real():

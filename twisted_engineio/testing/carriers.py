@@ -17,6 +17,7 @@ Engine.IO protocol v4, "HTTP long-polling", "WebSocket"; ``docs/sse.rst``.
 from __future__ import annotations
 
 import enum
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol, TypeAlias
 
@@ -77,7 +78,7 @@ class Traveller(Protocol):
         """Hear that a carrier is of no use any more."""
 
 
-class Carrier:
+class Carrier(ABC):
     """
     One end of a transport.
 
@@ -100,14 +101,15 @@ class Carrier:
         self._line = client.line()
 
     @property
+    @abstractmethod
     def writable(self) -> bool:
         """Whether ``send`` may be called now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self) -> None:
         """Ask the server."""
-        raise NotImplementedError
 
+    @abstractmethod
     def send(self, items: list[Item]) -> None:
         """
         Write packets and messages; only while ``writable``.
@@ -116,7 +118,6 @@ class Carrier:
             items: At least one.
 
         """
-        raise NotImplementedError
 
     def drop(self) -> None:
         """Hang up."""
@@ -153,9 +154,9 @@ class PostingCarrier(Carrier):
             self._paused()
 
     @property
+    @abstractmethod
     def _rests(self) -> bool:
         """Whether nothing is in flight to the client."""
-        raise NotImplementedError
 
     def _read(self, payload: bytes) -> None:
         for item in v4.decode_payload(payload, binary=False):
@@ -278,6 +279,7 @@ class StreamCarrier(PostingCarrier):
         self._text = b""
         seen = {"Last-Event-ID": self._seen} if self._seen else {}
         request = self._client.request("GET", self.name, seen)
+        self._line.transport.hang_up()
         self._line = self._client.line()
         self._line.ask(request, self._resumed, self._streamed)
 
@@ -353,7 +355,7 @@ class WebSocketCarrier(Carrier):
                 self._client.take(self, v4.decode_packet(payload.decode()))
             elif opcode == BINARY:
                 self._client.take(self, payload)
-            elif opcode == CLOSE:
+            else:  # a close frame: no server of ours pings by frame
                 self._closed(int.from_bytes(payload[:2], "big"), payload[2:])
 
     def _closed(self, code: int, why: bytes) -> None:

@@ -276,10 +276,10 @@ class MemoryClient:
     def take(self, carrier: Carrier, item: Item) -> None:
         """Act on what came."""
         if carrier is self._candidate:
-            if item == _PROBE_PONG:
-                assert isinstance(self._carrier, PostingCarrier)
-                self.state = ClientState.MOVING
-                self._carrier.pause(self._move)
+            assert item == _PROBE_PONG
+            assert isinstance(self._carrier, PostingCarrier)
+            self.state = ClientState.MOVING
+            self._carrier.pause(self._move)
         elif isinstance(item, (str, bytes)):
             self._received.append(item)
         else:

@@ -127,7 +127,10 @@ class HttpLine:
             if len(rest) < length + 2:
                 return
             self._buffer = rest[length + 2 :]
-            self._streamed(rest[:length])
+            streamed = self._streamed
+            if not length:
+                self._streamed = None  # a connection may outlive what it streamed
+            streamed(rest[:length])
 
 
 def _read_head(head: bytes) -> Answer:
