@@ -320,8 +320,9 @@ class MemoryClient:
                 self.refusal = HandshakeRefused(101, why, {}, code)
             self.state = ClientState.CLOSED
             self.close_code = code
-            if self._candidate is not None:
-                self._candidate.drop()
+            candidate, self._candidate = self._candidate, None
+            if candidate is not None:
+                candidate.drop()
 
     def _say(self, item: Item) -> None:
         self._queue.append(item)
