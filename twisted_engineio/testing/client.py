@@ -292,7 +292,7 @@ class MemoryClient:
             said = json.loads(packet.data)
             self.sid, self._max_payload = said["sid"], said["maxPayload"]
             self._upgrades = said["upgrades"]
-            self.session = self._server.sessions.get(self.sid)
+            self.session = self._server.session_of(self.sid)
             self.state = ClientState.OPEN
         elif packet.type is PacketType.PING and self.answers_pings:
             self._say(_PONG)

@@ -116,9 +116,10 @@ class HttpLine:
         answered(answer)
 
     def _stream(self, data: bytes) -> None:
-        assert self._streamed is not None
+        streamed = self._streamed
+        assert streamed is not None  # who is told of a head wants what follows
         if not self._is_chunked:
-            self._streamed(data)
+            streamed(data)
             return
         self._buffer += data
         while b"\r\n" in self._buffer:
@@ -127,7 +128,6 @@ class HttpLine:
             if len(rest) < length + 2:
                 return
             self._buffer = rest[length + 2 :]
-            streamed = self._streamed
             if not length:
                 self._streamed = None  # a connection may outlive what it streamed
             streamed(rest[:length])

@@ -26,6 +26,9 @@ from .connection import MemoryTransport
 
 if TYPE_CHECKING:
     from ..application import Application
+    from ..server import Entry
+    from ..session import Session
+    from ..transport import Transport
 
 __all__ = ["MemoryServer"]
 
@@ -76,6 +79,7 @@ class MemoryServer(Server):
         self.site = EngineIOSite(root, self)
         self._wires: list[MemoryTransport] = []
         self._clients: list[MemoryClient] = []
+        self._opened: dict[str, Session] = {}
 
     def connect(
         self,
@@ -220,6 +224,22 @@ class MemoryServer(Server):
             self.finish()
 
     # For its clients.
+
+    def open(self, entry: Entry, transport: Transport) -> Session:
+        """Open a session, and remember it for its client."""
+        session = super().open(entry, transport)
+        self._opened[session.sid] = session
+        return session
+
+    def session_of(self, sid: str) -> Session:
+        """
+        Find a session, also one that is over.
+
+        Args:
+            sid: Its id.
+
+        """
+        return self._opened[sid]
 
     def wire(
         self,
