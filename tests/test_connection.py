@@ -125,8 +125,8 @@ def test_a_pull_producer_is_asked_for_more(wire, server, client):
 
 def test_the_server_closes(wire, server, client):
     """Behind what it wrote, and what its producer has to write."""
-    wire.registerProducer(server, True)
-    wire.write(b"bye")
+    server.writes = [b"bye"]
+    wire.registerProducer(server, False)
     wire.loseConnection()
     assert wire.disconnecting
     carry(wire)
@@ -137,6 +137,14 @@ def test_the_server_closes(wire, server, client):
     assert server.lost == [ConnectionDone]
     wire.write(b"too late")
     assert not wire.carry()
+
+
+def test_the_server_closes_though_a_producer_is_registered(wire, server, client):
+    """One that pushes has pushed what it had."""
+    wire.registerProducer(server, True)
+    wire.loseConnection()
+    carry(wire)
+    assert client == [None]
 
 
 def test_the_server_stops_producing(wire, server, client):

@@ -538,15 +538,39 @@ def test_there_are_other_ways_to_close(client, protocol, how):
 
 
 def test_a_close_waits_for_a_producer(client, protocol):
-    """Until it is unregistered, as by TCP."""
+    """Of one that pulls, until it is unregistered, as by TCP."""
     stream = protocol.transport
-    stream.registerProducer(Producer(stream), True)
+    stream.registerProducer(Producer(stream, [b"a", b"b"]), False)
     stream.loseConnection()
-    assert client.is_open
-    stream.write(b"more")
-    stream.unregisterProducer()
-    assert client.received == [b"more"]
+    assert client.received == [b"a", b"b"]
     assert not client.is_open
+
+
+def test_a_close_waits_for_a_paused_producer(server, client, protocol):
+    """It is asked to write on, and may; then it is done."""
+    stream = protocol.transport
+    client.stop_reading()
+    producer = Producer(stream, [b"last"])
+    stream.registerProducer(producer, True)
+    stream.write(b"x" * 40 * PIECE)
+    stream.loseConnection()
+    server.settle()
+    assert producer.told == ["pause"]
+    client.read_on()
+    assert b"".join(client.received) == b"x" * 40 * PIECE + b"last"
+    assert producer.told == ["pause", "resume", "stop"]
+    assert not client.is_open
+
+
+def test_a_close_does_not_wait_for_who_pushes(client, protocol):
+    """Two transports that are each other's producer both close, as by TCP."""
+    producer = Producer(protocol.transport)
+    protocol.transport.registerProducer(producer, True)
+    protocol.transport.write(b"bye")
+    protocol.transport.loseConnection()
+    assert client.received == [b"bye"]
+    assert not client.is_open
+    assert producer.told == ["stop"]
 
 
 def test_a_close_waits_for_a_slow_client(server, client, protocol):

@@ -79,7 +79,7 @@ class Stage(enum.Enum):
     """Where a stream is in its life; it only ever moves down this list."""
 
     OPEN = "open"
-    LOSING = "losing"  # asked to close once all is written and no producer is left
+    LOSING = "losing"  # asked to close once all is written
     CLOSING = "closing"  # the session says goodbye
     ABORTED = "aborted"
     LOST = "lost"
@@ -248,7 +248,12 @@ class StreamTransport:
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:
-        """Close once all is written and no producer is left."""
+        """
+        Close once all is written.
+
+        A producer that pulls, or that is paused, is asked to write on and waited for,
+        until it is unregistered: as by TCP.
+        """
         if self._stage is Stage.OPEN:
             self._stage = Stage.LOSING
             self._settle_later()
@@ -376,9 +381,11 @@ class StreamTransport:
     def _settle(self) -> None:
         self._cancel_turn()
         self._flush()
-        if self._room is Flow.FLOWING and self._producing is Flow.HELD:
-            self._tell_producer(Flow.FLOWING)
-        if self._stage is Stage.LOSING and self._producer is None and not self._written:
+        if self._producer is not None and self._producing is Flow.HELD:
+            # It has more to write, also if it is closing: as by TCP.
+            if self._room is Flow.FLOWING:
+                self._tell_producer(Flow.FLOWING)
+        elif self._stage is Stage.LOSING:
             self._stage = Stage.CLOSING
             # Not at once: a goodbye waits no longer than close_timeout.
             self.session.flushed().addCallbacks(lambda _: self.session.close(), _ignore)
@@ -405,7 +412,8 @@ class StreamTransport:
         if self._room is Flow.FLOWING:
             self._room = Flow.HELD
             self.session.drained().addCallbacks(self._drained, _ignore)
-        if not self._pulls and self._producing is Flow.FLOWING:
+        pushes = self._producer is not None and not self._pulls
+        if pushes and self._producing is Flow.FLOWING:
             self._tell_producer(Flow.HELD)
 
     def _drained(self, _: None) -> None:
@@ -414,11 +422,9 @@ class StreamTransport:
 
     def _tell_producer(self, flow: Flow) -> None:
         self._producing = flow
+        held = flow is Flow.HELD
         producer = self._producer
-        if producer is not None and flow is Flow.FLOWING:
-            self._in_context(producer.resumeProducing)
-        elif producer is not None:
-            self._in_context(producer.pauseProducing)
+        self._in_context(producer.pauseProducing if held else producer.resumeProducing)
 
 
 class StreamApplication(Application):

@@ -113,7 +113,7 @@ class MemoryTransport:
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:
-        """Close it once all is written and no producer is left."""
+        """Close it once all is written, and no producer is asked for more."""
         self.disconnecting = True
 
     def abortConnection(self) -> None:
@@ -219,15 +219,20 @@ class MemoryTransport:
         data = bytes(self._down)
         self._down.clear()
         self._heard(data)
-        if self._producer is not None and (self._pulls or self._producing is Flow.HELD):
+        if self._awaits_producer:
             self._producing = Flow.FLOWING
             self._producer.resumeProducing()
         return True
 
+    @property
+    def _awaits_producer(self) -> bool:
+        held = self._pulls or self._producing is Flow.HELD
+        return self._producer is not None and held
+
     def _end(self) -> bool:
         if self._farewell is None:
-            # What the server wrote goes first, and so does what its producer will.
-            if not self.disconnecting or self._down or self._producer is not None:
+            # What the server wrote goes first, and what a producer is to write yet.
+            if not self.disconnecting or self._down or self._awaits_producer:
                 return False
             self._farewell = ConnectionDone()
         elif self._up and not self.disconnecting:
