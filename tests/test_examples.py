@@ -61,7 +61,7 @@ class Visitor:
 
 
 def free_port() -> int:
-    """Find a port below those that connections are made from: none takes it meanwhile."""
+    """Find a port below those that connections are made from: it stays free."""
     while True:
         port = random.randrange(20_000, 32_000)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
