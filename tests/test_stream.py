@@ -713,9 +713,9 @@ def test_a_stream_is_a_stream(plan):
             elif what == "send" and client.is_open:
                 client.send(data)
                 sent.append(data if isinstance(data, bytes) else data.encode())
-            elif what == "move" and "websocket" in client._upgrades:
+            elif what == "move":
                 client.read_on()
-                if client._candidate is None:
+                if client._candidate is None and "websocket" in client._upgrades:
                     client.upgrade()
             elif what in ("pause", "resume"):
                 getattr(stream, f"{what}Producing")()

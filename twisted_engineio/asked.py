@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .transports.websocket import WebSocketTransport
 
-__all__ = ["Asked"]
+__all__ = ["Asked", "host_and_port"]
 
 
 class Asked:
@@ -155,7 +155,7 @@ class Asked:
                 if client.is_secure is None
                 else client.is_secure,
                 self.request.method.decode("latin-1"),
-                _host_and_port(self.request.getHost()),
+                host_and_port(self.request.getHost()),
             )
         return self._view
 
@@ -173,7 +173,8 @@ class Asked:
         return self._proxies.client(peer, headers)
 
 
-def _host_and_port(address: Any) -> tuple[str, int] | None:
+def host_and_port(address: Any) -> tuple[str, int] | None:
+    """Give an IP address as what it is made of; of any other, nothing."""
     known = isinstance(address, (IPv4Address, IPv6Address))
     return (address.host, address.port) if known else None
 
