@@ -664,71 +664,79 @@ def test_a_session_may_be_closed_by_others(server, client, protocol):
 # All together.
 
 
-@st.composite
-def plans(draw):
-    """What a protocol and its client do, in any order."""
-    pieces = st.binary(min_size=1, max_size=20) | st.sampled_from(
-        [b"x" * 40_000, b"y" * 2 * PIECE, b"z" * 3 * PIECE]
-    )
-    # Polling separates its packets with a character that no text may have then.
-    texts = st.text(st.characters(codec="utf-8", exclude_characters="\x1e"), max_size=9)
-    steps = st.one_of(
-        st.tuples(st.just("write"), pieces),
-        st.tuples(st.just("pull"), st.lists(pieces, max_size=4)),
-        st.tuples(st.just("send"), texts | st.binary(max_size=30_000)),
-        *(
-            st.tuples(st.just(name), st.none())
-            for name in ("pause", "resume", "stop reading", "read on", "wait", "move")
-        ),
-    )
-    transport = draw(st.sampled_from(EVERYTHING))
-    return transport, draw(st.lists(steps, max_size=25))
+# Polling separates its packets with a character that no text may have then.
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x1e"), max_size=9)
+SIZES = st.integers(1, 20) | st.sampled_from([40_000, 2 * PIECE, 3 * PIECE])
+STEPS = st.one_of(
+    st.tuples(st.just("write"), SIZES),
+    st.tuples(st.just("pull"), st.lists(SIZES, max_size=3)),
+    st.tuples(st.just("send"), TEXTS | st.binary(max_size=50)),
+    *(
+        st.tuples(st.just(name), st.none())
+        for name in ("pause", "resume", "stop reading", "read on", "wait", "move")
+    ),
+)
 
 
-@given(plans())
-def test_a_stream_is_a_stream(plan):
+class Play:
+    """A protocol and its client, which do what they are told in any order."""
+
+    def __init__(self, server, factory, transport):
+        self.server = server
+        self.client = server.connect(transport)
+        (self.protocol,) = factory.made
+        self.stream = self.protocol.transport
+        self.written, self.sent = [], []
+
+    def step(self, what, data):
+        stream, client = self.stream, self.client
+        if what in ("write", "pull") and stream._producer is not None:
+            return  # what others write stands anywhere in between
+        if what == "write":
+            stream.write(self.piece(data))
+        elif what == "pull":
+            pieces = [self.piece(each) for each in data]
+            stream.registerProducer(Producer(stream, pieces), False)
+        elif what == "send" and client.is_open:
+            client.send(data)
+            self.sent.append(data if isinstance(data, bytes) else data.encode())
+        elif what == "move":
+            client.read_on()
+            if client._candidate is None and "websocket" in client._upgrades:
+                client.upgrade()
+        elif what in ("pause", "resume"):
+            getattr(stream, f"{what}Producing")()
+        elif what in ("stop reading", "read on"):
+            getattr(client, what.replace(" ", "_"))()
+        elif what == "wait":
+            self.server.advance(1)
+
+    def piece(self, size):
+        """Make bytes that no other piece has."""
+        piece = bytes([len(self.written) % 256]) * size
+        self.written.append(piece)
+        return piece
+
+
+@given(st.sampled_from(EVERYTHING), st.lists(STEPS, max_size=20))
+def test_a_stream_is_a_stream(transport, steps):
     """
     Whatever is written arrives, in order, both ways.
 
     With pauses, producers, slow readers and upgrades in between, in any order.
     """
-    transport, steps = plan
     factory = Recorders()
     config = Config(transports=EVERYTHING, max_buffered=100 * PIECE)
     with MemoryServer(wrap(factory), config) as server:
-        client = server.connect(transport)
-        (protocol,) = factory.made
-        stream = protocol.transport
-        written, sent = [], []
+        play = Play(server, factory, transport)
         for what, data in steps:
-            if what == "write":
-                stream.write(data)
-                written.append(data)
-            elif what == "pull" and stream._producer is None:
-                stream.registerProducer(Producer(stream, data), False)
-                # What is written before it is done stands between its pieces.
-                server.settle()
-                client.read_on()
-                written += data
-            elif what == "send" and client.is_open:
-                client.send(data)
-                sent.append(data if isinstance(data, bytes) else data.encode())
-            elif what == "move":
-                client.read_on()
-                if client._candidate is None and "websocket" in client._upgrades:
-                    client.upgrade()
-            elif what in ("pause", "resume"):
-                getattr(stream, f"{what}Producing")()
-            elif what in ("stop reading", "read on"):
-                getattr(client, what.replace(" ", "_"))()
-            elif what == "wait":
-                server.advance(1)
-        client.read_on()
-        stream.resumeProducing()
+            play.step(what, data)
+        play.client.read_on()
+        play.stream.resumeProducing()
         server.settle()
-        assert b"".join(client.received) == b"".join(written)
-        assert b"".join(protocol.heard) == b"".join(sent)
-        assert client.is_open
+        assert b"".join(play.client.received) == b"".join(play.written)
+        assert b"".join(play.protocol.heard) == b"".join(play.sent)
+        assert play.client.is_open
 
 
 def test_a_protocol_of_twisted_s_own():

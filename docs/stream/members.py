@@ -1,4 +1,4 @@
-from shout import factory
+from shouting import factory
 from twisted.web.resource import Resource
 
 from twisted_engineio import EngineIOResource, Reject, Server

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -220,6 +221,16 @@ async def test_amp_across_an_upgrade(listen):
     caller.leave()
 
 
+def shown(page: str, service: str, **others: str) -> list[str]:
+    """Find a command on a page, and give its words, to be run on a free port."""
+    text = (HERE.parent.parent / page).read_text()
+    (line,) = re.findall(rf"^    \$ twistd -n ({service} .*)$", text, re.M)
+    words = shlex.split(line)
+    at = words.index(r"engineio:tcp\:3000")
+    words[at] = LISTEN
+    return [others.get(word, word) for word in words]
+
+
 @contextmanager
 def twistd(folder: Path, *words: str) -> Iterator[int]:
     """Run a service of Twisted's on our endpoint, until SIGTERM stops it."""
@@ -261,7 +272,8 @@ def talk(port: int, mode: str, *lines: str) -> str:
 def test_twistd_web(tmp_path, mode):
     """Twisted's web server answers over a session, and closes when it is asked to."""
     (tmp_path / "hello.txt").write_text("hello from a file")
-    words = ["web", "--path", ".", "--listen", LISTEN]
+    words = shown("docs/stream.rst", "web")
+    assert words == shown("README.rst", "web")
     with twistd(tmp_path, *words) as port:
         request = ["GET /hello.txt HTTP/1.1", "Host: x", "Connection: close", ""]
         answer = talk(port, mode, *request)
@@ -276,8 +288,8 @@ def test_twistd_portforward(tmp_path, mode):
         port = service.getsockname()[1]
         answering = threading.Thread(target=shout, args=[service])
         answering.start()
-        words = ["portforward", "--port", LISTEN, "--host", "127.0.0.1"]
-        with twistd(tmp_path, *words, "--dest_port", str(port)) as listening:
+        words = shown("docs/stream.rst", "portforward", **{"6667": str(port)})
+        with twistd(tmp_path, *words) as listening:
             heard = talk(listening, mode, "one", "two", "quit")
         answering.join(timeout=30)
     assert heard == "ONE\r\nTWO\r\nQUIT\r\n" + "x" * 1_000_000
