@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fakes import Listener
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from twisted_engineio import (
@@ -311,20 +311,20 @@ def test_a_client_that_is_gone_does_not_move(server):
         client.upgrade()
 
 
-def test_an_upgrade_that_the_server_breaks_off_is_told(server):
+def test_an_upgrade_that_the_server_breaks_off_is_told(listener):
     """The client is where it was, and goes on."""
 
     class Breaking(Observer):
         def upgrading(self, session, transport):
             session.probe.cancel()
 
-    server.observers = (Breaking(),)
-    client = server.connect()
-    with pytest.raises(ConnectionError, match="closed the new transport"):
-        client.upgrade()
-    assert client.transport == "polling"
-    client.send("still here")
-    assert server.application.received == ["still here"]
+    with MemoryServer(listener, observers=[Breaking()]) as server:
+        client = server.connect()
+        with pytest.raises(ConnectionError, match="closed the new transport"):
+            client.upgrade()
+        assert client.transport == "polling"
+        client.send("still here")
+        assert listener.received == ["still here"]
 
 
 def test_an_upgrade_that_the_server_refuses_is_told(listener):
@@ -341,18 +341,18 @@ def test_an_upgrade_that_the_server_refuses_is_told(listener):
         assert client.refusal is None
 
 
-def test_a_session_may_end_with_an_upgrade(server):
+def test_a_session_may_end_with_an_upgrade(listener):
     """Then the client is closed, and so is what it tried."""
 
     class Ending(Observer):
         def upgrading(self, session, transport):
             session.abort()
 
-    server.observers = (Ending(),)
-    client = server.connect()
-    with pytest.raises(ConnectionError, match="closed the new transport"):
-        client.upgrade()
-    assert not client.is_open
+    with MemoryServer(listener, observers=[Ending()]) as server:
+        client = server.connect()
+        with pytest.raises(ConnectionError, match="closed the new transport"):
+            client.upgrade()
+        assert not client.is_open
 
 
 def test_an_upgrade_may_fail_before_the_last_poll_is_read(server, listener):
@@ -594,18 +594,6 @@ def test_finish_ends_what_is_open(listener):
         server.connect().vanish()
     assert listener.reasons == [CloseReason.SERVER_CLOSE] * 4
     assert not any(each.is_open for each in clients)
-
-
-def test_finish_waits_for_goodbyes(listener):
-    """An application that never comes to an end is told."""
-    never = Deferred()
-    listener.on_closed = lambda *_: never
-    server = MemoryServer(listener)
-    server.connect()
-    with pytest.raises(AssertionError, match="busy in session_closed"):
-        server.finish()
-    listener.on_closed = lambda *_: succeed(None)
-    never.callback(None)
 
 
 def test_a_test_that_fails_says_why():
