@@ -83,6 +83,7 @@ FLOORS = (
         [
             "endpoint",
             "stream",
+            "streamed",
             "testing",
             "testing.carriers",
             "testing.client",

@@ -24,12 +24,12 @@ from zope.interface.verify import verifyObject
 
 from twisted_engineio import CloseReason, Config, Reject
 from twisted_engineio.stream import (
-    PIECE,
     SessionLost,
     StreamApplication,
     StreamTransport,
     wrap,
 )
+from twisted_engineio.streamed import PIECE
 from twisted_engineio.testing import HandshakeRefused, MemoryServer
 
 EVERYTHING = ("polling", "sse", "websocket")
@@ -543,6 +543,22 @@ def test_a_close_waits_for_a_producer(client, protocol):
     stream.registerProducer(Producer(stream, [b"a", b"b"]), False)
     stream.loseConnection()
     assert client.received == [b"a", b"b"]
+    assert not client.is_open
+
+
+def test_a_close_waits_for_a_producer_that_takes_its_time(server, client, protocol):
+    """One that pulls was asked, and has yet to write."""
+    stream = protocol.transport
+    producer = Producer(stream)
+    producer.resumeProducing = lambda: producer.told.append("resume")
+    stream.registerProducer(producer, False)
+    server.settle()
+    stream.loseConnection()
+    assert client.is_open
+    stream.write(b"at last")
+    assert client.received == [b"at last"]
+    assert producer.told == ["resume", "resume"]
+    stream.unregisterProducer()
     assert not client.is_open
 
 
