@@ -170,11 +170,6 @@ class _RouterSession(WampSession):
         self.config.extra.joined(self)
 
     def on_leave(self, details: CloseDetails) -> Any:
-        log.warn(
-            "not joined to the router: {reason} {message}",
-            reason=details.reason,
-            message=details.message or "",
-        )
         # First, so that what fails now is known to have failed for this.
         self.config.extra.left()
         # Autobahn's class for these snake_case names forgets the requests that are
