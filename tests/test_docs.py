@@ -21,7 +21,7 @@ MODULES = [
     for path in sorted(PACKAGE.rglob("*.py"))
     if path.stem != "__init__"
 ]
-PACKAGES = {"__init__", "codecs", "transports"}
+PACKAGES = {"__init__", "codecs", "transports", "wamp"}
 HOUSE = runpy.run_path(str(DOCS / "house.py"))
 
 

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.with_name("interop")))
+sys.path.insert(0, str(Path(__file__).parent.with_name("interop")))
 
 from fixtures import Services, node, services
 from nodes import Errands, Node
 from players import Player
 
 __all__ = ["node", "services"]
+
+COMPONENT = Path(__file__).with_name("wamp_client.py")
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +47,7 @@ def visitors(wamp_player: Player, crossbar: Node) -> Iterator[Errands]:
 @pytest.fixture(scope="session")
 def component_player(crossbar: Node) -> Iterator[Player]:
     """A WAMP component, as long as the test run."""
-    player = Player(sys.executable, str(HERE / "wamp_client.py"), crossbar.router)
+    player = Player(sys.executable, str(COMPONENT), crossbar.router)
     yield player
     player.close()
 

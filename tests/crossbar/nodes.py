@@ -1,4 +1,4 @@
-"""A real Crossbar node, set up as the example is, with a door for the test beside it."""
+"""A real Crossbar node, set up as the example is, with a door for the tests."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Node(Service):
         super().__init__(start, port, folder / "node.log")
 
     def wait_until_it_accepts(self) -> None:
-        """Wait until the bridge and the example's component are joined to the router."""
+        """Wait until bridge and component are joined to the router."""
         end = time.monotonic() + START_DEADLINE
         while not all(each in self.log for each in READY):
             if time.monotonic() > end:

@@ -1,8 +1,8 @@
 """
 A component of the router's, in a process of its own, sent on errands as Node is.
 
-Run with the URL of a router. A line of JSON on stdin is an errand, and a line of JSON on
-stdout what came of it; the end of stdin is the end.
+Run with the URL of a router. A line of JSON on stdin is an errand, and a line of JSON
+on stdout what came of it; the end of stdin is the end.
 """
 
 from __future__ import annotations

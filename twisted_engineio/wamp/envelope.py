@@ -32,13 +32,16 @@ Id: TypeAlias = str | int | None
 """What a client calls a request by, to know its answer again."""
 
 MAX_DEPTH: Final = 32
-"""Lists and objects that may stand one in another. Some serializers of a router give up
-at 100 or before."""
+"""Lists and objects that may stand one in another. Python's own parser takes as many as
+its recursion limit, which a library of Crossbar's raises to 100,000: then a hundred
+kilobytes of brackets overflow the stack, and the worker dies by a signal."""
 MAX_WORD: Final = 256
 """Characters of an id or a URI: enough for any name, too few to fill a memory with."""
 
 # WAMP, "Loose URIs": components without white space and "#", none of them empty.
 _URI: Final = re.compile(r"(?:[^\s.#]+\.)*[^\s.#]+")
+# A string, of which the end may be missing so that no text is read twice, or a bracket.
+_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.?[^"\\]*)*"?|[\[{]|[\]}]', re.DOTALL)
 _RESERVED: Final = ("self", "procedure", "topic", "options")
 """What Autobahn calls its own arguments, so that no keyword argument can."""
 
@@ -137,13 +140,31 @@ def read(data: str | bytes) -> Request:
 def _parse(data: str | bytes) -> dict[str, Any]:
     if isinstance(data, bytes):
         raise BadRequest("a request is text, not binary")
+    if _is_deep(data):
+        raise BadRequest(f"a request may be {MAX_DEPTH} lists or objects deep")
     try:
         said = json.loads(data, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise BadRequest("a request is a JSON object; this is no JSON") from None
     if not isinstance(said, dict):
         raise BadRequest("a request is a JSON object")
     return said
+
+
+def _is_deep(data: str) -> bool:
+    """Tell whether too many lists and objects stand one in another, before parsing."""
+    if data.count("[") + data.count("{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for found in _TOKEN.finditer(data):
+        first = found[0][0]
+        if first in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif first in "]}":
+            depth -= 1
+    return False
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -201,7 +222,7 @@ def _uri(uri: object) -> str:
 def _args(args: object) -> list[Any]:
     if not isinstance(args, list):
         raise BadRequest("args must be a list")
-    return [_value(each, 1) for each in args]
+    return [_value(each) for each in args]
 
 
 def _kwargs(kwargs: object) -> dict[str, Any]:
@@ -209,30 +230,22 @@ def _kwargs(kwargs: object) -> dict[str, Any]:
         raise BadRequest("kwargs must be an object")
     if any(name in kwargs for name in _RESERVED):
         raise BadRequest(f"kwargs may not be called {', '.join(_RESERVED)}")
-    return {_text(name): _value(each, 1) for name, each in kwargs.items()}
+    return {_text(name): _value(each) for name, each in kwargs.items()}
 
 
-def _value(value: object, depth: int) -> Any:
+def _value(value: object) -> Any:
     """Check a value, and make bytes of what stands for bytes."""
     if isinstance(value, str):
         return _bytes(value) if value.startswith("\0") else _text(value)
-    if isinstance(value, (list, dict)) and depth >= MAX_DEPTH:
-        raise BadRequest(f"args and kwargs may be {MAX_DEPTH} lists or objects deep")
     if isinstance(value, list):
-        return [_value(each, depth + 1) for each in value]
+        return [_value(each) for each in value]
     if isinstance(value, dict):
-        return {_text(name): _value(each, depth + 1) for name, each in value.items()}
-    if isinstance(value, int):
-        return _whole(value)
+        return {_text(name): _value(each) for name, each in value.items()}
+    # What every serializer of a router has room for.
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise BadRequest("a whole number is outside 64 bits")
     if isinstance(value, float) and not math.isfinite(value):
         raise BadRequest("a number is too large")
-    return value
-
-
-def _whole(value: int) -> int:
-    # What every serializer of a router has room for.
-    if not -(2**63) <= value < 2**63:
-        raise BadRequest("a whole number is outside 64 bits")
     return value
 
 

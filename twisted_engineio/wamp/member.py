@@ -48,7 +48,7 @@ class Member:
 
 
 class Subscription:
-    """A session's interest in a topic: a ``Listener``."""
+    """A session's interest in a topic: a ``topics.Listener``."""
 
     def __init__(self, member: Member, request: Request) -> None:
         self._member = member
@@ -58,11 +58,13 @@ class Subscription:
         self._id = request.id
 
     def granted(self) -> None:
+        """Answer the session, the first time."""
         if self._id is not None:
             self._member.say(write("subscribed", id=self._id))
             self._id = None
 
     def refused(self, failure: Failure) -> None:
+        """Tell the session why it will hear nothing, now or any more."""
         del self._member.subscriptions[self._uri]
         error: Any = failure.value
         if not isinstance(error, ApplicationError):
@@ -74,4 +76,5 @@ class Subscription:
         )
 
     def hear(self, event: Encoded) -> None:
+        """Pass an event on."""
         self._member.say(event, volatile=self._volatile)
