@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 import urllib.request
 
 import pytest
 from nodes import START_DEADLINE, Errands, Node, command
+from running import HERE as INTEROP
+from running import PROJECT
 
 MODES = {
     "polling": "polling",
@@ -234,6 +237,20 @@ def test_the_example_s_page_is_served_beside_the_server(crossbar):
     """From the directory that ``static`` names, relative to the node's."""
     with urllib.request.urlopen(crossbar.url + "/", timeout=10) as answer:
         assert b"A WAMP router, by Engine.IO" in answer.read()
+
+
+def test_the_client_of_the_docs_runs(node, crossbar):
+    """It stands among npm's packages for the while: there it finds engine.io-client."""
+    script = INTEROP / "node_modules" / "crossbar_client.mjs"
+    shutil.copy(PROJECT / "docs" / "crossbar" / "client.mjs", script)
+    with subprocess.Popen(
+        [node, script, crossbar.url], stdout=subprocess.PIPE, text=True
+    ) as client:
+        lines = [client.stdout.readline() for _ in range(2)]
+        client.kill()
+    script.unlink()
+    assert "2 + 3 = 5\n" in lines
+    assert any(line.startswith(f"{TICK} ") for line in lines), lines
 
 
 @pytest.fixture
