@@ -14,11 +14,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.with_name("interop")))
 
-from fixtures import Services, node, services
+from fixtures import Services, browser, chromium, node, services
 from nodes import Errands, Node
 from players import Player
 
-__all__ = ["node", "services"]
+__all__ = ["browser", "chromium", "node", "services"]
 
 COMPONENT = Path(__file__).with_name("wamp_client.py")
 

@@ -45,6 +45,7 @@ DOOR = {
     "endpoint": {"type": "unix", "path": "tester.sock"},
     "auth": {"anonymous": {"type": "static", "role": "tester"}},
 }
+BRIDGE = {"anonymous": {"type": "static", "role": "bridge"}}
 
 
 def command() -> str:
@@ -59,7 +60,8 @@ class Node(Service):
 
     name = "crossbar start"
 
-    def __init__(self, folder: Path, **extra: Any) -> None:
+    def __init__(self, folder: Path, **extra: str) -> None:
+        """Start it; ``{port}`` in an option of ``extra`` is the node's own."""
         port = free_port()
         # A UNIX socket's path may be 100 characters long, and pytest's are.
         self.folder = folder / "node"
@@ -70,7 +72,9 @@ class Node(Service):
         _, web = worker["transports"]
         web["endpoint"]["port"] = port
         web["endpoint"]["interface"] = "127.0.0.1"
-        web["paths"]["/"]["extra"].update(extra)
+        for name, value in extra.items():
+            web["paths"]["/"]["extra"][name] = value.replace("{port}", str(port))
+        web["paths"]["ws"] = {"type": "websocket", "auth": BRIDGE}
         worker["transports"].insert(1, DOOR)
         worker["realms"][0]["roles"].append(TESTER)
         self.config_file.write_text(json.dumps(config))
