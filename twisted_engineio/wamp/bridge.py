@@ -91,8 +91,10 @@ class WampApplication(Application):
 
     def authorize(self, session: Session, action: str, uri: str) -> object:
         """
-        Decide whether a session may do something; by default it may, as far as the
-        router lets the bridge, but for the router's own procedures and the bridge's.
+        Decide whether a session may do something.
+
+        By default it may do what the router lets the bridge do, but for what is the
+        router's own or the bridge's: ``wamp.``, ``crossbar.`` and its prefix.
 
         May be async, or return a Deferred: the session's next request waits for it.
 
@@ -106,7 +108,7 @@ class WampApplication(Application):
             or publication, which it cannot choose by itself, such as who it is.
             Anything else refuses it.
 
-        """  # noqa: D205  a sentence that needs two lines
+        """
         own = (*_RESERVED, f"{self.prefix}.") if self.prefix else _RESERVED
         return not uri.startswith(own)
 
