@@ -140,6 +140,9 @@ class Onlooker(Observer):
     def payload_refused(self, error: Any) -> None:
         self.events.append(("payload_refused", error.size, error.limit))
 
+    def limit_reached(self, limit: str, about: Any) -> None:
+        self.events.append(("limit_reached", limit, about))
+
     def upgrading(self, session: Any, transport: str) -> None:
         self.events.append(("upgrading", transport))
 
