@@ -36,10 +36,14 @@ FLOORS = (
     (
         [
             "application",
+            "conversation",
             "heartbeat",
+            "inbox",
             "outbox",
             "probe",
+            "reading",
             "revision",
+            "sending",
             "session",
             "transport",
         ],
@@ -51,6 +55,7 @@ FLOORS = (
             "observed",
             "observer",
             "transports",
+            "transports.backlog",
             "transports.eventsource",
             "transports.eventstream",
             "transports.fastlane",

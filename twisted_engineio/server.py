@@ -361,6 +361,11 @@ class Server:
                 sid=session.sid[:6],
             )
 
+    def limit_reached(self, limit: str, about: Session | Handshake) -> None:
+        """Hear that a client went beyond one of the operator's limits."""
+        self.log.debug("a client went beyond {limit}", limit=limit)
+        self.tell(lambda each: each.limit_reached(limit, about))
+
     def too_large(self, error: PayloadTooLarge) -> None:
         """Hear of a payload over the limit."""
         self.tell(lambda each: each.payload_refused(error))

@@ -162,6 +162,11 @@ class EventSourceTransport(PostingTransport):
 
     # The session's side.
 
+    @property
+    def buffered(self) -> int:
+        """The bytes that were written and that the socket has not taken."""
+        return 0 if self._stream is None else self._stream.buffered
+
     def send(self, item: Outgoing) -> None:
         """Write an event with one packet; a probe's answer also while corked."""
         if item == _PROBE_PONG:

@@ -64,7 +64,7 @@ class PostingTransport:
         self._codec = codec
         self._post: Request | None = None
         self._stage = Stage.ARRIVING
-        self._busy = False  # the application's state, not this file's: it says so
+        self._busy = False  # the session's state, not this file's: it says so
 
     # The resource's side.
 
@@ -138,6 +138,11 @@ class PostingTransport:
             self._post = None
 
     # The session's side.
+
+    @property
+    def buffered(self) -> int:
+        """None: what is answered is twisted.web's, and one answer at a time."""
+        return 0
 
     def cork(self) -> bool:
         """Hold back what is sent, so that it leaves together."""
