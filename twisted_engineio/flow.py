@@ -2,17 +2,17 @@
 A session as Twisted's producers and consumers see one.
 
 ``IConsumer(session)`` takes what a producer gives, be it a ``FileSender``, a pull
-producer or another session; ``IPushProducer(session)`` lets whoever is given its messages
-hold its client back. Each call makes a ``Flow``, which is all three interfaces at once:
-keep it for as long as you use it::
+producer or another session; ``IPushProducer(session)`` lets whoever is given the
+session's messages hold its client back. Each call makes a ``Flow``, which is both: keep
+it for as long as you use it::
 
     flow = IConsumer(session)
     FileSender().beginFileTransfer(file, flow)
 
 Rules of this file:
 
-1. A producer is asked for more when the session is drained, in a later turn: no producer
-   is entered again while it produces.
+1. A producer is asked for more when the session is drained, in a later turn: none is
+   entered again while it produces.
 2. Whether the producer may produce is one state, ``Demand``.
 3. When the session ends its producer is stopped, once, and what it still writes is
    dropped, as a TCP connection's is.

@@ -15,18 +15,28 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from .application import Admission
 from .config import Config
-from .exceptions import CloseReason, ErrorCode, PayloadTooLarge, Refused, Reject
+from .door import Door
+from .drain import Drain, Stage
+from .exceptions import (
+    CloseReason,
+    ErrorCode,
+    PayloadTooLarge,
+    Refused,
+    Reject,
+    Unavailable,
+)
 from .handshake import Handshake, open_packet
-from .observed import ObservedSession
+from .limited import session_class
 from .observer import Observer
 from .packet import Encoded, Outgoing
 from .revision import Revision, revision_of
@@ -43,8 +53,8 @@ __all__ = ["Server"]
 
 
 _PLAIN: Final = Admission()
-_RETRY: Final = {"Retry-After": "5"}
-"""What a client is told that comes while the server stops: another one starts soon."""
+_RETRY: Final = 5.0
+"""Seconds after which to come back to a server that stops: another one starts soon."""
 
 
 class Entry(NamedTuple):
@@ -122,14 +132,18 @@ class Server:
         self._chance = chance
         self._sessions: dict[str, Session] = {}
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
-        self._stopped: Deferred[None] | None = None
-        # Applications that are still busy saying goodbye to a session.
-        self._goodbyes: set[Deferred[None]] = set()
-        self._cut_off: IDelayedCall | None = None
+        self._door = Door(self.config, clock.seconds())
+        self._drain = Drain(self, chance)
         self.websockets = WebSocketFactory(self.config, self.clock, self.too_large)
         if not self.config.per_message_deflate:
             # The lane reads and writes what is not compressed.
             self.websockets.use(FastWebSocketTransport)
+        self.websockets.lost = self._drain.settle
+        config = self.config
+        self._session_class = session_class(
+            observed=bool(self.observers),
+            limited=bool(config.max_messages_per_second or config.max_bytes_per_second),
+        )
         self._corked: list[Transport] = []
 
     # For the resource.
@@ -153,6 +167,25 @@ class Server:
 
     async def _admit(self, handshake: Handshake) -> Entry:
         self.refuse_when_stopped()
+        address = handshake.client_address
+        self._let_in(partial(self._door.knock, self.clock.seconds()), handshake)
+        try:
+            return await self._judge(handshake)
+        finally:
+            self._door.leave(address)
+
+    def _let_in(
+        self, check: Callable[[str | None], None], handshake: Handshake
+    ) -> None:
+        """Ask at the door, and tell of the limit that shuts it."""
+        try:
+            check(handshake.client_address)
+        except Unavailable as error:
+            if error.limit is not None:
+                self.limit_reached(error.limit, handshake)
+            raise
+
+    async def _judge(self, handshake: Handshake) -> Entry:
         admission = await self._ask(self.application.admit, handshake)
         revision = revision_of(handshake.query, self.config)
         if revision is None:
@@ -189,11 +222,11 @@ class Server:
         Let nobody in who comes too late.
 
         Raises:
-            Reject: If the server stops, or has stopped.
+            Unavailable: If the server stops, or has stopped.
 
         """
-        if self._stopped is not None:
-            raise Reject(503, "The server is going away", headers=_RETRY)
+        if self._drain.stage is not Stage.SERVING:
+            raise Unavailable(503, "The server is going away", retry_after=_RETRY)
 
     def open(self, entry: Entry, transport: Transport) -> Session:
         """
@@ -204,15 +237,15 @@ class Server:
             transport: What carries it; the session's from now on.
 
         Raises:
-            Reject: If the server has stopped meanwhile.
+            Unavailable: If the server has stopped meanwhile, or is full.
             Refused: If another session has got the same id meanwhile.
 
         """
         self.refuse_when_stopped()
         if entry.sid in self._sessions:
             raise Refused(ErrorCode.BAD_REQUEST, "the id was given away meanwhile")
-        session_class = ObservedSession if self.observers else Session
-        session = session_class(
+        self._let_in(self._door.enter, entry.handshake)
+        session = self._session_class(
             entry.sid, entry.handshake, entry.revision, transport, self, entry.admission
         )
         transport.receiver = session
@@ -225,8 +258,12 @@ class Server:
             raise
         finally:
             if session.state is State.CLOSED:
-                self._sessions.pop(session.sid, None)
+                self._forget(session)
         return session
+
+    def _forget(self, session: Session) -> None:
+        if self._sessions.pop(session.sid, None) is not None:
+            self._door.leave(session.handshake.client_address)
 
     def _first_packets(self, session: Session) -> list[Outgoing]:
         packets: list[Outgoing] = [
@@ -295,40 +332,25 @@ class Server:
 
     def stop(self, within: float | None = None) -> Deferred[None]:
         """
-        Refuse new sessions and close all there are.
+        Refuse new sessions and close all there are, spread over the time if many.
 
         Args:
-            within: Seconds after which sessions that nobody fetches the last words of
-                are cut off; ``close_timeout`` if left out. The first call decides.
+            within: Seconds after which what is left is cut off: sessions that nobody
+                fetches the last words of, WebSockets that their clients don't close;
+                ``drain_timeout`` if left out. The first call decides.
 
         Returns:
-            A Deferred that fires when the last session has ended, and the application
-            has said goodbye to it, be that async.
+            A Deferred that fires when the last session has ended, its WebSocket is
+            closed, and the application has said goodbye to it, be that async.
 
         """
-        if self._stopped is None:
-            self._stopped = Deferred()
-            for session in list(self._sessions.values()):
-                session.close(CloseReason.SERVER_CLOSE)
-            if within is None:
-                within = self.config.close_timeout
-            self._cut_off = self.clock.callLater(within, self._abort_all)
-            self._fire_stopped()
-        waiter: Deferred[None] = Deferred()
-        self._stopped.addCallback(lambda _: waiter.callback(None))
-        return waiter
+        self._drain.begin(self.config.drain_timeout if within is None else within)
+        return self._drain.over()
 
-    def _fire_stopped(self) -> None:
-        stopped = self._stopped
-        busy = self._sessions or self._goodbyes
-        if stopped is not None and not stopped.called and not busy:
-            if self._cut_off is not None and self._cut_off.active():
-                self._cut_off.cancel()
-            stopped.callback(None)
-
-    def _abort_all(self) -> None:
-        for session in list(self._sessions.values()):
-            session.abort()
+    @property
+    def connected(self) -> int:
+        """How many WebSockets are not closed yet."""
+        return int(self.websockets.countConnections)
 
     # For sessions, transports and the resource: what happened.
 
@@ -341,14 +363,11 @@ class Server:
             reason: Why it ended.
 
         """
-        self._sessions.pop(session.sid, None)
+        self._forget(session)
         goodbye = Deferred.fromCoroutine(self._tell_application(session, reason))
-        if not goodbye.called:
-            self._goodbyes.add(goodbye)
-            goodbye.addCallback(lambda _: self._goodbyes.discard(goodbye))
-            goodbye.addCallback(lambda _: self._fire_stopped())
+        self._drain.wait_for(goodbye)
         self.tell(lambda each: each.session_closed(session, reason))
-        self._fire_stopped()
+        self._drain.settle()
 
     async def _tell_application(self, session: Session, reason: CloseReason) -> None:
         try:

@@ -32,7 +32,7 @@ send                raise      transport or outbox; too much:   raise           
 close               finish     -> CLOSING, arm *linger*         nothing         nothing
 abort               finish     -> CLOSING, arm *verdict*        arm *verdict*   nothing
 transport ready     nothing    flush                            flush, finish   nothing
-*silent*            --         finish(PING_TIMEOUT)             --              --
+*silent*, *absent*  --         finish(PING_TIMEOUT)             --              --
 *verdict*           --         finish(SLOW_CLIENT)              finish          --
 *linger*            --         --                               finish          --
 =================== ========== ================================ =============== ======
@@ -201,6 +201,10 @@ class Session(Sending, Reading):
         self._heartbeat.begin(early=self.server.jitter())
         self._call(self.server.application.session_opened, self)
 
+    def expect_client(self) -> None:
+        """End the session soon unless its client comes back: it began by polling."""
+        self._heartbeat.expect_client(self.server.config.first_poll_timeout)
+
     def upgrade(self, candidate: Transport) -> bool:
         """
         Let another transport try to take over.
@@ -306,8 +310,13 @@ class Session(Sending, Reading):
     # Time.
 
     def expired(self) -> bool:
-        """Tell whether it is over by now, though its timer has not fired yet."""
+        """
+        Tell whether it is over by now, though its timer has not fired yet.
+
+        Who asks has a request of its client: so that has come back.
+        """
         self._heartbeat.check()
+        self._heartbeat.client_came()
         return self.state is State.CLOSED
 
     def _goodbye(self) -> None:

@@ -1,10 +1,10 @@
 """
 What was written and still waits in the process, because a socket is full.
 
-Twisted's transports count it and pause their producer above a limit, but offer neither to
-others. What is read of them is named in ``TWISTED``, and a test asserts that it still
-exists. Of TLS, what it has encrypted counts; it keeps no more than 64,000 bytes besides,
-until the end of a turn.
+Twisted's transports count it, and pause their producer above a limit, but tell nobody
+how much it is. What is read of them is named in ``TWISTED``, and a test asserts that it
+still exists. Of TLS, what it has encrypted counts; what it still collects until the end
+of a turn, 64,000 bytes at most, does not.
 """
 
 from __future__ import annotations

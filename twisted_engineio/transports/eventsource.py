@@ -102,7 +102,7 @@ class EventSourceTransport(PostingTransport):
             sid: The session's id.
 
         """
-        super().__init__(codec)
+        super().__init__(codec, config.max_packets)
         self._clock = clock
         self._config = config
         self._ring = Ring(sid, config.sse_ring_events, config.sse_ring_bytes)

@@ -140,6 +140,7 @@ class LeanWebSocketTransport(WebSocketTransport):
         self._cancel_timers()
         WebSocketProtocol._connectionLost(self, reason)  # type: ignore[arg-type]
         self.factory.countConnections -= 1
+        self.factory.lost()
 
     def _tell_opened(self) -> None:
         opened = self._opened

@@ -222,6 +222,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         """Cancel the one timer that Autobahn leaves behind, and ours."""
         self._cancel_timers()
         super().connectionLost(reason)
+        self.factory.lost()
 
     def _cancel_timers(self) -> None:
         if self._opening is not None:
@@ -401,10 +402,12 @@ class WebSocketFactory(WebSocketServerFactory):
         low_water_mark: Bytes that may wait for a socket before more is queued.
         deflate_threshold: Bytes from which on a message is compressed, if at all.
         too_large: Called with the error when a message is over ``max_payload``.
+        lost: Called when a connection is gone.
 
     """
 
     protocol: Any
+    lost: Callable[[], None]
 
     def __init__(
         self,
@@ -418,6 +421,7 @@ class WebSocketFactory(WebSocketServerFactory):
         self.max_fragments = config.max_fragments
         self.low_water_mark = config.low_water_mark
         self.too_large = too_large
+        self.lost = lambda: None
         self.setProtocolOptions(
             webStatus=False,
             failByDrop=False,
