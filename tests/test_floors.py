@@ -20,6 +20,8 @@ WINGS = (*THIRD, "twisted.cred", "prometheus_client")
 FLOORS = (
     (
         [
+            "buckets",
+            "door",
             "exceptions",
             "packet",
             "codecs",
@@ -52,6 +54,8 @@ FLOORS = (
     (
         [
             "answer",
+            "flow",
+            "limited",
             "observed",
             "observer",
             "transports",
@@ -75,6 +79,7 @@ FLOORS = (
             "asked",
             "channel",
             "cors",
+            "drain",
             "request",
             "resource",
             "server",
@@ -89,7 +94,7 @@ FLOORS = (
     ),
     (
         # The roof: the command line knows the house and its wings.
-        ["tap"],
+        ["service", "tap"],
         WINGS,
     ),
 )

@@ -12,7 +12,7 @@ from twisted_engineio.transports.posting import PostingTransport
 
 def test_how_packets_leave_is_a_subclass_s_affair():
     """Nothing can be sent by POSTs alone."""
-    transport = PostingTransport(v4)
+    transport = PostingTransport(v4, 1)
     assert not transport.writable
     for method in (transport.cork, transport.uncork):
         with pytest.raises(NotImplementedError):

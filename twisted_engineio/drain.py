@@ -18,11 +18,13 @@ begin   close the first few,     nothing            nothing      nothing
         -> DRAINING
 *next*  --                       close those due    --           --
 settle  nothing                  all gone: -> OVER  likewise     nothing
-*end*   --                       abort all,         -> OVER      --
+cut off nothing                  abort all,         nothing      nothing
                                  -> CUT_OFF
+*end*   --                       as "cut off"       -> OVER      --
 ======= ======================== ================== ============ ======
 
-Driven by its server (``begin``, ``wait_for``, ``settle``) and by the server's clock.
+Driven by its server (``begin``, ``wait_for``, ``settle``, ``cut_off``) and by the
+server's clock.
 """
 
 from __future__ import annotations
@@ -118,7 +120,7 @@ class Drain:
         self._left.extend(self._server.sessions.values())
         self._began = clock.seconds()
         self._rate = max(len(self._left) / max(within * _SPREAD, _STEP), _A_SECOND)
-        self._end = clock.callLater(within, self._cut_off)
+        self._end = clock.callLater(within, self.cut_off)
         self._step()
         self.settle()
 
@@ -143,6 +145,17 @@ class Drain:
             goodbye.addCallback(lambda _: self._goodbyes.discard(goodbye))
             goodbye.addCallback(lambda _: self.settle())
 
+    def cut_off(self) -> None:
+        """Wait no longer: end what is left, in a turn of its own."""
+        if self.stage is not Stage.DRAINING:
+            return
+        self.stage = Stage.CUT_OFF
+        self._cancel_timers()
+        for session in list(self._server.sessions.values()):
+            session.abort()
+        self._end = self._server.clock.callLater(_GRACE, self._finish)
+        self.settle()
+
     def settle(self) -> None:
         """Be over if nothing is left."""
         if self.stage in (Stage.DRAINING, Stage.CUT_OFF):
@@ -163,25 +176,16 @@ class Drain:
             delay = max(_STEP, 1 / self._rate) * (0.5 + self._chance())
             self._next = clock.callLater(delay, self._step)
 
-    def _cut_off(self) -> None:
-        """End what is left, in a turn of its own."""
-        if self.stage is Stage.CUT_OFF:
-            self._finish()
-            return
-        self.stage = Stage.CUT_OFF
-        self._left.clear()
-        for session in list(self._server.sessions.values()):
-            session.abort()
-        self._end = self._server.clock.callLater(_GRACE, self._cut_off)
-        self.settle()
-
     def _finish(self) -> None:
         self.stage = Stage.OVER
+        self._cancel_timers()
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+    def _cancel_timers(self) -> None:
         self._left.clear()
         for timer in (self._next, self._end):
             if timer is not None and timer.active():
                 timer.cancel()
         self._next = self._end = None
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.callback(None)

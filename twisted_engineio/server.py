@@ -347,6 +347,10 @@ class Server:
         self._drain.begin(self.config.drain_timeout if within is None else within)
         return self._drain.over()
 
+    def cut_off(self) -> None:
+        """End what is left now: a stop that has begun need take no longer."""
+        self._drain.cut_off()
+
     @property
     def connected(self) -> int:
         """How many WebSockets are not closed yet."""
