@@ -97,12 +97,9 @@ class Conversation:
 
     def _finish(self, reason: CloseReason) -> None:
         """Close the session."""
-        raise NotImplementedError
 
     def _too_slow(self) -> None:
         """End a client that does not read what it is sent."""
-        raise NotImplementedError
 
     def _beaten(self) -> None:
         """Have a heart that has beaten."""
-        raise NotImplementedError
