@@ -93,6 +93,7 @@ class ServerService(MultiService):
 
     def _take_sigterm(self) -> None:
         ours = getattr(self._reactor, "sigTerm", None)
+        ours = ours if self.running else None  # stopped before the reactor ran
         if ours is not None and signal.getsignal(signal.SIGTERM) == ours:
             signal.signal(signal.SIGTERM, self._on_sigterm)
 
