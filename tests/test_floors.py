@@ -21,7 +21,7 @@ FLOORS = (
     (
         [
             "buckets",
-            "door",
+            "quota",
             "exceptions",
             "packet",
             "codecs",

@@ -25,7 +25,6 @@ from twisted.logger import Logger
 
 from .application import Admission
 from .config import Config
-from .door import Door
 from .drain import Drain, Stage
 from .exceptions import (
     CloseReason,
@@ -39,6 +38,7 @@ from .handshake import Handshake, open_packet
 from .limited import session_class
 from .observer import Observer
 from .packet import Encoded, Outgoing
+from .quota import Quota
 from .revision import Revision, revision_of
 from .session import Session, State
 from .transports.fastlane import FastWebSocketTransport
@@ -132,7 +132,7 @@ class Server:
         self._chance = chance
         self._sessions: dict[str, Session] = {}
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
-        self._door = Door(self.config, clock.seconds())
+        self._quota = Quota(self.config, clock.seconds())
         self._drain = Drain(self, chance)
         self.websockets = WebSocketFactory(self.config, self.clock, self.too_large)
         if not self.config.per_message_deflate:
@@ -168,16 +168,16 @@ class Server:
     async def _admit(self, handshake: Handshake) -> Entry:
         self.refuse_when_stopped()
         address = handshake.client_address
-        self._let_in(partial(self._door.knock, self.clock.seconds()), handshake)
+        self._let_in(partial(self._quota.knock, self.clock.seconds()), handshake)
         try:
             return await self._judge(handshake)
         finally:
-            self._door.leave(address)
+            self._quota.leave(address)
 
     def _let_in(
         self, check: Callable[[str | None], None], handshake: Handshake
     ) -> None:
-        """Ask at the door, and tell of the limit that shuts it."""
+        """Ask whether there is room, and tell of the limit if there is none."""
         try:
             check(handshake.client_address)
         except Unavailable as error:
@@ -244,7 +244,7 @@ class Server:
         self.refuse_when_stopped()
         if entry.sid in self._sessions:
             raise Refused(ErrorCode.BAD_REQUEST, "the id was given away meanwhile")
-        self._let_in(self._door.enter, entry.handshake)
+        self._let_in(self._quota.enter, entry.handshake)
         session = self._session_class(
             entry.sid, entry.handshake, entry.revision, transport, self, entry.admission
         )
@@ -263,7 +263,7 @@ class Server:
 
     def _forget(self, session: Session) -> None:
         if self._sessions.pop(session.sid, None) is not None:
-            self._door.leave(session.handshake.client_address)
+            self._quota.leave(session.handshake.client_address)
 
     def _first_packets(self, session: Session) -> list[Outgoing]:
         packets: list[Outgoing] = [

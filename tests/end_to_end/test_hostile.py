@@ -183,7 +183,7 @@ async def test_a_browsers_headers_are_no_trouble(serve: Serve) -> None:
 @ensureDeferred
 async def test_unsolicited_pongs_arm_no_timers(serve: Serve, transport: str) -> None:
     """100,000 pongs that nobody asked for leave the delayed calls as they were."""
-    stage = await serve()
+    stage = await serve(config=Config(max_packets=100_000))
     if transport == "polling":
         peer, target = await stage.polling()
         timers = len(reactor.getDelayedCalls())

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from twisted_engineio import Config, Handshake, Reject, Unavailable
-from twisted_engineio.door import Door
+from twisted_engineio.quota import Quota
 
 HOME, NEIGHBOUR = "203.0.113.5", "203.0.113.6"
 POLLING, WEBSOCKET = "EIO=4&transport=polling", "EIO=4&transport=websocket"
 
 
-def door(**options):
-    """Make a door with limits, at time 0."""
-    return Door(Config(**options), 0.0)
+def quota(**options):
+    """Make a quota, at time 0."""
+    return Quota(Config(**options), 0.0)
 
 
 def refused(function, *args):
@@ -29,9 +29,9 @@ def refused(function, *args):
     return error.status, error.limit, error.retry_after
 
 
-def test_a_door_without_limits_lets_everybody_in():
+def test_a_quota_without_limits_lets_everybody_in():
     """And counts no addresses."""
-    made = door(max_sessions=None)
+    made = quota(max_sessions=None)
     for _ in range(10_000):
         made.knock(0.0, HOME)
     made.leave(HOME)
@@ -39,7 +39,7 @@ def test_a_door_without_limits_lets_everybody_in():
 
 def test_a_full_server_is_503():
     """One more than max_sessions is refused, until somebody leaves."""
-    made = door(max_sessions=2)
+    made = quota(max_sessions=2)
     made.knock(0.0, HOME)
     made.enter(None)
     assert refused(made.knock, 0.0, HOME) == (503, "max_sessions", 5)
@@ -50,7 +50,7 @@ def test_a_full_server_is_503():
 
 def test_one_address_too_often_is_429():
     """Others come in all the same."""
-    made = door(max_sessions_per_address=1)
+    made = quota(max_sessions_per_address=1)
     made.knock(0.0, HOME)
     limit = "max_sessions_per_address"
     assert refused(made.knock, 0.0, HOME) == (429, limit, 5)
@@ -62,7 +62,7 @@ def test_one_address_too_often_is_429():
 
 def test_clients_without_an_address_are_counted_together_only():
     """A UNIX socket tells none, and a proxy that nobody listed isn't one client."""
-    made = door(max_sessions_per_address=1, max_sessions=3)
+    made = quota(max_sessions_per_address=1, max_sessions=3)
     for _ in range(3):
         made.knock(0.0, None)
     assert refused(made.knock, 0.0, None)[1] == "max_sessions"
@@ -82,7 +82,7 @@ def test_clients_without_an_address_are_counted_together_only():
 )
 def test_what_counts_as_one_address(one, other, same):
     """An IPv4 address; of IPv6 a /64; and what is neither as it stands."""
-    made = door(max_sessions_per_address=1)
+    made = quota(max_sessions_per_address=1)
     made.knock(0.0, one)
     if same:
         assert refused(made.knock, 0.0, other)[0] == 429
@@ -92,7 +92,7 @@ def test_what_counts_as_one_address(one, other, same):
 
 def test_handshakes_have_a_rate():
     """As many at once as in a second, then one for each part of it."""
-    made = door(max_handshakes_per_second=2)
+    made = quota(max_handshakes_per_second=2)
     made.knock(0.0, HOME)
     made.knock(0.0, HOME)
     assert refused(made.knock, 0.0, HOME) == (503, "max_handshakes_per_second", 1)
@@ -103,7 +103,7 @@ def test_handshakes_have_a_rate():
 
 def test_who_is_refused_costs_nothing():
     """A client that is one too many takes nobody's handshake away."""
-    made = door(max_handshakes_per_second=2, max_sessions=1)
+    made = quota(max_handshakes_per_second=2, max_sessions=1)
     made.knock(0.0, HOME)
     for _ in range(10):
         assert refused(made.knock, 0.0, HOME)[1] == "max_sessions"
@@ -113,7 +113,7 @@ def test_who_is_refused_costs_nothing():
 
 def test_who_is_refused_is_told_when_to_come_back():
     """In whole seconds, rounded up."""
-    made = door(max_handshakes_per_second=0.1)
+    made = quota(max_handshakes_per_second=0.1)
     made.knock(0.0, HOME)
     assert refused(made.knock, 0.0, HOME)[2] == 10
     assert refused(made.knock, 0.5, HOME)[2] == 10
@@ -123,7 +123,7 @@ def test_who_is_refused_is_told_when_to_come_back():
 @given(st.lists(st.tuples(st.sampled_from([HOME, NEIGHBOUR, None]), st.booleans())))
 def test_nobody_is_counted_who_has_left(steps):
     """Whoever comes and goes, the count is that of who is in."""
-    made, inside = door(max_sessions=5, max_sessions_per_address=2), []
+    made, inside = quota(max_sessions=5, max_sessions_per_address=2), []
     for address, comes in steps:
         full = len(inside) >= 5
         often = address is not None and inside.count(address) >= 2

@@ -20,18 +20,18 @@ from .buckets import Bucket
 from .config import Config
 from .exceptions import Unavailable
 
-__all__ = ["Door"]
+__all__ = ["Quota"]
 
 _SOON = 5.0
 """Seconds after which who was refused may try again: sessions come and go."""
 
 
-class Door:
+class Quota:
     """Counts who is inside."""
 
     def __init__(self, config: Config, now: float) -> None:
         """
-        Make a door that nobody has gone through.
+        Make a quota that nobody has used.
 
         Args:
             config: The limits.
