@@ -8,7 +8,7 @@ import pytest
 from fakes import GOODBYE, RecordingTransport, join
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from twisted_engineio import Application, CloseReason, Config, Server, Unavailable
@@ -112,6 +112,13 @@ def test_a_goodbye_has_a_little_more_time_and_no_more(drain, clock):
     clock.advance(0.5)
     assert drain.stage is OVER
     assert clock.getDelayedCalls() == []
+
+
+def test_a_goodbye_that_is_said_is_not_waited_for(drain):
+    """Many an async session_closed does nothing slow."""
+    drain.wait_for(succeed(None))
+    drain.begin(5.0)
+    assert drain.stage is OVER
 
 
 # With sessions.

@@ -76,9 +76,11 @@ FLOORS = (
     (
         [
             "__init__",
+            "admitting",
             "asked",
             "channel",
             "cors",
+            "door",
             "drain",
             "request",
             "resource",

@@ -102,7 +102,7 @@ class Drain:
         self._next: IDelayedCall | None = None
         self._end: IDelayedCall | None = None
         # Applications that are still busy saying goodbye to a session.
-        self._goodbyes: set[Deferred[None]] = set()
+        self._goodbyes: set[Deferred[object]] = set()
         self._waiters: list[Deferred[None]] = []
 
     def begin(self, within: float) -> None:
@@ -132,7 +132,7 @@ class Drain:
         self._waiters.append(waiter)
         return waiter
 
-    def wait_for(self, goodbye: Deferred[None]) -> None:
+    def wait_for(self, goodbye: Deferred[object]) -> None:
         """
         Do not end before an application has said goodbye.
 

@@ -1,10 +1,13 @@
 """
-The registry: which session has which id, who may open one, and how all of them end.
+The registry: which session has which id, and what is done to all of them.
 
 Rules of this file:
 
 1. A session is here from its opening to its end; ``session_ended`` takes it out, once.
 2. Before ``admit`` has accepted, there is no session and no id: nothing to find.
+
+Who may open a session stands in ``admitting.py``, and how all of them end in
+``drain.py``.
 
 Driven by the resource (``admit``, ``open``, ``find``), by its sessions
 (``session_ended``) and by whoever runs it (``broadcast``, ``stop``).
@@ -13,17 +16,19 @@ Driven by the resource (``admit``, ``open``, ``find``), by its sessions
 from __future__ import annotations
 
 import random
-import secrets
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import (
+    Deferred,
+    ensureDeferred,
+)
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from .application import Admission
+from .admitting import Admitting, Entry, make_sid
 from .config import Config
 from .drain import Drain, Stage
 from .exceptions import (
@@ -39,7 +44,6 @@ from .limited import session_class
 from .observer import Observer
 from .packet import Encoded, Outgoing
 from .quota import Quota
-from .revision import Revision, revision_of
 from .session import Session, State
 from .transports.fastlane import FastWebSocketTransport
 from .transports.websocket import WebSocketFactory
@@ -49,38 +53,14 @@ if TYPE_CHECKING:
     from .asked import Asked
     from .transport import Transport
 
-__all__ = ["Server"]
+__all__ = ["Entry", "Server", "make_sid"]
 
 
-_PLAIN: Final = Admission()
 _RETRY: Final = 5.0
 """Seconds after which to come back to a server that stops: another one starts soon."""
 
 
-class Entry(NamedTuple):
-    """
-    A client that was admitted and has no session yet.
-
-    Attributes:
-        handshake: Its first request.
-        revision: The revision that it is made in.
-        sid: What its session's id will be.
-        admission: What the application said of it.
-
-    """
-
-    handshake: Handshake
-    revision: Revision
-    sid: str
-    admission: Admission
-
-
-def make_sid(handshake: Handshake) -> str:
-    """Make an id that cannot be guessed: 120 random bits, URL-safe."""
-    return secrets.token_urlsafe(15)
-
-
-class Server:
+class Server(Admitting):
     """
     All sessions of one application.
 
@@ -147,75 +127,6 @@ class Server:
         self._corked: list[Transport] = []
 
     # For the resource.
-
-    def admit(self, handshake: Handshake) -> Deferred[Entry]:
-        """
-        Ask whether a client may open a session, and as what.
-
-        The application is asked first, then whether its revision is spoken, and then
-        the session is given its id. Until it is opened, no client can find it.
-
-        Args:
-            handshake: The client's first request.
-
-        Returns:
-            A Deferred that fires when it may, and fails with ``Refused`` or ``Reject``
-            when not. Cancel it if the client leaves.
-
-        """
-        return Deferred.fromCoroutine(self._admit(handshake))
-
-    async def _admit(self, handshake: Handshake) -> Entry:
-        self.refuse_when_stopped()
-        address = handshake.client_address
-        self._let_in(partial(self._quota.knock, self.clock.seconds()), handshake)
-        try:
-            return await self._judge(handshake)
-        finally:
-            self._quota.leave(address)
-
-    def _let_in(
-        self, check: Callable[[str | None], None], handshake: Handshake
-    ) -> None:
-        """Ask whether there is room, and tell of the limit if there is none."""
-        try:
-            check(handshake.client_address)
-        except Unavailable as error:
-            if error.limit is not None:
-                self.limit_reached(error.limit, handshake)
-            raise
-
-    async def _judge(self, handshake: Handshake) -> Entry:
-        admission = await self._ask(self.application.admit, handshake)
-        revision = revision_of(handshake.query, self.config)
-        if revision is None:
-            raise Refused(
-                ErrorCode.UNSUPPORTED_PROTOCOL_VERSION,
-                "EIO is neither 4 nor, where allow_eio3 is on, 3",
-            )
-        sid = await self._ask(self._make_sid, handshake)
-        known = sid in self._sessions
-        if not isinstance(sid, str) or not sid or not sid.isprintable() or known:
-            self.log.error("make_sid gave no new id; the client is refused")
-            raise Refused(ErrorCode.BAD_REQUEST, "no id could be made")
-        if not isinstance(admission, Admission):
-            admission = _PLAIN
-        return Entry(handshake, revision, sid, admission)
-
-    async def _ask(
-        self, function: Callable[[Handshake], object], handshake: Handshake
-    ) -> object:
-        """Call what the operator gave us, which may be async."""
-        try:
-            result = function(handshake)
-            if isinstance(result, Deferred) or hasattr(result, "__await__"):
-                result = await result
-        except (Reject, CancelledError):
-            raise
-        except Exception as error:
-            self.log.failure("a handshake failed; the client is refused")
-            raise Refused(ErrorCode.BAD_REQUEST, "an exception was raised") from error
-        return result
 
     def refuse_when_stopped(self) -> None:
         """
@@ -368,21 +279,25 @@ class Server:
 
         """
         self._forget(session)
-        goodbye = Deferred.fromCoroutine(self._tell_application(session, reason))
-        self._drain.wait_for(goodbye)
+        try:
+            result = self.application.session_closed(session, reason)
+        except Exception:
+            self._goodbye_failed(Failure(), session)
+        else:
+            if hasattr(result, "__await__"):
+                # What has __await__ is a coroutine here, or a Deferred.
+                goodbye: Deferred[object] = ensureDeferred(result)  # type: ignore[arg-type]
+                goodbye.addErrback(self._goodbye_failed, session)
+                self._drain.wait_for(goodbye)
         self.tell(lambda each: each.session_closed(session, reason))
         self._drain.settle()
 
-    async def _tell_application(self, session: Session, reason: CloseReason) -> None:
-        try:
-            result = self.application.session_closed(session, reason)
-            if isinstance(result, Deferred) or hasattr(result, "__await__"):
-                await result
-        except Exception:
-            self.log.failure(
-                "the application failed when session {sid}... ended",
-                sid=session.sid[:6],
-            )
+    def _goodbye_failed(self, failure: Failure, session: Session) -> None:
+        self.log.failure(
+            "the application failed when session {sid}... ended",
+            failure=failure,
+            sid=session.sid[:6],
+        )
 
     def limit_reached(self, limit: str, about: Session | Handshake) -> None:
         """Hear that a client went beyond one of the operator's limits."""
