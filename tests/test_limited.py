@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes import PONG, Onlooker, frame
+from fakes import CLOSE_FRAME, PONG, Onlooker, frame
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -258,3 +258,14 @@ def test_the_rate_holds_and_nothing_is_lost(rate, bursts):
             assert len(within) <= most + rate * (end - start) + 1e-6
     session.abort()
     clock.advance(0)
+
+
+def test_a_websocket_that_floods_is_not_waited_for(make_server, browse, listener):
+    """It is told why, and its connection is closed: it may never answer."""
+    server = make_server(max_messages_per_second=1, over_rate="close")
+    browser = browse(server).upgrade("EIO=4&transport=websocket")
+    browser.send(frame("4one") + frame("4two") + frame("4three"))
+    assert browser.frames[-1] == (CLOSE_FRAME, (1008).to_bytes(2, "big"))
+    assert browser.wire.disconnecting
+    assert listener.received == ["one"]
+    assert listener.reasons == [CloseReason.RATE_EXCEEDED]

@@ -127,8 +127,7 @@ class Admitting:
         try:
             check(handshake.client_address)
         except Unavailable as error:
-            assert error.limit is not None  # a quota's
-            self.limit_reached(error.limit, handshake)
+            self.limit_reached(str(error.limit), handshake)
             raise
 
     def _judged(self, entry: Any, address: str | None) -> Any:

@@ -130,7 +130,13 @@ class Sending(Conversation):
 
     @property
     def buffered(self) -> int:
-        """The bytes that are queued, and those that the transport still holds."""
+        """
+        The bytes that are queued, and those that the transport still holds.
+
+        When the session is over there are none.
+        """
+        if self.state is State.CLOSED:
+            return 0
         queued = 0 if self._outbox is None else self._outbox.size
         return queued + self.transport.buffered
 
@@ -177,6 +183,6 @@ class Sending(Conversation):
         """Tell whether little is buffered; end the session if it is far too much."""
         size = self.buffered
         config = self.server.config
-        if size > config.max_buffered and self.state is State.OPEN:
+        if size > config.max_buffered:
             self._heartbeat.arm(Waiting.VERDICT, 0.0, self._too_slow)
         return size <= config.high_water_mark

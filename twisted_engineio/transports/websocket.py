@@ -365,9 +365,12 @@ class WebSocketTransport(WebSocketServerProtocol):
             # It reads nothing: it would not read a close frame either.
             self.dropConnection(abort=True)
             return
-        self.sendClose(_NORMAL)
-        if reason is CloseReason.PING_TIMEOUT:
-            # It answers nothing: it would not answer a close frame either.
+        if reason is CloseReason.RATE_EXCEEDED:
+            self.sendCloseFrame(code=_POLICY_VIOLATION)
+        else:
+            self.sendClose(_NORMAL)
+        if reason in (CloseReason.PING_TIMEOUT, CloseReason.RATE_EXCEEDED):
+            # It answers nothing, or sends without end: no answer is waited for.
             self.unregisterProducer()
             self.transport.loseConnection()
 
