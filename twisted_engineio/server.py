@@ -26,7 +26,7 @@ from .application import Admission
 from .config import Config
 from .exceptions import CloseReason, ErrorCode, PayloadTooLarge, Refused, Reject
 from .handshake import Handshake, open_packet
-from .observed import ObservedSession
+from .observed import Hearing, ObservedSession
 from .observer import Observer
 from .packet import Encoded, Outgoing
 from .revision import Revision, revision_of
@@ -79,6 +79,8 @@ class Server:
         config: Its limits and intervals.
         sessions: Every open session by its id, read-only.
         clock: What its timers run on.
+        observers: Its onlookers, in the order in which they are told.
+        hearing: Which of their methods hear what comes often.
         log: Where it logs.
         websockets: The options that its WebSockets share.
 
@@ -118,6 +120,9 @@ class Server:
         self.config = config or Config()
         self.clock: IReactorTime = clock
         self.observers = tuple(observers)
+        self.hearing = Hearing.of(self.observers)
+        watched = self.hearing.watches_sessions
+        self._session_class = ObservedSession if watched else Session
         self._make_sid = make_sid
         self._chance = chance
         self._sessions: dict[str, Session] = {}
@@ -211,13 +216,15 @@ class Server:
         self.refuse_when_stopped()
         if entry.sid in self._sessions:
             raise Refused(ErrorCode.BAD_REQUEST, "the id was given away meanwhile")
-        session_class = ObservedSession if self.observers else Session
-        session = session_class(
+        session = self._session_class(
             entry.sid, entry.handshake, entry.revision, transport, self, entry.admission
         )
         transport.receiver = session
         self._sessions[session.sid] = session
         self.tell(lambda each: each.session_opened(session))
+        if (reason := session.reason) is not None:
+            # An observer has ended it; the application never hears of it.
+            self.tell(lambda each: each.session_closed(session, reason))
         try:
             session.open(*self._first_packets(session))
         except Exception:
@@ -368,7 +375,7 @@ class Server:
     def refused(self, error: Refused | Reject, asked: Asked) -> None:
         """Hear of a request that was refused."""
         self.log.debug("refused a request: {error}", error=error)
-        if self.observers:
+        if self.hearing.connection_refused:
             request = asked.view
             self.tell(lambda each: each.connection_refused(error, request))
 
@@ -384,4 +391,14 @@ class Server:
             try:
                 event(observer)
             except Exception:
-                self.log.failure("an observer failed: {observer}", observer=observer)
+                self.observer_failed(observer)
+
+    def observer_failed(self, observer: object) -> None:
+        """
+        Log the exception that is being handled.
+
+        Args:
+            observer: The observer that raised it, or the method of it that did.
+
+        """
+        self.log.failure("an observer failed: {observer}", observer=observer)

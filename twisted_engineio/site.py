@@ -95,7 +95,9 @@ class EngineIOSite(Site):
             request_line: The request's first line.
 
         """
-        if self.server.observers or not self._lean or self.logPath is not None:
+        if self.server.hearing.sees_requests:
+            return False
+        if not self._lean or self.logPath is not None:
             return False
         sids = _SID.findall(request_line)
         # Of a repeated key the last counts; an unknown one is a handshake's at most.
