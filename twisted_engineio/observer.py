@@ -2,8 +2,8 @@
 What an operator may watch: every event of a server and its sessions.
 
 Each method does nothing; override what you need and give an instance to
-``Server(observers=[...])``. With none given, the message path pays nothing, and a method
-that nobody overrides costs nothing: which are is looked up when the server is made. An
+``Server(observers=[...])``. With none given, the message path pays nothing, and what
+nobody overrides costs nothing either: that is looked up when the server is made. An
 observer that raises is logged, and changes nothing for the session.
 """
 

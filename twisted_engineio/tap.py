@@ -8,7 +8,6 @@ module that imports the reactor.
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 import traceback
 from html import escape
@@ -22,6 +21,7 @@ from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import (
     FilteringLogObserver,
@@ -42,6 +42,7 @@ from .exceptions import ConfigError
 from .resource import EngineIOResource
 from .server import Server
 from .site import EngineIOSite
+from .watching import PARAMETERS, PATH, Watching
 
 __all__ = ["Options", "makeService"]
 
@@ -53,7 +54,6 @@ _PATIENCE: Final = 5.0
 90, Docker after 10."""
 
 
-_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _SENDING: Final = 0.1
 """Seconds that the last words have to leave the process."""
 
@@ -83,6 +83,7 @@ class Options(UsageOptions):
         ["transports", None, "polling,websocket", "The transports that are on."],
         ["cookie", None, None, "The name of a cookie to set with the session's id."],
         ["static", None, None, "A directory to serve at /."],
+        *PARAMETERS,
         ["log-level", None, "info", "debug, info, warn, error or critical."],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
@@ -138,10 +139,11 @@ class Options(UsageOptions):
         self["config"] = self._config()
         self["application"] = _load(self["app"]) if self["app"] else EchoApplication()
         self["endpoints"] = [_description(each) for each in self._addresses()]
-        if not _PATH.fullmatch(self["path"]):
+        if not PATH.fullmatch(self["path"]):
             raise UsageError(
                 f"--path: {self['path']!r} must be a path like /engine.io, not the root"
             )
+        self["watching"] = self._watching()
         if self["static"] is not None and not Path(self["static"]).is_dir():
             raise UsageError(f"--static: {self['static']!r} is not a directory")
         try:
@@ -172,6 +174,14 @@ class Options(UsageOptions):
             option = _OPTIONS.get(error.option, error.option.replace("_", "-"))
             raise UsageError(f"--{option}: {error.problem}") from None
 
+    def _watching(self) -> Watching:
+        from twisted.internet import reactor
+
+        if self["metrics-listen"] is not None:
+            endpoint = _description(self["metrics-listen"], "--metrics-listen")
+            self["metrics-listen"] = endpoint
+        return Watching(self, IReactorTime(reactor))
+
     def _number(self, name: str, kind: type[int] | type[float]) -> Any:
         try:
             return kind(self[name])
@@ -184,9 +194,9 @@ class Options(UsageOptions):
         return [self["port"], *listen] if self._port_given or not listen else listen
 
 
-def _description(address: str) -> str:
+def _description(address: str, option: str = "--port or --listen") -> str:
     """
-    Make an endpoint description of what --port or --listen was given.
+    Make an endpoint description of what --port or another option was given.
 
     Raises:
         UsageError: If it is neither a port nor such a description.
@@ -196,14 +206,14 @@ def _description(address: str) -> str:
 
     digits = address.isascii() and address.isdigit()
     if digits and int(address) > 65535:
-        raise UsageError(f"--port: {address} is above 65535")
+        raise UsageError(f"{option.split()[0]}: {address} is above 65535")
     description = f"tcp:{address}" if digits else address
     try:
         serverFromString(reactor, description)
     except Exception as error:
         # Whatever an endpoint's parser raises: a plugin's may raise anything.
         raise UsageError(
-            f"--port or --listen: {address!r}: {error}; give a port number, or an"
+            f"{option}: {address!r}: {error}; give a port number, or an"
             " endpoint like tcp:3000:interface=127.0.0.1"
         ) from None
     return description
@@ -296,14 +306,36 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    server = Server(options["application"], options["config"], clock=reactor)
+    watching: Watching = options["watching"]
+    server = Server(
+        options["application"],
+        options["config"],
+        clock=reactor,
+        observers=watching.observers,
+    )
     root = _root(options)
     _put(root, options["path"], EngineIOResource(server))
+    for path, page in watching.pages.items():
+        _put(root, path, page)
     site = EngineIOSite(root, server, options["path"])
     service = ServerService(server, options["level"])
     for description in options["endpoints"]:
         strports.service(description, site).setServiceParent(service)
+    _serve_apart(options, service)
+    for each in watching.services:
+        each.setServiceParent(service)
     return service
+
+
+def _serve_apart(options: Options, service: ServerService) -> None:
+    """Serve what has an endpoint of its own."""
+    apart = options["watching"].apart
+    if apart:
+        root = Resource()
+        for path, page in apart.items():
+            _put(root, path, page)
+        site = EngineIOSite(root, service.server)
+        strports.service(options["metrics-listen"], site).setServiceParent(service)
 
 
 def _root(options: Options) -> Resource:
@@ -328,7 +360,9 @@ def _put(root: Resource, path: str, child: IResource) -> None:
     """Put a resource at a path of any depth."""
     *folders, last = path.strip("/").encode().split(b"/")
     for folder in folders:
-        inner = Resource()
-        root.putChild(folder, inner)
+        inner = root.children.get(folder)  # two may stand in one folder
+        if inner is None:
+            inner = Resource()
+            root.putChild(folder, inner)
         root = inner
     root.putChild(last, child)
