@@ -175,7 +175,8 @@ class Status(Application):
             found.append((buffered, max(waited, seen.round_trip or 0.0), session, seen))
         most = heapq.nlargest(_SLOWEST, found, key=lambda row: row[0])
         last = heapq.nlargest(_SLOWEST, found, key=lambda row: row[1])
-        slow = {row[2]: row for row in (*most, *last) if row[0] or row[1]}
+        slow = {row[2]: row for row in most if row[0]}
+        slow |= {row[2]: row for row in last if row[1]}
         self._rested = now + _SHARE * (self.tally.seconds() - now)
         return {
             "ages": ages,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Refusal", "Seen", "Tally", "Traffic"]
 
-_REMEMBERED: Final = 30
+_REMEMBERED: Final = 15
 """How many refusals are kept: as many as somebody reads, and whoever is refused a
 thousand times a second has their memory freed as fast."""
 
