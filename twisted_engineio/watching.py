@@ -137,7 +137,7 @@ def _read_token(name: str | None) -> str | None:
     if name is None:
         return None
     try:
-        token = Path(name).read_text("utf-8").strip()
+        token = Path(name).read_text("latin-1").strip()
         Guard(token)
     except (OSError, ValueError) as error:
         raise UsageError(f"--token-file: {name!r}: {error}") from None
