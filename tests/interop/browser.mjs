@@ -3,6 +3,7 @@ import { chromium } from "playwright-core";
 
 import { inTime, runErrands } from "./errands.mjs";
 import { force, visit } from "./live_page.mjs";
+import { look, stranger, unlock } from "./status_page.mjs";
 
 const PAGES = { 3: "page_3.html", 4: "page.html" };
 
@@ -27,6 +28,9 @@ const errands = {
     return page.evaluate(inPage, [scenario, url, mode, args]);
   },
   force,
+  look,
+  stranger,
+  unlock,
   visit,
 };
 
