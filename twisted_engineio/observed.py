@@ -7,9 +7,9 @@ event that no observer overrides costs those that are watched nothing either.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from .observer import Observer
 from .packet import Message, Outgoing, Packet, PacketType
@@ -26,7 +26,11 @@ class Hearing:
     """
     Who hears what: for the events that come often, the methods that override each.
 
-    They are collected once, when the server is made. The first seven are a session's.
+    They are collected once, when the server is made.
+
+    Attributes:
+        whole_requests: Whether somebody is shown requests, and wants all their headers.
+
     """
 
     packet_received: Hearers = ()
@@ -38,6 +42,7 @@ class Hearing:
     upgraded: Hearers = ()
     headers: Hearers = ()
     connection_refused: Hearers = ()
+    whole_requests: bool = False
 
     @classmethod
     def of(cls, observers: Sequence[Observer]) -> Hearing:
@@ -48,28 +53,36 @@ class Hearing:
             observers: The observers, in the order in which they are told.
 
         """
-        return cls(
-            *(tuple(_overriding(observers, each.name)) for each in fields(Hearing))
-        )
+        *events, _ = (each.name for each in fields(cls))
+        hearers = {
+            name: [each for each in observers if _overrides(each, name)]
+            for name in events
+        }
+        shown = hearers["headers"] + hearers["connection_refused"]
+        heard: dict[str, Any] = {
+            name: tuple(getattr(each, name) for each in hearers[name])
+            for name in events
+        }
+        whole = any(each.whole_requests for each in shown)
+        return cls(**heard, whole_requests=whole)
 
     @property
     def watches_sessions(self) -> bool:
         """Whether anybody hears what a session does between its opening and its end."""
-        return any(getattr(self, each.name) for each in fields(Hearing)[:7])
+        return bool(
+            self.packet_received
+            or self.packet_sent
+            or self.flushing
+            or self.flushed
+            or self.heartbeat
+            or self.upgrading
+            or self.upgraded
+        )
 
-    @property
-    def sees_requests(self) -> bool:
-        """Whether anybody is shown requests, with all of their headers."""
-        return bool(self.headers or self.connection_refused)
 
-
-def _overriding(
-    observers: Iterable[Observer], name: str
-) -> Iterator[Callable[..., None]]:
-    for each in observers:
-        method = getattr(each, name)
-        if getattr(method, "__func__", None) is not getattr(Observer, name):
-            yield method
+def _overrides(observer: Observer, name: str) -> bool:
+    method = getattr(observer, name)
+    return getattr(method, "__func__", None) is not getattr(Observer, name)
 
 
 class Teller(Owner, Protocol):

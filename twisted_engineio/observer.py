@@ -23,7 +23,18 @@ __all__ = ["Observer"]
 
 
 class Observer:
-    """An onlooker that is told everything and decides nothing."""
+    """
+    An onlooker that is told everything and decides nothing.
+
+    Attributes:
+        whole_requests: Whether ``headers`` and ``connection_refused`` shall see every
+            header of every request. Say False in a class that overrides one of them and
+            reads little: then our own site may drop, before they are read, those
+            headers of a session's later requests that no answer depends on.
+
+    """
+
+    whole_requests = True
 
     def session_opened(self, session: Session) -> None:
         """See a session open, before its application does."""

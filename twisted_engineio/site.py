@@ -95,7 +95,7 @@ class EngineIOSite(Site):
             request_line: The request's first line.
 
         """
-        if self.server.hearing.sees_requests:
+        if self.server.hearing.whole_requests:
             return False
         if not self._lean or self.logPath is not None:
             return False

@@ -114,6 +114,8 @@ class Tally(Observer):
 
     """
 
+    whole_requests = False
+
     def __init__(self, *, seconds: Callable[[], float] = time.time) -> None:
         """
         Begin to count.
