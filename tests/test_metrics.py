@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from textwrap import dedent
+
 import pytest
 from fakes import PONG, PROBE_PING, UPGRADE, Browser, RecordingTransport, handshake
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -13,6 +17,7 @@ from benchmarks.micro.calls import calls_of
 from benchmarks.micro.wired import Echo, House, Silent
 from twisted_engineio import (
     CloseReason,
+    EngineIOResource,
     EngineIOSite,
     ErrorCode,
     PayloadTooLarge,
@@ -292,6 +297,20 @@ def test_a_trusted_proxy_s_client_is_who_asks(ask, house):
     guard = Guard(trusted_proxies=["203.0.113.5"])
     answer = ask(guard, **HERE, **{"X-Forwarded-For": "127.0.0.1"})
     assert answer.status == 403
+
+
+def test_what_the_docs_mount_runs(clock):
+    """The page of the docs shows lines that work."""
+    page = (Path(__file__).parent.parent / "docs" / "metrics.rst").read_text("utf-8")
+    (block,) = re.findall(
+        r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page, re.M
+    )
+    names = {"root": Resource()}
+    exec(compile(dedent(block), "metrics.rst", "exec"), names)
+    children = names["root"].children
+    assert isinstance(children[b"engine.io"], EngineIOResource)
+    assert isinstance(children[b"metrics"], MetricsResource)
+    assert names["server"].observers == (names["metrics"],)
 
 
 def test_an_echo_with_metrics_still_echoes():

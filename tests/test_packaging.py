@@ -60,6 +60,7 @@ def test_the_wheel_holds_the_package_and_the_plugin(wheel):
     assert {
         "twisted_engineio/__init__.py",
         "twisted_engineio/live.html",
+        "twisted_engineio/status.html",
         "twisted_engineio/py.typed",
         "twisted/plugins/engineio_plugin.py",
     } <= names
