@@ -25,6 +25,8 @@ from twisted_engineio import (
 )
 from twisted_engineio.guard import Guard
 from twisted_engineio.metrics import Metrics, MetricsResource
+from twisted_engineio.status import StatusPage
+from twisted_engineio.tally import Tally
 
 TOKEN = "a-token-of-27-characters-xx"
 HERE = {"Host": "localhost"}
@@ -299,18 +301,24 @@ def test_a_trusted_proxy_s_client_is_who_asks(ask, house):
     assert answer.status == 403
 
 
-def test_what_the_docs_mount_runs(clock):
+def test_what_the_docs_mount_runs():
     """The page of the docs shows lines that work."""
     page = (Path(__file__).parent.parent / "docs" / "metrics.rst").read_text("utf-8")
-    (block,) = re.findall(
-        r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page, re.M
-    )
-    names = {"root": Resource()}
-    exec(compile(dedent(block), "metrics.rst", "exec"), names)
-    children = names["root"].children
-    assert isinstance(children[b"engine.io"], EngineIOResource)
-    assert isinstance(children[b"metrics"], MetricsResource)
-    assert names["server"].observers == (names["metrics"],)
+    shown = r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)"
+    for block, name, resource in zip(
+        re.findall(shown, page, re.M),
+        (b"metrics", b"status"),
+        (MetricsResource, StatusPage),
+        strict=True,
+    ):
+        names = {"root": Resource()}
+        exec(compile(dedent(block), "metrics.rst", "exec"), names)
+        children = names["root"].children
+        assert isinstance(children[b"engine.io"], EngineIOResource)
+        assert isinstance(children[name], resource)
+        (observer,) = names["server"].observers
+        assert isinstance(observer, Tally)
+    names["status"].stopService()
 
 
 def test_an_echo_with_metrics_still_echoes():
