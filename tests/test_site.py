@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.web.resource import Resource
 from twisted.web.static import Data
 
-from twisted_engineio import EngineIOResource, EngineIOSite
+from twisted_engineio import EngineIOResource, EngineIOSite, Observer
 
 POLLING = "EIO=4&transport=polling"
 
@@ -135,9 +135,24 @@ def test_a_conversation_cut_anywhere_is_the_same(browse, make_server, listener, 
     server.clock.advance(0)
 
 
-@pytest.mark.parametrize("observed", [True, False])
-def test_who_observes_sees_every_header(make_server, house, observed):
-    """Only when nobody does are those dropped that no answer depends on."""
+class Sparing(Onlooker):
+    """An observer that reads few headers of a request."""
+
+    whole_requests = False
+
+
+@pytest.mark.parametrize(
+    ("observers", "observed"),
+    [
+        ([], False),
+        ([Observer()], False),
+        ([Sparing()], False),
+        ([Onlooker()], True),
+        ([Sparing(), Onlooker()], True),
+    ],
+)
+def test_who_observes_sees_every_header(make_server, house, observers, observed):
+    """Those that no answer depends on are dropped, unless somebody wants them."""
     seen = []
 
     class Looking(EngineIOResource):
@@ -145,7 +160,7 @@ def test_who_observes_sees_every_header(make_server, house, observed):
             seen.append(dict(request.requestHeaders.getAllRawHeaders()))
             return super().render(request)
 
-    server = make_server(observers=[Onlooker()] if observed else [])
+    server = make_server(observers=observers)
     root = Resource()
     root.putChild(b"engine.io", Looking(server))
     browser = Browser(EngineIOSite(root, server))

@@ -110,7 +110,10 @@ class EngineIOSite(Site):
         """
         if path.rstrip(b"/") != self._path or path[-2:] == b"//":
             return None
-        if not self._undressed or self.server.config.per_message_deflate:
+        server = self.server
+        if not self._undressed or server.hearing.headers:
+            return None
+        if server.config.per_message_deflate:
             return None
         if self.requestFactory is not EngineIORequest:
             return None
@@ -128,7 +131,8 @@ class EngineIOSite(Site):
     @property
     def _undressed(self) -> bool:
         """Whether nobody but our resource looks at its requests."""
-        return self._lean and not self.server.observers and self.logPath is None
+        watched = self.server.hearing.whole_requests
+        return self._lean and not watched and self.logPath is None
 
     def serves(self, path: bytes) -> bool:
         """

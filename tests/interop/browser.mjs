@@ -4,6 +4,7 @@ import { chromium } from "playwright-core";
 import { tour } from "./crossbar_page.mjs";
 import { inTime, runErrands } from "./errands.mjs";
 import { force, visit } from "./live_page.mjs";
+import { look, stranger, unlock } from "./status_page.mjs";
 
 const PAGES = { 3: "page_3.html", 4: "page.html" };
 
@@ -29,6 +30,9 @@ const errands = {
   },
   force,
   tour,
+  look,
+  stranger,
+  unlock,
   visit,
 };
 

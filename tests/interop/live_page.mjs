@@ -2,7 +2,7 @@
 const DEADLINE = 15_000; // milliseconds
 
 /** Watch what a page complains of, and whether it asks anybody but its own server. */
-function watch(page, url) {
+export function watch(page, url) {
   const seen = { complaints: [], foreign: [] };
   page.on("console", (message) => {
     const kind = message.type();
