@@ -27,6 +27,7 @@ from .exceptions import (
 from .handshake import Handshake
 from .observer import Observer
 from .packet import Encoded, Packet, PacketType
+from .protect import protect
 from .resource import EngineIOResource
 from .server import Server
 from .session import Session, State
@@ -62,6 +63,8 @@ __all__ = [  # noqa: RUF022  grouped by module, not by alphabet
     "Encoded",
     "Packet",
     "PacketType",
+    # protect
+    "protect",
     # server
     "Server",
     # session

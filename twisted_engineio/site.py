@@ -2,20 +2,21 @@
 Our own port: a twisted.web Site with the limits that a Resource cannot enforce.
 
 twisted.web calls a Resource when the whole body of a request is there, and lets a
-client take for ever to send it as long as it sends something. ``channel.py`` bounds a
-request's time, ``request.py`` its body; this file puts the two into a Site.
+client take for ever to send it as long as it sends something. ``timed.py`` bounds a
+request's time, ``request.py`` its body, and ``guard.py`` knows for whom; this file puts
+them into a Site of ours, and ``protect.py`` into another.
 """
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote_to_bytes
 
 from twisted.web.http import Request, _GenericHTTPChannelProtocol
 from twisted.web.server import Site
 
 from .channel import EngineIOChannel
+from .guard import Guard
 from .request import EngineIORequest
 
 if TYPE_CHECKING:
@@ -33,9 +34,8 @@ class EngineIOSite(Site):
     A twisted.web Site that guards the Engine.IO server in it.
 
     Attributes:
-        server: The server that it guards.
-        clock: What its connections measure time with; the server's.
-        request_timeout: Seconds for a whole request; see ``Config``.
+        server: The server that it was made for.
+        guard: Which of its paths are which servers'; ``protect`` adds others.
 
     """
 
@@ -63,29 +63,17 @@ class EngineIOSite(Site):
                 ``logPath`` is given.
 
         """
-        # EngineIOChannel measures the time itself.
-        super().__init__(root, timeout=None, reactor=server.clock, **options)
+        config = server.config
+        # For HTTP/2, which twisted.web times as idle while a poll is held.
+        idle = max(config.request_timeout, config.ping_interval + config.ping_timeout)
+        super().__init__(root, timeout=idle, reactor=server.clock, **options)
         self.server = server
-        self.clock = server.clock
-        self.request_timeout = server.config.request_timeout
+        self.guard = Guard(server, path)
         self._lean = lean
-        self._path = b"/" + path.strip("/").encode()
 
     def protocol(self) -> _GenericHTTPChannelProtocol:
         """Make the protocol of a connection."""
         return _GenericHTTPChannelProtocol(EngineIOChannel())
-
-    def serves(self, path: bytes) -> bool:
-        """
-        Tell whether a request is for the Engine.IO server.
-
-        Args:
-            path: The request's path, as it came.
-
-        """
-        if b"%" in path:
-            path = unquote_to_bytes(path)
-        return path.rstrip(b"/") == self._path.rstrip(b"/")
 
     def is_lean(self, request_line: bytes) -> bool:
         """
@@ -102,7 +90,7 @@ class EngineIOSite(Site):
         if not sids or sids[-1].decode("latin-1") not in self.server.sessions:
             return False
         _, _, uri = request_line.partition(b" ")
-        return self.serves(uri.partition(b"?")[0])
+        return self.guard.server_at(uri.partition(b"?")[0]) is self.server
 
     def log(self, request: Request) -> None:
         """Log a request if a log was asked for; a poll a second is no news."""
