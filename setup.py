@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 PACKAGE = (HERE / "twisted_engineio" / "__init__.py").read_text(encoding="utf-8")
 VERSION = re.search(r'^__version__ = "(.+)"$', PACKAGE, re.MULTILINE).group(1)
 TLS = ["twisted[tls]"]
+HTTP2 = ["twisted[http2]"]
 
 setup(
     name="twisted-engineio",
@@ -47,10 +48,15 @@ setup(
     extras_require={
         # For "--listen ssl:..." and for answering https:// by yourself.
         "tls": TLS,
+        # For polling and server-sent events over HTTP/2, where there is TLS.
+        "http2": HTTP2,
         "test": [
             *TLS,
+            *HTTP2,
             "build",
+            "flask",
             "hypothesis",
+            "klein",
             "pytest>=8",
             "pytest-cov",
             "pytest-twisted",

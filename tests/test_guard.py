@@ -61,6 +61,6 @@ def test_a_path_is_one_server_s(make_server):
     one, two = make_server(), make_server()
     guard = Guard(one, "/engine.io")
     guard.add(one, "engine.io/")
-    with pytest.raises(ConfigError, match="path: '/engine.io' is guarded for another"):
+    with pytest.raises(ConfigError, match="is guarded for another server"):
         guard.add(two, "/engine.io")
     assert guard.server_at(b"/engine.io") is one

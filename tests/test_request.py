@@ -335,6 +335,14 @@ def test_a_stream_for_another_resource_is_twisted_web_s_own(stream):
     assert post.connection.headers[0][0] == b"404"
 
 
+def test_a_stream_without_a_path_is_for_no_resource(stream):
+    """An ordinary CONNECT: RFC 9113, 8.5; twisted.web alone would fail."""
+    connect = stream("CONNECT", path="")
+    connect.path = None
+    connect.requestComplete()
+    assert connect.connection.headers[0][0] == b"404"
+
+
 def test_a_post_for_another_transport_is_not_the_session_s(server, browse, listener):
     """Whoever breaks it off breaks nothing."""
     sid = browse(server).get("EIO=4&transport=polling").answer.open()["sid"]

@@ -109,7 +109,8 @@ class GuardedRequest(Request):
         channel = self.channel
         if isinstance(channel, HTTPChannel):
             return channel._command, channel._path, channel._version
-        return channel.command, channel.path, b"HTTP/2"
+        # An ordinary CONNECT has no path: RFC 9113, 8.5.
+        return channel.command, channel.path or b"", b"HTTP/2"
 
     def _transport_of(self, raw: bytes) -> HTTPTransport | None:
         query = parse_query(raw)
@@ -182,7 +183,8 @@ class GuardedRequest(Request):
             self.finish()
             return
         if self.body is Body.FOREIGN:
-            super().requestReceived(command, path, version)
+            # Without a path twisted.web would fail.
+            super().requestReceived(command, path or b"/", version)
             return
         # As twisted.web does, without reading the body as a form, which it never is.
         assert self.content is not None  # gotLength made it
