@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from certificates import make_certificate
 from stages import Logged, Serve, Stage, sockets, until
-from tls import make_certificate
 from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.logger import (
