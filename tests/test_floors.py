@@ -70,7 +70,7 @@ FLOORS = (
             "asked",
             "channel",
             "guard",
-            "protect",
+            "protected",
             "timed",
             "cors",
             "request",

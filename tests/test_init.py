@@ -17,6 +17,7 @@ MODULES = (
     "handshake",
     "observer",
     "packet",
+    "protected",
     "resource",
     "server",
     "session",

@@ -27,7 +27,7 @@ from .exceptions import (
 from .handshake import Handshake
 from .observer import Observer
 from .packet import Encoded, Packet, PacketType
-from .protect import protect
+from .protected import protect
 from .resource import EngineIOResource
 from .server import Server
 from .session import Session, State
@@ -63,7 +63,7 @@ __all__ = [  # noqa: RUF022  grouped by module, not by alphabet
     "Encoded",
     "Packet",
     "PacketType",
-    # protect
+    # protected
     "protect",
     # server
     "Server",

@@ -4,7 +4,7 @@ Our own port: a twisted.web Site with the limits that a Resource cannot enforce.
 twisted.web calls a Resource when the whole body of a request is there, and lets a
 client take for ever to send it as long as it sends something. ``timed.py`` bounds a
 request's time, ``request.py`` its body, and ``guard.py`` knows for whom; this file puts
-them into a Site of ours, and ``protect.py`` into another.
+them into a Site of ours, and ``protected.py`` into another.
 """
 
 from __future__ import annotations
