@@ -369,6 +369,8 @@ def run_python(blocks: list[Block], names: dict[str, object]) -> None:
         names: What is defined before the first.
 
     """
+    if str(DOCS) not in sys.path:
+        sys.path.insert(0, str(DOCS))  # for the recipes, which a reader has beside it
     known = twisted.internet.__dict__.get("reactor")
     loaded = sys.modules.get("twisted.internet.reactor")
     reactor = MemoryReactorClock()
