@@ -73,6 +73,7 @@ FLOORS = (
             "protected",
             "timed",
             "cors",
+            "door",
             "request",
             "resource",
             "server",

@@ -13,9 +13,14 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import Deferred
 
 from .timed import TimedChannel
+
+if TYPE_CHECKING:
+    from .server import Entry
 
 __all__ = ["EngineIOChannel"]
 
@@ -36,6 +41,7 @@ class EngineIOChannel(TimedChannel):
 
     # The Site's own timeout, for its connections of HTTP/2, is none of this one's.
     timeOut = property(lambda self: None, lambda self, seconds: None)
+    _admitted: Deferred[Entry] | None = None
 
     def request_begins(self, data: bytes) -> bytes:
         """Drop what its answer won't depend on."""
@@ -43,3 +49,20 @@ class EngineIOChannel(TimedChannel):
         if 0 < end < _MAX_HEAD and self.site.is_lean(data[: data.find(b"\r")]):
             return _IDLE_LINES.sub(b"", data[: end + 4]) + data[end + 4 :]
         return data
+
+    # The door's side: see door.py.
+
+    def go_on_with(self, admitted: Deferred[Entry]) -> None:
+        """
+        Know that the first request has been put to the application already.
+
+        Args:
+            admitted: What it says.
+
+        """
+        self._admitted = admitted
+
+    def take_admission(self) -> Deferred[Entry] | None:
+        """Give what the application says to the first request, once."""
+        admitted, self._admitted = self._admitted, None
+        return admitted

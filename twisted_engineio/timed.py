@@ -60,7 +60,8 @@ class TimedChannel(HTTPChannel):
         """Hear of twisted.web's own timeout."""
         if period is None and self._timer is not None:
             # The connection is gone, or somebody else's now, or its request is whole.
-            self._timer.cancel()
+            if self._timer.active():
+                self._timer.cancel()
             self._timer = None
         return super().setTimeout(period)
 
@@ -88,5 +89,9 @@ class TimedChannel(HTTPChannel):
         elif spent < limit:
             self._wait(limit - spent)
         else:
-            self._timer = None
-            self.timeoutConnection()
+            self.cut_off()
+
+    def cut_off(self) -> None:
+        """Close the connection: the client had its time."""
+        self.setTimeout(None)
+        self.timeoutConnection()
