@@ -69,7 +69,7 @@ FLOORS = (
             "__init__",
             "asked",
             "channel",
-            "guard",
+            "places",
             "protected",
             "timed",
             "cors",

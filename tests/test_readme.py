@@ -76,7 +76,7 @@ def test_the_mounting_runs():
     exec(compile(MOUNTING, "README.rst", "exec"), names)
     assert isinstance(root.children[b"engine.io"], EngineIOResource)
     assert names["server"].config.ping_interval == 10.0
-    assert names["site"].guard.server_at(b"/engine.io") is names["server"]
+    assert names["site"].engineio_places.server_at(b"/engine.io") is names["server"]
 
 
 def test_the_table_has_every_option_of_the_command_line():

@@ -15,8 +15,8 @@ from twisted.web.http import (
 )
 from twisted.web.server import Request, Site
 
-from .guard import Guard
-from .request import Body, GuardedRequest
+from .places import Places
+from .request import Body, BoundedRequest
 from .timed import TimedChannel
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ def protect(site: _Site, server: Server, path: str = "/engine.io") -> _Site:
         ConfigError: If another server was protected at the same path.
 
     """
-    known = getattr(site, "guard", None)
-    if isinstance(known, Guard):
+    known = getattr(site, "engineio_places", None)
+    if isinstance(known, Places):
         known.add(server, path)
         return site
     _check(site)
     guarded: Any = site
-    guarded.guard = Guard(server, path)
+    guarded.engineio_places = Places(server, path)
     guarded.requestFactory = _guarded(site.requestFactory)
     guarded.protocol = _make_protocol
     return site
@@ -94,7 +94,7 @@ def _name(thing: object) -> str:
 
 def _guarded(kind: type[Request]) -> type[Request]:
     """Put the limits before a request class."""
-    bases = (GuardedRequest, kind)
+    bases = (BoundedRequest, kind)
     return type(kind.__name__, bases, {"__doc__": kind.__doc__})
 
 
@@ -109,5 +109,5 @@ class ProtectedChannel(TimedChannel):
         """Tell whether the site's own timeout is enough just now."""
         if not self.requests:
             return not self._buffer  # idle
-        request: GuardedRequest = self.requests[-1]
+        request: BoundedRequest = self.requests[-1]
         return super().is_excused() or request.body is Body.FOREIGN

@@ -35,10 +35,10 @@ from .transports.eventsource import EventSourceTransport
 from .transports.polling import PollingTransport
 
 if TYPE_CHECKING:
-    from .guard import Guard
+    from .places import Places
     from .server import Server
 
-__all__ = ["Body", "EngineIORequest", "GuardedRequest", "HTTPTransport"]
+__all__ = ["Body", "BoundedRequest", "EngineIORequest", "HTTPTransport"]
 
 HTTPTransport: TypeAlias = PollingTransport | EventSourceTransport
 """What takes POSTs."""
@@ -57,7 +57,7 @@ class Body(enum.Enum):
     REFUSED = "refused"
 
 
-class GuardedRequest(Request):
+class BoundedRequest(Request):
     """
     A request whose body is checked as it comes, if it is for a server of ours.
 
@@ -82,10 +82,10 @@ class GuardedRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """See the headers end: decide whether the body is welcome."""
-        guard: Guard = self.site.guard
+        places: Places = self.site.engineio_places
         method, uri, _ = self._first_line()
         path, _, query = uri.partition(b"?")
-        server = guard.server_at(path)
+        server = places.server_at(path)
         if server is None:
             self.body = Body.FOREIGN
             super().gotLength(length)
@@ -195,7 +195,7 @@ class GuardedRequest(Request):
         self.process()
 
 
-class EngineIORequest(GuardedRequest):
+class EngineIORequest(BoundedRequest):
     """A request on our own port."""
 
     _encoder: Any  # of a resource that compresses what is in it

@@ -3,8 +3,8 @@ Our own port: a twisted.web Site with the limits that a Resource cannot enforce.
 
 twisted.web calls a Resource when the whole body of a request is there, and lets a
 client take for ever to send it as long as it sends something. ``timed.py`` bounds a
-request's time, ``request.py`` its body, and ``guard.py`` knows for whom; this file puts
-them into a Site of ours, and ``protected.py`` into another.
+request's time, ``request.py`` its body, and ``places.py`` knows for whom; this file
+puts them into a Site of ours, and ``protected.py`` into another.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twisted.web.server import Site
 
 from .channel import EngineIOChannel
 from .door import Door
-from .guard import Guard
+from .places import Places
 from .request import EngineIORequest
 from .resource import EngineIOResource
 
@@ -39,7 +39,8 @@ class EngineIOSite(Site):
 
     Attributes:
         server: The server that it was made for.
-        guard: Which of its paths are which servers'; ``protect`` adds others.
+        engineio_places: Which of its paths are which servers'; ``protect`` adds
+            others.
 
     """
 
@@ -75,7 +76,7 @@ class EngineIOSite(Site):
         idle = max(config.request_timeout, config.ping_interval + config.ping_timeout)
         super().__init__(root, timeout=idle, reactor=server.clock, **options)
         self.server = server
-        self.guard = Guard(server, path)
+        self.engineio_places = Places(server, path)
         self._lean = lean
         self._door = door
         self._path = b"/" + path.strip("/").encode()
@@ -146,7 +147,7 @@ class EngineIOSite(Site):
         if not sids or sids[-1].decode("latin-1") not in self.server.sessions:
             return False
         _, _, uri = request_line.partition(b" ")
-        return self.guard.server_at(uri.partition(b"?")[0]) is self.server
+        return self.engineio_places.server_at(uri.partition(b"?")[0]) is self.server
 
     def log(self, request: Request) -> None:
         """Log a request if a log was asked for; a poll a second is no news."""

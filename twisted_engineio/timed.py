@@ -14,13 +14,13 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.web.http import HTTPChannel, Request
 
 if TYPE_CHECKING:
-    from .guard import Guard
+    from .places import Places
 
 __all__ = ["TimedChannel"]
 
 
 class TimedChannel(HTTPChannel):
-    """An HTTP/1.1 connection of a Site that has a ``Guard``."""
+    """An HTTP/1.1 connection of a Site that has a ``Places``."""
 
     site: Any
     _timer: IDelayedCall | None = None
@@ -34,7 +34,7 @@ class TimedChannel(HTTPChannel):
     def dataReceived(self, data: bytes) -> None:
         """Note when a request begins."""
         if not self.requests and not self._buffer:
-            self._since = self.site.guard.clock.seconds()
+            self._since = self.site.engineio_places.clock.seconds()
             data = self.request_begins(data)
         super().dataReceived(data)
 
@@ -71,19 +71,19 @@ class TimedChannel(HTTPChannel):
         return handling
 
     def _begin_to_wait(self) -> None:
-        guard: Guard = self.site.guard
-        self._since = guard.clock.seconds()
+        places: Places = self.site.engineio_places
+        self._since = places.clock.seconds()
         if self._timer is None:
-            self._wait(guard.request_timeout)
+            self._wait(places.request_timeout)
 
     def _wait(self, seconds: float) -> None:
-        self._timer = self.site.guard.clock.callLater(seconds, self._look)
+        self._timer = self.site.engineio_places.clock.callLater(seconds, self._look)
 
     def _look(self) -> None:
         """See whether the client had its time."""
-        guard: Guard = self.site.guard
-        limit = guard.request_timeout
-        spent = guard.clock.seconds() - self._since
+        places: Places = self.site.engineio_places
+        limit = places.request_timeout
+        spent = places.clock.seconds() - self._since
         if self.is_excused():
             self._wait(limit)
         elif spent < limit:

@@ -17,10 +17,10 @@ from .exceptions import ConfigError
 if TYPE_CHECKING:
     from .server import Server
 
-__all__ = ["Guard"]
+__all__ = ["Places"]
 
 
-class Guard:
+class Places:
     """
     The Engine.IO servers of one site.
 
@@ -33,7 +33,7 @@ class Guard:
 
     def __init__(self, server: Server, path: str) -> None:
         """
-        Guard one server.
+        Know one server.
 
         Args:
             server: The server.
@@ -47,7 +47,7 @@ class Guard:
 
     def add(self, server: Server, path: str) -> None:
         """
-        Guard one more; again what is guarded already is nothing new.
+        Know one more; again what is known already is nothing new.
 
         Args:
             server: The server.
@@ -60,7 +60,7 @@ class Guard:
         place = b"/" + path.strip("/").encode()
         if self._servers.setdefault(place.rstrip(b"/"), server) is not server:
             raise ConfigError(
-                "path", f"{path!r} is guarded for another server; give each its own"
+                "path", f"{path!r} is another server's; give each a path of its own"
             )
         timeout = server.config.request_timeout
         self.request_timeout = min(self.request_timeout, timeout)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from twisted_engineio import ConfigError
-from twisted_engineio.guard import Guard
+from twisted_engineio.places import Places
 
 
 @pytest.mark.parametrize("path", ["/engine.io", "engine.io", "/engine.io/"])
 @pytest.mark.parametrize(
-    ("requested", "guarded"),
+    ("requested", "found"),
     [
         (b"/engine.io", True),
         (b"/engine.io/", True),
@@ -24,43 +24,43 @@ from twisted_engineio.guard import Guard
         (b"/%ff%", False),
     ],
 )
-def test_a_guard_knows_which_requests_are_its_servers(server, path, requested, guarded):
+def test_each_request_is_for_the_server_of_its_path(server, path, requested, found):
     """Those for the server's resource, however they are written."""
-    assert Guard(server, path).server_at(requested) is (server if guarded else None)
+    assert Places(server, path).server_at(requested) is (server if found else None)
 
 
 def test_a_path_may_have_folders(server):
     """The whole of it counts."""
-    guard = Guard(server, "/a/b")
-    assert guard.server_at(b"/a/b/") is server
-    assert guard.server_at(b"/a") is None
-    assert guard.server_at(b"/b") is None
+    places = Places(server, "/a/b")
+    assert places.server_at(b"/a/b/") is server
+    assert places.server_at(b"/a") is None
+    assert places.server_at(b"/b") is None
 
 
 def test_a_server_may_be_the_root(server):
     """Then a site has nothing else."""
-    guard = Guard(server, "/")
-    assert guard.server_at(b"/") is server
-    assert guard.server_at(b"/a") is None
+    places = Places(server, "/")
+    assert places.server_at(b"/") is server
+    assert places.server_at(b"/a") is None
 
 
 def test_several_servers_have_the_time_of_the_strictest(make_server):
     """Whose request it is shows when its headers are there, which is late."""
     one = make_server(request_timeout=30.0)
-    guard = Guard(one, "/one")
+    places = Places(one, "/one")
     for seconds, path in ((40.0, "/two"), (20.0, "/three"), (25.0, "/four")):
-        guard.add(make_server(request_timeout=seconds), path)
-    assert guard.request_timeout == 20.0
-    assert guard.clock is one.clock
-    assert guard.server_at(b"/one") is one
-    assert guard.server_at(b"/two").config.request_timeout == 40.0
+        places.add(make_server(request_timeout=seconds), path)
+    assert places.request_timeout == 20.0
+    assert places.clock is one.clock
+    assert places.server_at(b"/one") is one
+    assert places.server_at(b"/two").config.request_timeout == 40.0
 
 
 def test_a_path_is_one_server_s(make_server):
     """The same again is nothing new; another is a mistake."""
     one, two = make_server(), make_server()
-    guard = Guard(one, "/engine.io")
-    guard.add(one, "engine.io/")
-    with pytest.raises(ConfigError, match="is guarded for another server"):
-        guard.add(two, "/engine.io")
-    assert guard.server_at(b"/engine.io") is one
+    places = Places(one, "/engine.io")
+    places.add(one, "engine.io/")
+    with pytest.raises(ConfigError, match="is another server's"):
+        places.add(two, "/engine.io")
+    assert places.server_at(b"/engine.io") is one
