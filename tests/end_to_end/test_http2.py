@@ -236,14 +236,14 @@ async def test_a_body_without_end_is_cut(begin: Begin) -> None:
 @ensureDeferred
 async def test_a_request_that_trickles_is_cut(begin: Begin) -> None:
     """It has its time as a whole; its session hears of it, its connection doesn't."""
-    stage, peer = await begin(Config(request_timeout=0.4, ping_interval=20.0))
+    stage, peer = await begin(Config(request_timeout=1.0))
     target = await opened(peer)
     slow = peer.begin(target, "POST")
     began = reactor.seconds()
     while slow.reset is None:
         peer.write(slow, b"4")
         await turn(0.02)
-    assert 0.2 < reactor.seconds() - began < 5
+    assert 0.5 < reactor.seconds() - began < 8
     assert await stage.ended() is CloseReason.TRANSPORT_ERROR
     assert (await peer.ask(POLLING)).status == 200
 
@@ -261,7 +261,7 @@ async def test_a_reset_get_ends_its_session(begin: Begin) -> None:
 @ensureDeferred
 async def test_an_idle_connection_ends(serve: Serve, certificate: Path) -> None:
     """After as long as a poll may be held, which is not idle."""
-    config = Config(request_timeout=0.2, ping_interval=0.4, ping_timeout=0.2)
+    config = Config(request_timeout=1.0, ping_interval=1.2, ping_timeout=0.3)
     stage = await secure(serve, certificate, True, config=config)
     trusting(stage, certificate, b"h2")
     peer = await connect(stage)
@@ -273,7 +273,7 @@ async def test_an_idle_connection_ends(serve: Serve, certificate: Path) -> None:
     began = reactor.seconds()
     # twisted.web says goodbye, and cuts the connection off 15 seconds later.
     await until(lambda: peer.terminated)
-    assert reactor.seconds() - began > 0.3
+    assert reactor.seconds() - began > 1.0
 
 
 # Another client than h2, which the server itself stands on.
