@@ -36,6 +36,7 @@ class Signed(Request):
     """Somebody's request class, which has a say in every answer."""
 
     lengths: ClassVar = []
+    body = _room = _server = _cut = _refuse = None  # names that are its own affair
 
     def process(self):
         self.setHeader(b"X-Signed", b"yes")

@@ -110,4 +110,4 @@ class ProtectedChannel(TimedChannel):
         if not self.requests:
             return not self._buffer  # idle
         request: BoundedRequest = self.requests[-1]
-        return super().is_excused() or request.body is Body.FOREIGN
+        return super().is_excused() or request.engineio_body is Body.FOREIGN

@@ -61,11 +61,11 @@ class BoundedRequest(Request):
     """
     A request whose body is checked as it comes, if it is for a server of ours.
 
-    ``protect`` puts it before a request class that isn't ours, so what it leaves to
-    ``super`` may be that class's.
+    ``protect`` puts it before a request class that isn't ours: what it leaves to
+    ``super`` may be that class's, and its own names must not be.
 
     Attributes:
-        body: What becomes of its body.
+        engineio_body: What becomes of its body.
 
     """
 
@@ -75,46 +75,46 @@ class BoundedRequest(Request):
     def __init__(self, channel: Any, *args: Any, **options: Any) -> None:
         super().__init__(channel, *args, **options)
         self.site = channel.site
-        self.body = Body.UNKNOWN
-        self._server: Server  # once the body is ours
-        self._room = 0  # bytes of body that may still come
-        self._deadline: IDelayedCall | None = None  # of a stream of HTTP/2
+        self.engineio_body = Body.UNKNOWN
+        self.__server: Server  # once the body is ours
+        self.__room = 0  # bytes of body that may still come
+        self.__deadline: IDelayedCall | None = None  # of a stream of HTTP/2
 
     def gotLength(self, length: int | None) -> None:
         """See the headers end: decide whether the body is welcome."""
         places: Places = self.site.engineio_places
-        method, uri, _ = self._first_line()
+        method, uri, _ = self.__first_line()
         path, _, query = uri.partition(b"?")
         server = places.server_at(path)
         if server is None:
-            self.body = Body.FOREIGN
+            self.engineio_body = Body.FOREIGN
             super().gotLength(length)
             return
-        self._server = server
+        self.__server = server
         # In memory, for it is bounded; twisted.web would put it on the disk.
         self.content = BytesIO()
-        self.body = Body.WELCOME
-        self._room = server.config.max_payload
+        self.engineio_body = Body.WELCOME
+        self.__room = server.config.max_payload
         if method == b"POST":
-            transport = self._transport_of(query)
+            transport = self.__transport_of(query)
             if transport is not None:
                 transport.begin(self)
         if not isinstance(self.channel, HTTPChannel):
             timeout = server.config.request_timeout
-            self._deadline = server.clock.callLater(timeout, self._cut)
-        elif length is not None and length > self._room:
-            self._refuse(length)
+            self.__deadline = server.clock.callLater(timeout, self.__cut)
+        elif length is not None and length > self.__room:
+            self.__refuse(length)
 
-    def _first_line(self) -> tuple[bytes, bytes, bytes]:
+    def __first_line(self) -> tuple[bytes, bytes, bytes]:
         channel = self.channel
         if isinstance(channel, HTTPChannel):
             return channel._command, channel._path, channel._version
         # An ordinary CONNECT has no path: RFC 9113, 8.5.
         return channel.command, channel.path or b"", b"HTTP/2"
 
-    def _transport_of(self, raw: bytes) -> HTTPTransport | None:
+    def __transport_of(self, raw: bytes) -> HTTPTransport | None:
         query = parse_query(raw)
-        session = self._server.sessions.get(query.get("sid", ""))
+        session = self.__server.sessions.get(query.get("sid", ""))
         if session is None:
             return None
         transport = session.carrier(query.get("transport", ""))
@@ -124,30 +124,30 @@ class BoundedRequest(Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a piece of the body, or throw it away."""
-        if self.body is Body.FOREIGN:
+        if self.engineio_body is Body.FOREIGN:
             super().handleContentChunk(data)
             return
-        self._room -= len(data)
-        limit = self._server.config.max_payload
-        if self.body is Body.REFUSED:
-            if self._room < -_SPARE * limit:
-                self._cut()
-        elif self._room < 0:
-            self._refuse(limit - self._room)
+        self.__room -= len(data)
+        limit = self.__server.config.max_payload
+        if self.engineio_body is Body.REFUSED:
+            if self.__room < -_SPARE * limit:
+                self.__cut()
+        elif self.__room < 0:
+            self.__refuse(limit - self.__room)
         else:
             assert self.content is not None  # gotLength made it
             self.content.write(data)
 
-    def _refuse(self, size: int) -> None:
+    def __refuse(self, size: int) -> None:
         """Answer 413 now; the request ends when the rest of its body has come."""
-        server = self._server
+        server = self.__server
         server.too_large(PayloadTooLarge(size, server.config.max_payload))
-        self.method, self.uri, self.clientproto = self._first_line()
-        transport = self._transport_of(self.uri.partition(b"?")[2])
+        self.method, self.uri, self.clientproto = self.__first_line()
+        transport = self.__transport_of(self.uri.partition(b"?")[2])
         if transport is not None:
             transport.break_off(self)
-        self.body = Body.REFUSED
-        self._room = 0
+        self.engineio_body = Body.REFUSED
+        self.__room = 0
         self.content = BytesIO()
         # Else twisted.web would still ask the client to go on.
         self.requestHeaders.removeHeader(b"expect")
@@ -156,7 +156,7 @@ class BoundedRequest(Request):
         self.setHeader(b"Cache-Control", b"no-store")
         self.write(b"")
 
-    def _cut(self) -> None:
+    def __cut(self) -> None:
         """Hear no more of a client that takes too long, or sends too much."""
         channel = self.channel
         if isinstance(channel, HTTPChannel):
@@ -169,20 +169,20 @@ class BoundedRequest(Request):
 
     def connectionLost(self, reason: Failure) -> None:
         """Hear that the client has left."""
-        self._in_time()
+        self.__in_time()
         super().connectionLost(reason)
 
-    def _in_time(self) -> None:
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
+    def __in_time(self) -> None:
+        if self.__deadline is not None and self.__deadline.active():
+            self.__deadline.cancel()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """See the body end."""
-        self._in_time()
-        if self.body is Body.REFUSED:
+        self.__in_time()
+        if self.engineio_body is Body.REFUSED:
             self.finish()
             return
-        if self.body is Body.FOREIGN:
+        if self.engineio_body is Body.FOREIGN:
             # Without a path twisted.web would fail.
             super().requestReceived(command, path or b"/", version)
             return
@@ -213,7 +213,7 @@ class EngineIORequest(BoundedRequest):
 
         """
         channel = self.channel
-        if type(channel) is not EngineIOChannel or self.body is Body.FOREIGN:
+        if type(channel) is not EngineIOChannel or self.engineio_body is Body.FOREIGN:
             return False
         if self._encoder is not None or self.cookies:
             return False  # somebody around us has a part in the answer
