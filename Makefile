@@ -104,7 +104,7 @@ $(INTEROP)/node_modules/.stamp: $(INTEROP)/package-lock.json
 # What the tests start besides: the command, and Debian's package that has it. Debian
 # keeps servers where only root looks for commands.
 DEBIAN := chromium:chromium nginx:nginx-light haproxy:haproxy curl:curl \
-	systemd-socket-activate:systemd
+	systemd-socket-activate:systemd prometheus:prometheus
 
 debian-packages:
 	@missing=; \

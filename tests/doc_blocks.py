@@ -218,10 +218,21 @@ def _ini(block: Block, folder: Path) -> None:
     assert parser.sections(), f"{block}: there is no section in it"
     for section, suffix in (("Service", "service"), ("Socket", "socket")):
         if parser.has_section(section):
+            # A socket's service stands elsewhere; systemd wants to see one.
+            (folder / "unit.service").write_text("[Service]\nExecStart=/bin/true\n")
             unit = folder / f"unit.{suffix}"
             unit.write_text(re.sub(r"(?m)^(Exec\w+=)\S+", r"\1/bin/true", block.text))
             said = _run(_program("systemd-analyze"), "verify", "--man=no", unit)
             assert unit.name not in said, f"{block}: {said}"
+
+
+def _yaml(block: Block, folder: Path) -> None:
+    """Let Prometheus judge its configuration, or its rules."""
+    kind = "rules" if re.search(r"^groups:", block.text, re.MULTILINE) else "config"
+    config = folder / "prometheus.yml"
+    # Files that it names are the reader's own.
+    config.write_text(re.sub(r"_file: \S+", f"_file: {config}", block.text))
+    _run(_program("promtool"), "check", kind, config)
 
 
 def _json(block: Block, folder: Path) -> None:
@@ -290,6 +301,7 @@ CHECKS: dict[str, Callable[[Block, Path], None]] = {
     "nginx": _nginx,
     "haproxy": _haproxy,
     "ini": _ini,
+    "yaml": _yaml,
     "json": _json,
     "javascript": _javascript,
     "html": _html,
@@ -300,6 +312,13 @@ CHECKS: dict[str, Callable[[Block, Path], None]] = {
 # Checks by command.
 
 
+_READERS_OWN = re.compile(
+    # A socket that systemd would pass on, a certificate: they aren't here.
+    r"^(--listen=|)(systemd:domain=(INET6?|UNIX):(index=\d+|name=[\w.-]+)"
+    r"|ssl:\d+(:(privateKey|certKey|extraCertChain|interface)=[\w./-]+)+)$"
+)
+
+
 def _twistd(words: list[str]) -> None:
     """Let the options be parsed by whoever takes them."""
     if "engineio" not in words:
@@ -307,7 +326,8 @@ def _twistd(words: list[str]) -> None:
         return
     options = tap.Options()
     given = words[words.index("engineio") + 1 :]
-    # Applications and folders are the reader's own; so is what isn't there yet.
+    given = [_READERS_OWN.sub(r"\g<1>tcp:0", each) for each in given]
+    # Applications and folders are the reader's own.
     for own in ("--app", "--static"):
         if own in given:
             at = given.index(own)
@@ -317,6 +337,9 @@ def _twistd(words: list[str]) -> None:
 
 
 def _python(words: list[str]) -> None:
+    if words[:1] == ["-c"]:
+        compile(words[1], "<command>", "exec")
+        return
     if words[:1] == ["-m"]:
         assert words[1] in ("pytest", "venv", "pip"), f"python {words}"
         return
@@ -349,6 +372,7 @@ def _anything(words: list[str]) -> None:
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "twistd": _twistd,
     "python": _python,
+    "python3": _python,
     "pip": _pip,
     "make": _make,
     "pytest": _anything,

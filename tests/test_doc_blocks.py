@@ -121,6 +121,9 @@ def test_no_page_is_forgotten():
         ("haproxy", "frontend web\n    binding :80\n"),
         ("ini", "no section\n"),
         ("ini", "[Service]\nExecStart=/bin/x\nNonsense=1\n"),
+        ("yaml", "groups: [{nonsense: 1}]\n"),
+        ("yaml", "scrape_configs: [{nonsense: 1}]\n"),
+        ("commands", "python3 -c '1 +'\n"),
         ("json", "{"),
         ("javascript", "const = 1;"),
         ("html", "<p>open"),
@@ -132,7 +135,7 @@ def test_no_page_is_forgotten():
 )
 def test_what_is_wrong_fails(kind, text, tmp_path):
     """Whatever its kind."""
-    with pytest.raises((AssertionError, ValueError, configparser.Error)):
+    with pytest.raises((AssertionError, ValueError, SyntaxError, configparser.Error)):
         check(Block("page.rst", 1, kind, text), tmp_path)
 
 
@@ -142,6 +145,20 @@ def test_a_wrong_option_of_twistd_fails(option, tmp_path):
     block = Block("page.rst", 1, "commands", f"twistd -n engineio {option}\n")
     with pytest.raises(SystemExit):
         check(block, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("yaml", "scrape_configs: [{job_name: a}]\n"),
+        ("ini", "[Socket]\nListenStream=3000\n"),
+        ("commands", "twistd -n engineio --listen systemd:domain=INET6:index=0\n"),
+        ("commands", "twistd -n engineio --listen=ssl:1:privateKey=a.pem:certKey=b\n"),
+    ],
+)
+def test_what_only_the_reader_has_is_not_asked_for(kind, text, tmp_path):
+    """A socket of systemd's, a certificate."""
+    check(Block("page.rst", 1, kind, text), tmp_path)
 
 
 def test_a_test_that_is_named_must_exist(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from certificates import make_certificate
-from stages import Logged, Serve, Stage, sockets, until
+from stages import Logged, Serve, Stage, sockets, turn, until
 from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.logger import (
@@ -74,6 +74,7 @@ async def serve(clean_reactor: None) -> AsyncIterator[Serve]:
     for stage in stages:
         await stage.close()
     await until(lambda: sockets() <= before)
+    await turn()  # twisted.web's HTTP/2 looks once more whether there is data to send
 
 
 @pytest_twisted.async_yield_fixture
