@@ -114,7 +114,8 @@ $(CROSSBAR)/.venv/.stamp: $(CROSSBAR)/requirements.txt setup.py pyproject.toml
 
 # What the tests start besides: the command, and Debian's package that has it. Debian
 # keeps servers where only root looks for commands.
-DEBIAN := chromium:chromium nginx:nginx-light haproxy:haproxy prometheus:prometheus
+DEBIAN := chromium:chromium nginx:nginx-light haproxy:haproxy curl:curl \
+	systemd-socket-activate:systemd prometheus:prometheus
 
 debian-packages:
 	@missing=; \

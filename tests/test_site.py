@@ -14,35 +14,6 @@ from twisted_engineio import EngineIOResource, EngineIOSite, Observer
 POLLING = "EIO=4&transport=polling"
 
 
-@pytest.mark.parametrize("path", ["/engine.io", "engine.io", "/engine.io/"])
-@pytest.mark.parametrize(
-    ("requested", "serves"),
-    [
-        (b"/engine.io", True),
-        (b"/engine.io/", True),
-        (b"/engine%2Eio/", True),
-        (b"/%65ngine.io", True),
-        (b"/engine.io/x", False),
-        (b"/engine", False),
-        (b"/", False),
-        (b"", False),
-        (b"/Engine.IO", False),
-        (b"/%ff%", False),
-    ],
-)
-def test_a_site_knows_which_requests_it_guards(server, path, requested, serves):
-    """Those for the server's resource, however they are written."""
-    assert EngineIOSite(Resource(), server, path).serves(requested) is serves
-
-
-def test_a_path_may_have_folders(server):
-    """The whole of it counts."""
-    site = EngineIOSite(Resource(), server, "/a/b")
-    assert site.serves(b"/a/b/")
-    assert not site.serves(b"/a")
-    assert not site.serves(b"/b")
-
-
 @pytest.fixture
 def mixed(server, house):
     """Give a connection to a site that has other resources too."""

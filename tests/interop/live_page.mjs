@@ -32,6 +32,14 @@ function state(page) {
   });
 }
 
+/** The protocols over which the page's requests went. */
+function protocols(page) {
+  return page.evaluate(() => {
+    const entries = performance.getEntries().map((each) => each.nextHopProtocol);
+    return [...new Set(entries.filter(Boolean))];
+  });
+}
+
 /** Write a message by hand, and wait for its echo. */
 async function write(page, text, button) {
   const before = await page.evaluate(() => engineioPage.verified);
@@ -73,5 +81,6 @@ export async function visit(page, { url, screenshot }) {
   await write(page, "Bytes from Chromium", "#send-binary");
   const shown = await page.locator("#log").innerText();
   await page.screenshot({ path: screenshot, fullPage: true });
-  return { first, last: await state(page), ...seen, shown };
+  const spoke = await protocols(page);
+  return { first, last: await state(page), ...seen, shown, spoke };
 }
