@@ -28,6 +28,7 @@ BAD_PACKETS = {
     "base64 of an unknown type": "b9AAEC",
     "base64 that is none": "b4!!!!",
     "base64 cut short": "b4AAE",
+    "base64 with padding behind a whole group": "b4AAEC==",
     "base64 with a newline": "b4AAEC\n",
     "base64 of fullwidth letters": "b4\uff21\uff21\uff21\uff21",
 }

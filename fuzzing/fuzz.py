@@ -1,0 +1,46 @@
+"""
+One target under atheris: ``python -m fuzzing.fuzz TARGET [options of libFuzzer]``.
+
+Only our own modules are instrumented: those of Twisted and Autobahn would lead the
+fuzzer to where we have nothing to learn, and slow it down.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+import atheris
+
+from fuzzing import CORPUS, FOUND, TARGETS, check_of
+
+MEMORY = 1 << 30
+"""Bytes that a run may have in all: whatever reserves what a header says gets a
+MemoryError, which is a finding."""
+
+
+def main(arguments: list[str]) -> None:
+    """Fuzz until told to stop, or until something is found."""
+    target, *options = arguments or [""]
+    if target not in TARGETS:
+        raise SystemExit(f"name a target: {', '.join(TARGETS)}")
+    with atheris.instrument_imports(include=["twisted_engineio"]):
+        check = check_of(target)
+    learnt = FOUND / target
+    learnt.mkdir(parents=True, exist_ok=True)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    command = [
+        f"fuzzing.fuzz {target}",
+        str(learnt),  # libFuzzer writes what it learns into the first folder
+        str(CORPUS / target),
+        f"-artifact_prefix={FOUND}/{target}-",
+        "-timeout=10",
+        "-max_len=256",
+        *options,
+    ]
+    atheris.Setup(command, check)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
