@@ -69,4 +69,3 @@ def packet_slowly(text: str) -> Packet | None:
     if kind == "b" and BASE64.fullmatch(data):
         return Packet(PacketType.MESSAGE, base64.b64decode(data))
     return None
-

@@ -32,7 +32,10 @@ BINARY_PREFIX: Final = b""
 
 _SEPARATOR: Final = "\x1e"
 
-_BARE: Final = {each.value: Packet(each) for each in PacketType}
+_BARE: Final = {
+    **{each.value: Packet(each) for each in PacketType},
+    "b": Packet(PacketType.MESSAGE, b""),
+}
 _TYPES: Final = {each.value: each for each in PacketType}
 
 
@@ -57,11 +60,21 @@ def decode_packet(text: str) -> Packet:
     if kind is not None:
         return Packet(kind, text[1:])
     if text[:1] == "b":
-        return Packet(PacketType.MESSAGE, _from_base64(text[1:]))
+        return Packet(PacketType.MESSAGE, from_base64(text[1:]))
     raise InvalidPacket("it is empty" if not text else "its type is unknown")
 
 
-def _from_base64(text: str) -> bytes:
+def from_base64(text: str) -> bytes:
+    """
+    Read base64 that is as it should be: its alphabet, its padding, no more.
+
+    Args:
+        text: The base64; may be empty.
+
+    Raises:
+        InvalidPacket: If it is bad.
+
+    """
     if not text:
         return b""
     # Python's strict mode lets padding behind a whole group pass.
