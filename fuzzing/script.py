@@ -1,4 +1,4 @@
-"""How a target reads an input as a script: a byte that says what, then what it needs."""
+"""An input read as a script: a byte that says what to do, then what that needs."""
 
 from __future__ import annotations
 

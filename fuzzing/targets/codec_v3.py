@@ -53,7 +53,7 @@ def _decode(data: bytes, binary: bool) -> Iterator[Item]:
 
 
 def read_slowly(body: bytes) -> Iterator[Item]:
-    """Read a payload of text: two bytes of UTF-16 for each unit that a length counts."""
+    """Read a payload of text: a length counts units of UTF-16, two bytes each."""
     if not body:
         raise InvalidPacket("it is empty")
     good = body.decode("utf-8", "ignore") if _is_utf8(body) else _good_part(body)

@@ -50,9 +50,9 @@ _BEHIND_A_PAIR: Final = re.compile("(?<=[\U00010000-\U0010ffff])")
 _SECOND_HALF: Final = "\ud800"
 """Stands for the second code unit of a character; UTF-8 cannot bring it."""
 
-# A hostile payload has very many packets, so very short ones. Those whose length has one
-# digit are taken many at a time, in C: each is found with its length, one behind the
-# other, and an empty string for the rest, which begins with one that is longer.
+# A hostile payload has very many packets, so very short ones. Those whose length has
+# one digit are taken many at a time, in C: each is found with its length, one behind
+# the other, and an empty string for the rest, which begins with one that is longer.
 _SIZES: Final = range(1, 10)
 _RUN: Final = re.compile(
     "({})|.+".format("|".join(f"{size}:.{{{size}}}" for size in _SIZES)), re.DOTALL
