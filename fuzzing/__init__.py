@@ -2,8 +2,9 @@
 Fuzz targets: bytes that nobody has thought of, against what must always be true.
 
 A target is a module in ``targets/``. Its docstring opens with its invariant, and its
-one function ``check(data)`` raises if the invariant does not hold for these bytes; what
-it raises nobody catches. It keeps nothing from one input to the next.
+one function ``check(data)`` raises if the invariant does not hold for these bytes. It
+keeps nothing from one input to the next. ``TOKENS``, if there are any, are words that a
+fuzzer would take long to make up.
 
 ``README.rst`` tells how to run them, and what to do with a finding.
 """
@@ -11,11 +12,11 @@ it raises nobody catches. It keeps nothing from one input to the next.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
-__all__ = ["CORPUS", "FOUND", "PROJECT", "TARGETS", "check_of"]
+__all__ = ["CORPUS", "FOUND", "PROJECT", "TARGETS", "module_of"]
 
 TARGETS: Final = (
     "codec_v3",
@@ -35,14 +36,12 @@ FOUND: Final = PROJECT / ".fuzz"
 """What a run finds on its way; not kept in the repository."""
 
 
-def check_of(target: str) -> Callable[[bytes], None]:
+def module_of(target: str) -> ModuleType:
     """
-    Give a target's one function.
+    Give a target's module.
 
     Args:
         target: Its name, one of ``TARGETS``.
 
     """
-    module = importlib.import_module(f"fuzzing.targets.{target}")
-    check: Callable[[bytes], None] = module.check
-    return check
+    return importlib.import_module(f"fuzzing.targets.{target}")

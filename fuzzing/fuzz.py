@@ -12,7 +12,7 @@ import sys
 
 import atheris
 
-from fuzzing import CORPUS, FOUND, TARGETS, check_of
+from fuzzing import CORPUS, FOUND, TARGETS, module_of
 
 MEMORY = 1 << 30
 """Bytes that a run may have in all: whatever reserves what a header says gets a
@@ -25,9 +25,11 @@ def main(arguments: list[str]) -> None:
     if target not in TARGETS:
         raise SystemExit(f"name a target: {', '.join(TARGETS)}")
     with atheris.instrument_imports(include=["twisted_engineio"]):
-        check = check_of(target)
+        module = module_of(target)
     learnt = FOUND / target
     learnt.mkdir(parents=True, exist_ok=True)
+    words = FOUND / f"{target}.dict"
+    words.write_text("".join(map(_word, getattr(module, "TOKENS", ()))))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     command = [
         f"fuzzing.fuzz {target}",
@@ -35,11 +37,18 @@ def main(arguments: list[str]) -> None:
         str(CORPUS / target),
         f"-artifact_prefix={FOUND}/{target}-",
         "-timeout=10",
+        "-keep_seed=1",
+        f"-dict={words}",
         "-max_len=256",
         *options,
     ]
-    atheris.Setup(command, check)
+    atheris.Setup(command, module.check)
     atheris.Fuzz()
+
+
+def _word(token: bytes) -> str:
+    """Write a word of libFuzzer's dictionary."""
+    return '"{}"\n'.format("".join(f"\\x{byte:02x}" for byte in token))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ import copy
 from collections import deque
 from typing import Any
 
-from autobahn.websocket import protocol as autobahn
+from autobahn.twisted import websocket as on_twisted
+from autobahn.websocket import protocol
 from autobahn.websocket.protocol import TrafficStats
 from autobahn.websocket.utf8validator import Utf8Validator
 from twisted.internet.defer import Deferred
@@ -38,10 +39,13 @@ from twisted_engineio.transports.fastlane import FastWebSocketTransport
 from twisted_engineio.transports.websocket import WebSocketTransport
 
 # For every frame, Autobahn colours the words of a log line that nobody reads.
-autobahn.hltype = autobahn.hlval = lambda value, **_: value
+for module in (protocol, on_twisted):
+    module.hltype = module.hlval = lambda value, **_: value
 
 SMALL, LARGE = 200, 70_000
 MAX_FRAGMENTS = 4
+MAX_BITES = 100
+"""Pieces that a piece is cut into at most: more take longer, and show nothing new."""
 MASKS = (b"\0\0\0\0", b"\1\2\3\4")
 
 REQUEST = (
@@ -237,8 +241,8 @@ def frame(first: int, payload: bytes, kind: int, more: int) -> bytes:
 def _feed(sides: tuple[Side, Side], data: bytes, bites: int | None) -> None:
     """Feed both sides, in one piece or in many."""
     step = bites or len(data) or 1
-    if len(data) // step > 600:
-        step = len(data) // 600
+    if len(data) > MAX_BITES * step:
+        step = len(data) // MAX_BITES
     for at in range(0, len(data), step):
         for side in sides:
             side.feed(data[at : at + step])

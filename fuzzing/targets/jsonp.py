@@ -1,0 +1,87 @@
+"""
+A JSONP body is read as a browser wrote it, and a script says nothing but its payload.
+
+For any bytes:
+
+* ``unwrap`` gives bytes, never more than came, or raises InvalidPacket, nothing else;
+* what a client makes of a payload, a form, is unwrapped to that payload, whatever else
+  is in the form; but for one with a backslash before a newline, which clients write as
+  they write a backslash, a backslash and an n;
+* ``wrap`` makes ``___eio[<digits>](<one string literal>);``: the literal evaluates to
+  the payload, and holds nothing that could end it, its line, or the script around it;
+* an index is a few digits, or Refused;
+* all of it runs lines in proportion to the bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from urllib.parse import quote_plus
+
+from fuzzing.work import work_of
+from twisted_engineio import InvalidPacket
+from twisted_engineio.exceptions import Refused
+from twisted_engineio.transports.jsonp import index_of, unwrap, wrap
+
+SCRIPT = re.compile(r'___eio\[([0-9]{1,16})\]\(("(?:[^"\\]|\\.)*")\);', re.DOTALL)
+FORBIDDEN = re.compile("[<\u2028\u2029\x00-\x1f]")
+TOKENS = (
+    b"d=",
+    b"%64=",
+    b"&",
+    b"%5C",
+    b"\\n",
+    b"\\\\n",
+    b"\n",
+    b"+",
+    b"%",
+    b"</script>",
+)
+
+
+def check(data: bytes) -> None:
+    """Use bytes as a form, as a payload in one, as a payload, and as an index."""
+    _, work = work_of(lambda: _check_unwrap(data))
+    assert work <= 200 + 10 * len(data), work
+    _check_form(data)
+    _check_wrap(data.decode("utf-8", "replace"))
+    _check_wrap(data.decode("latin-1"))
+    _check_index(data.decode("utf-8", "replace"))
+
+
+def _check_unwrap(form: bytes) -> None:
+    try:
+        payload = unwrap(form)
+    except InvalidPacket:
+        return
+    assert len(payload) <= len(form)
+    assert form.count(b"d") or form.count(b"%")
+
+
+def _check_form(payload: bytes) -> None:
+    """Write a form as engine.io-client does, and unwrap it."""
+    text = payload.decode("utf-8", "replace").replace("\\\n", "")
+    written = text.replace("\\n", "\\\\n").replace("\n", "\\n")
+    for form in (b"d=%b", b"x=1&d=%b&y", b"%%64=%b"):
+        assert unwrap(form % quote_plus(written).encode()) == text.encode()
+
+
+def _check_wrap(payload: str) -> None:
+    script = wrap(payload, "7").decode()
+    match = SCRIPT.fullmatch(script)
+    assert match is not None
+    assert match[1] == "7"
+    assert not FORBIDDEN.search(script)
+    assert json.loads(match[2]) == payload
+    assert len(script) <= 20 + 6 * len(payload)
+
+
+def _check_index(text: str) -> None:
+    try:
+        index = index_of({"j": text})
+    except Refused:
+        assert not re.fullmatch("[0-9]{1,16}", text)
+    else:
+        assert index == text
+        assert re.fullmatch("[0-9]{1,16}", text)
