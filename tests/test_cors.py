@@ -47,6 +47,7 @@ REFUSED = [
     ((), "http://example.com:8080", "example.com"),
     ((), "https://example.com", "example.com:80"),
     ((), ORIGIN, ""),
+    ((), "app://example.com:", "example.com"),
     ([ORIGIN], "http://example.com", "elsewhere.org"),
     ([ORIGIN], "https://sub.example.com", "elsewhere.org"),
     ([ORIGIN], "https://evil-example.com", "elsewhere.org"),

@@ -147,4 +147,5 @@ def _normal(origin: str) -> str:
 
 def _bare(scheme: str, netloc: str) -> str:
     """Give a host in lower case, without the port that its scheme has anyway."""
-    return netloc.lower().removesuffix(":" + _DEFAULT_PORTS.get(scheme.lower(), ""))
+    port = _DEFAULT_PORTS.get(scheme.lower())
+    return netloc.lower().removesuffix(f":{port}" if port else "")

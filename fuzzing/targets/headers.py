@@ -30,10 +30,10 @@ PROXIES = TrustedProxies(["10.0.0.0/8", "2001:db8::/32"])
 PROXY, STRANGER, CLIENT = "10.0.0.1", "198.51.100.7", "203.0.113.9"
 LISTED = "https://listed.example"
 CORS = Cors(Config(cors=(LISTED, re.compile(r"https://[a-z]+\.wild\.example"))))
-HOST = re.compile(r"[\w.:\[\]-]+", re.ASCII)
+HOST = re.compile(r"[\w.:\[\]-]+", re.A)
 WILD = re.compile(r"https://[a-z]+\.wild\.example")
-SAME = re.compile(r"\w*://example\.com(:\d+)?", re.IGNORECASE | re.ASCII)
-MAYBE = re.compile(r"https://listed\.example(:443)?", re.IGNORECASE)
+SAME = re.compile(r".*?://example\.com(:\d+)?", re.I | re.DOTALL)
+MAYBE = re.compile(r"https://listed\.example(:443)?", re.I)
 MAX_FIELDS = 64
 TOKENS = (
     *(
