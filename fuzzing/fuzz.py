@@ -28,8 +28,6 @@ def main(arguments: list[str]) -> None:
         module = module_of(target)
     learnt = FOUND / target
     learnt.mkdir(parents=True, exist_ok=True)
-    words = FOUND / f"{target}.dict"
-    words.write_text("".join(map(_word, getattr(module, "TOKENS", ()))))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     command = [
         f"fuzzing.fuzz {target}",
@@ -38,11 +36,13 @@ def main(arguments: list[str]) -> None:
         f"-artifact_prefix={FOUND}/{target}-",
         "-timeout=10",
         "-keep_seed=1",
-        f"-dict={words}",
         "-max_len=256",
-        *options,
     ]
-    atheris.Setup(command, module.check)
+    if hasattr(module, "TOKENS"):
+        words = FOUND / f"{target}.dict"
+        words.write_text("".join(map(_word, module.TOKENS)))
+        command.append(f"-dict={words}")
+    atheris.Setup([*command, *options], module.check)
     atheris.Fuzz()
 
 
