@@ -60,7 +60,7 @@ setup(
         # Pinned to a series: a new release of a judge must not turn a build red.
         "lint": ["mypy~=2.4.1", "mypy-zope", "ruff~=0.17.5", "towncrier"],
         "docs": ["furo", "sphinx"],
-        "fuzz": ["atheris>=3"],
+        "fuzz": ["atheris~=3.0"],
         "bench": ["matplotlib>=3.8", "pytest-benchmark>=5"],
     },
     # "twisted.plugins" is Twisted's own package, and this adds one module to it. There

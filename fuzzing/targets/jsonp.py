@@ -61,7 +61,7 @@ def _check_unwrap(form: bytes) -> None:
 
 def _check_form(payload: bytes) -> None:
     """Write a form as engine.io-client does, and unwrap it."""
-    text = payload.decode("utf-8", "replace").replace("\\\n", "")
+    text = re.sub(r"\\+\n", "\n", payload.decode("utf-8", "replace"))
     written = text.replace("\\n", "\\\\n").replace("\n", "\\n")
     for form in (b"d=%b", b"x=1&d=%b&y", b"%%64=%b"):
         assert unwrap(form % quote_plus(written).encode()) == text.encode()

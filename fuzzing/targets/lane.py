@@ -125,7 +125,7 @@ class Side(Application):
     def outcome(self) -> tuple[object, ...]:
         """Tell all that can be seen."""
         return (
-            self.seen,
+            list(self.seen),
             self.wire.value(),
             self.wire.disconnecting,
             self.wire.disconnected,
@@ -175,9 +175,10 @@ def check(data: bytes) -> None:
         assert work <= 5000 + 500 * (len(data) + 2 * lane.fed), (work, lane.fed)
     else:
         run()
-    assert lane.outcome() == stock.outcome(), (lane.outcome(), stock.outcome())
+    seen, expected = lane.outcome(), stock.outcome()
     for side in sides:
         side.end()
+    assert seen == expected, (seen, expected)
 
 
 def _step(
@@ -192,7 +193,8 @@ def _step(
         return pending + frame(script.byte(), script.some(), kind, more)
     if kind == 4:
         first, some, times = script.byte(), script.some(), script.number()
-        payload = some * min(times, (LARGE + 99) // max(1, len(some)))
+        most = sides[0].server.config.max_payload + 99
+        payload = some * min(times, most // max(1, len(some)))
         return pending + frame(first, payload, 1, more)
     _feed(sides, pending, bites)
     if kind == 5:
