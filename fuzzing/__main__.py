@@ -93,7 +93,7 @@ def _told(outcome: Outcome) -> str:
     """Say how a run ended, and of a finding how to see it again."""
     target, status, log, seconds = outcome
     counts = _INPUTS.findall(log)
-    inputs = f"{int(counts[-1]):,} inputs" if counts else "done"
+    inputs = f"{int(counts[-1]):,} inputs" if counts else log.strip()[-99:]
     if status == 0:
         return f"{target}: {inputs} in {seconds:.0f} s, nothing found"
     lines = [f"{target}: FOUND something ({inputs}, {seconds:.0f} s)", ""]

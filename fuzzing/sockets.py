@@ -208,7 +208,7 @@ def besiege(seed: int, rounds: int | None = None, seconds: float = 0.0) -> int:
 
     Args:
         seed: What the attacks are made from.
-        rounds: How many; if left out, as many as the time allows.
+        rounds: How many; if left out, as many as the time allows, one at least.
         seconds: How long.
 
     Returns:
@@ -220,7 +220,7 @@ def besiege(seed: int, rounds: int | None = None, seconds: float = 0.0) -> int:
     """
     end, done = time.monotonic() + seconds, 0
     with Siege(seed) as siege:
-        while done < rounds if rounds is not None else time.monotonic() < end:
+        while not done or (done < rounds if rounds else time.monotonic() < end):
             siege.round(done)
             done += 1
     return done * ATTACKS
@@ -237,7 +237,7 @@ def main() -> None:
         seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}", flush=True)
     count = besiege(seed, seconds=options.seconds)
-    print(f"#{count} connections, and the server is well")
+    print(f"{count} connections attacked it, and the server is well")
 
 
 if __name__ == "__main__":

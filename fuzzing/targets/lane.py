@@ -44,7 +44,7 @@ for module in (protocol, on_twisted):
 
 SMALL, LARGE = 200, 70_000
 MAX_FRAGMENTS = 4
-MAX_BITES = 100
+MAX_BITES = 40
 """Pieces that a piece is cut into at most: more take longer, and show nothing new."""
 MASKS = (b"\0\0\0\0", b"\1\2\3\4")
 
