@@ -75,8 +75,6 @@ def from_base64(text: str) -> bytes:
         InvalidPacket: If it is bad.
 
     """
-    if not text:
-        return b""
     # Python's strict mode lets padding behind a whole group pass.
     if len(text) % 4 or text.endswith("===="):
         raise InvalidPacket("its base64 is bad")
