@@ -37,6 +37,7 @@ _BARE: Final = {
     "b": Packet(PacketType.MESSAGE, b""),
 }
 _TYPES: Final = {each.value: each for each in PacketType}
+_DIGITS: Final = {each: each.value for each in PacketType}
 
 
 def decode_packet(text: str) -> Packet:
@@ -150,7 +151,5 @@ def encode_packet(item: Outgoing) -> str:
         return "4" + item
     if isinstance(item, bytes):
         return "b" + binascii.b2a_base64(item, newline=False).decode("ascii")
-    if item.type is PacketType.CLOSE:
-        return PacketType.CLOSE.value
-    text: str = item.type.value
-    return text + str(item.data)
+    kind, data = item
+    return "1" if kind is PacketType.CLOSE else _DIGITS[kind] + str(data)
