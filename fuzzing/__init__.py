@@ -21,6 +21,7 @@ __all__ = ["CORPUS", "FOUND", "PROJECT", "TARGETS", "module_of"]
 TARGETS: Final = (
     "codec_v3",
     "codec_v4",
+    "door",
     "handshake",
     "headers",
     "jsonp",

@@ -10,10 +10,11 @@ import tracemalloc
 
 import pytest
 
-from fuzzing import CORPUS, TARGETS, module_of
-from twisted_engineio import Packet, PacketType, resource
+from fuzzing import CORPUS, TARGETS, module_of, work
+from twisted_engineio import Packet, PacketType, Server, resource
 from twisted_engineio.codecs import v3, v4
 from twisted_engineio.cors import Cors
+from twisted_engineio.door import Knock
 from twisted_engineio.revision import REVISION_4
 from twisted_engineio.transports import fastlane
 
@@ -26,8 +27,9 @@ MEMORY = 16 << 20
 
 
 @pytest.mark.parametrize(("target", "path"), INPUTS)
-def test_what_was_found_once_is_not_found_again(target, path):
+def test_what_was_found_once_is_not_found_again(target, path, monkeypatch):
     """Every input that is kept holds to its target's invariant, in bounded memory."""
+    monkeypatch.setattr(work, "EVERY", 1)
     check = module_of(target).check
     tracemalloc.start()
     try:
@@ -76,6 +78,11 @@ SABOTAGE = {
     "codec_v4": [
         (v4, "from_base64", lax),
         (v4, "_BARE", {"": Packet(PacketType.NOOP)}),
+    ],
+    "door": [
+        (Knock, "origin", property(lambda self: None)),
+        ("twisted_engineio.door", "_OTHER", frozenset()),
+        (Server, "consider", Server.admit),
     ],
     "handshake": [
         (resource, "index_of", lambda query: query.get("j")),

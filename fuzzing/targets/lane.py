@@ -30,7 +30,7 @@ from twisted.python.failure import Failure
 
 from fuzzing.script import Script
 from fuzzing.wire import Wire
-from fuzzing.work import work_of
+from fuzzing.work import bounded
 from twisted_engineio import Application, Config, Handshake, Server
 from twisted_engineio.application import Admission
 from twisted_engineio.revision import REVISION_3, REVISION_4
@@ -170,11 +170,7 @@ def check(data: bytes) -> None:
         _feed(sides, pending, bites)
         _settle(sides)
 
-    if options >> 5 == 1:
-        _, work = work_of(run)
-        assert work <= 5000 + 500 * (len(data) + 2 * lane.fed), (work, lane.fed)
-    else:
-        run()
+    bounded(run, data, 40_000 + 1500 * len(data))
     seen, expected = lane.outcome(), stock.outcome()
     for side in sides:
         side.end()
