@@ -20,6 +20,7 @@ import random
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -187,7 +188,7 @@ def _throw(address: tuple[str, int], attacks: list[Attack]) -> None:
 def _leave(connection: socket.socket, how: Leave) -> None:
     if how is Leave.RESET:
         # Closing a socket that lingers for no time sends a RST.
-        linger = b"\1\0\0\0\0\0\0\0"
+        linger = struct.pack("ii", 1, 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     elif how is Leave.HALF:
         connection.shutdown(socket.SHUT_WR)
