@@ -17,49 +17,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
-from twisted.internet.task import Clock
-from twisted.logger import LogLevel, globalLogPublisher
-from twisted.python.failure import Failure
-from twisted.web.resource import Resource
 
+from fuzzing.house import CONFIGS, HOST, UPGRADE, House, calm
 from fuzzing.script import Script
-from fuzzing.targets.handshake import CONFIGS, HOST, KNOWN, TOKENS, UPGRADE
-from fuzzing.wire import Wire
-from twisted_engineio import (
-    Application,
-    Config,
-    EngineIOResource,
-    EngineIOSite,
-    Handshake,
-    Reject,
-    Server,
-)
-from twisted_engineio.application import Admission
-from twisted_engineio.revision import REVISION_4
-from twisted_engineio.server import Entry
-from twisted_engineio.transports.polling import PollingTransport
+from fuzzing.targets.handshake import TOKENS
+from twisted_engineio import Application, Config, Handshake, Reject
 
 __all__ = ["TOKENS", "check"]
 
-ADDRESS = IPv4Address("TCP", "10.0.0.1", 4711)
 QUERY = b"EIO=4&transport=websocket"
 UNIMPORTANT = (b"date: ", b"server: ")
 
 
-class House(Application):
-    """A server and its site, with one connection at a time."""
+class Side(Application):
+    """One of the two, and all that can be seen of it."""
 
     def __init__(self, config: Config, *, door: bool) -> None:
-        self.clock = Clock()
-        self.server = Server(
-            self, config, clock=self.clock, make_sid=lambda _: f"sid-{next(self._ids)}"
-        )
-        root = Resource()
-        root.putChild(b"engine.io", EngineIOResource(self.server))
-        self.site = EngineIOSite(root, self.server, door=door)
+        self._house = House(self, config, door=door)
         self.told: list[object] = []
         self.thinking: list[Deferred[None]] = []
 
@@ -103,34 +78,24 @@ class House(Application):
             All that could be seen.
 
         """
-        self._ids, self.mood = iter(range(100)), mood
+        self.mood = mood
         self.told.clear()
-        if with_session:
-            transport = PollingTransport(REVISION_4.codec, self.server.config)
-            shake = Handshake("polling", {"EIO": "4", "transport": "polling"}, {})
-            self.server.open(Entry(shake, REVISION_4, KNOWN, Admission()), transport)
-        wire = Wire(ADDRESS)
-        wire.protocol = self.site.buildProtocol(ADDRESS)
-        wire.protocol.makeConnection(wire)
+        house = self._house
+        wire = house.begin(with_session=with_session)
         for piece in pieces:
             if not wire.disconnecting:
                 wire.protocol.dataReceived(piece)
         if not mood & 8:
             for each in self.thinking:
                 each.callback(None)
-        self.clock.advance(0.001)
-        self.clock.advance(0.001)
+        house.clock.advance(0.001)
+        house.clock.advance(0.001)  # a turn for whoever was let in by the first
         sessions = {
             sid: (each.transport.name, each.probe is not None)
-            for sid, each in self.server.sessions.items()
+            for sid, each in house.server.sessions.items()
         }
         seen = (list(self.told), sessions, wire.disconnecting, _canonical(wire.value()))
-        wire.protocol.connectionLost(Failure(ConnectionDone()))
-        for session in list(self.server.sessions.values()):
-            session.abort()
-        self.clock.advance(0)
-        assert not self.clock.getDelayedCalls()
-        assert not self.server.sessions
+        house.end(wire)
         self.thinking.clear()  # an error that nobody has handled is logged now
         return seen
 
@@ -149,13 +114,7 @@ def _canonical(written: bytes) -> list[object]:
     return [line, sorted(kept), end, rest]
 
 
-HOUSES = [(House(each, door=True), House(each, door=False)) for each in CONFIGS]
-LOGGED: list[dict[str, Any]] = []
-
-
-def _log(event: dict[str, Any]) -> None:
-    if event.get("log_level", LogLevel.info) >= LogLevel.error:
-        LOGGED.append(event)
+SIDES = [(Side(each, door=True), Side(each, door=False)) for each in CONFIGS]
 
 
 def check(data: bytes) -> None:
@@ -174,14 +133,9 @@ def check(data: bytes) -> None:
     if b"content-length" in request.lower() or b"chunked" in request.lower():
         return
     pieces = [request[:cut], request[cut:]] if cut else [request]
-    LOGGED.clear()
-    globalLogPublisher.addObserver(_log)
-    try:
+    with calm():
         door, plain = (
             each.serve([piece for piece in pieces if piece], mood, bool(options & 2))
-            for each in HOUSES[options & 1]
+            for each in SIDES[options & 1]
         )
-    finally:
-        globalLogPublisher.removeObserver(_log)
     assert door == plain, (door, plain)
-    assert not LOGGED, LOGGED

@@ -19,52 +19,12 @@ import re
 from typing import Any
 from urllib.parse import parse_qsl
 
-from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone
-from twisted.internet.task import Clock
-from twisted.logger import LogLevel, globalLogPublisher
-from twisted.python.failure import Failure
-from twisted.web.resource import Resource
-
 from fuzzing.answers import Answer, read_answers
+from fuzzing.house import CONFIGS, HOST, KNOWN, UPGRADE, House, calm
 from fuzzing.script import Script
-from fuzzing.wire import Wire
-from twisted_engineio import (
-    Application,
-    CloseReason,
-    Config,
-    EngineIOResource,
-    EngineIOSite,
-    Handshake,
-    Server,
-)
-from twisted_engineio.application import Admission
-from twisted_engineio.revision import REVISION_4
-from twisted_engineio.server import Entry
-from twisted_engineio.transports.polling import PollingTransport
+from twisted_engineio import Application, CloseReason, Config
 
 METHODS = (b"GET", b"POST", b"OPTIONS", b"PUT", b"HEAD", b"DELETE", b"get", b"G\xffT")
-ADDRESS = IPv4Address("TCP", "10.0.0.1", 4711)
-HOST = b"example.com"
-LISTED = "https://listed.example"
-KNOWN = "known"
-UPGRADE = (
-    b"Upgrade: websocket",
-    b"Connection: Upgrade",
-    b"Sec-WebSocket-Version: 13",
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-)
-CONFIGS = (
-    Config(),
-    Config(
-        transports=("polling", "websocket", "sse"),
-        allow_eio3=True,
-        cors=(LISTED,),
-        cors_credentials=True,
-        trusted_proxies=("10.0.0.0/8",),
-    ),
-)
-
 TOKENS = (
     *(b"EIO=4", b"EIO=3", b"&transport=", b"polling", b"websocket", b"sse", b"&sid="),
     *(b"known", b"&j=", b"&b64=1", b"&lastEventId=", b"%0d%0a", b"__proto__"),
@@ -105,20 +65,21 @@ BODIES = {
 }
 
 
-class House(Application):
-    """A server and its site, one connection at a time."""
+class Host(Application):
+    """A server that opens to everybody, and tells why its sessions ended."""
 
     def __init__(self, config: Config) -> None:
-        self.clock = Clock()
-        self.reasons: list[CloseReason] = []
-        self.server = Server(
-            self, config, clock=self.clock, make_sid=lambda _: f"sid-{next(self._ids)}"
-        )
-        root = Resource()
-        root.putChild(b"engine.io", EngineIOResource(self.server))
-        self.site = EngineIOSite(root, self.server)
+        self.config = config
+        self._house = House(self, config)
+        self._reasons: list[CloseReason] = []
 
-    def serve(self, request: bytes, with_session: bool) -> tuple[bytes, set[str]]:
+    def session_closed(self, session: Any, reason: CloseReason) -> None:
+        """Keep why a session ended."""
+        self._reasons.append(reason)
+
+    def serve(
+        self, request: bytes, *, with_session: bool
+    ) -> tuple[bytes, set[str], list[CloseReason]]:
         """
         Serve one connection, from its first byte to its end.
 
@@ -127,50 +88,24 @@ class House(Application):
             with_session: Whether there is a session that it may know.
 
         Returns:
-            All that was written, and the ids of the sessions that were opened.
+            All that was written, the ids of the sessions that were opened, and why one
+            ended while the client was there.
 
         """
-        self._ids = iter(range(1000))
-        self.reasons.clear()
-        if with_session:
-            transport = PollingTransport(REVISION_4.codec, self.server.config)
-            shake = Handshake("polling", {"EIO": "4", "transport": "polling"}, {})
-            self.server.open(Entry(shake, REVISION_4, KNOWN, Admission()), transport)
-        wire = Wire(ADDRESS)
-        wire.protocol = self.site.buildProtocol(ADDRESS)
-        wire.protocol.makeConnection(wire)
+        self._reasons.clear()
+        house = self._house
+        wire = house.begin(with_session=with_session)
         wire.protocol.dataReceived(request)
-        self.clock.advance(0.001)
-        fresh = set(self.server.sessions) - {KNOWN}
-        kept = KNOWN in self.server.sessions
-        assert kept == (with_session and not self.reasons)
+        house.clock.advance(0.001)
+        fresh, reasons = set(house.server.sessions) - {KNOWN}, list(self._reasons)
+        kept = KNOWN in house.server.sessions
+        assert kept == (with_session and not reasons)
         written = wire.value()
-        self._end(wire)
-        return written, fresh
-
-    def session_closed(self, session: Any, reason: CloseReason) -> None:
-        """Keep why a session ended."""
-        self.reasons.append(reason)
-
-    def _end(self, wire: Wire) -> None:
-        """Let the client go, and find nothing left."""
-        reasons = list(self.reasons)
-        wire.protocol.connectionLost(Failure(ConnectionDone()))
-        for session in list(self.server.sessions.values()):
-            session.abort()
-        self.clock.advance(0)
-        assert not self.clock.getDelayedCalls()
-        assert not self.server.sessions
-        self.reasons[:] = reasons  # those that the request itself was to blame for
+        house.end(wire)
+        return written, fresh, reasons
 
 
-HOUSES = tuple(House(each) for each in CONFIGS)
-LOGGED: list[dict[str, Any]] = []
-
-
-def _log(event: dict[str, Any]) -> None:
-    if event.get("log_level", LogLevel.info) >= LogLevel.error:
-        LOGGED.append(event)
+HOSTS = tuple(map(Host, CONFIGS))
 
 
 def check(data: bytes) -> None:
@@ -179,7 +114,7 @@ def check(data: bytes) -> None:
     options = script.byte()
     query, *lines = script.rest().split(b"\n")
     method = METHODS[options & 7]
-    house = HOUSES[options >> 3 & 1]
+    host = HOSTS[options >> 3 & 1]
     upgrade, with_session = bool(options & 16), bool(options & 32)
     body = b"4from the client" if method == b"POST" else b""
     head = [
@@ -189,23 +124,17 @@ def check(data: bytes) -> None:
         *lines,
         b"Content-Length: %d" % len(body),
     ]
-    LOGGED.clear()
-    globalLogPublisher.addObserver(_log)
-    try:
-        written, fresh = house.serve(
-            b"\r\n".join(head) + b"\r\n\r\n" + body, with_session
-        )
-    finally:
-        globalLogPublisher.removeObserver(_log)
-    assert not LOGGED, LOGGED
+    request = b"\r\n".join(head) + b"\r\n\r\n" + body
+    with calm():
+        written, fresh, reasons = host.serve(request, with_session=with_session)
     answers = read_answers(written, to_head=method == b"HEAD")
     for answer in answers:
         _check_answer(answer, data)
     assert len(fresh) <= sum(each.status in (101, 200) for each in answers)
     if answers and answers[-1].status in (403, 404, 405, 413):
-        assert not house.reasons
+        assert not reasons
     if _is_well_formed(query, lines):
-        expected = judged(method, query, lines, upgrade, house.server.config)
+        expected = judged(method, query, lines, upgrade, host.config)
         _check_judgement(expected, answers, fresh)
 
 
