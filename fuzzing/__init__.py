@@ -4,7 +4,8 @@ Fuzz targets: bytes that nobody has thought of, against what must always be true
 A target is a module in ``targets/``. Its docstring opens with its invariant, and its
 one function ``check(data)`` raises if the invariant does not hold for these bytes. It
 keeps nothing from one input to the next. ``TOKENS``, if there are any, are words that a
-fuzzer would take long to make up.
+fuzzer would take long to make up, and ``GUIDES`` functions of the target whose branches
+lead it where our own modules have few: what is done in C has none.
 
 ``README.rst`` tells how to run them, and what to do with a finding.
 """

@@ -26,6 +26,8 @@ def main(arguments: list[str]) -> None:
         raise SystemExit(f"name a target: {', '.join(TARGETS)}")
     with atheris.instrument_imports(include=["twisted_engineio"]):
         module = module_of(target)
+    for guide in getattr(module, "GUIDES", ()):
+        atheris.instrument_func(guide)
     learnt = FOUND / target
     learnt.mkdir(parents=True, exist_ok=True)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))

@@ -130,3 +130,6 @@ def _good_part(body: bytes) -> str:
         return body.decode()
     except UnicodeDecodeError as error:
         return body[: error.start].decode()
+
+
+GUIDES = (read_slowly, read_binary_slowly, packet_slowly, _number)

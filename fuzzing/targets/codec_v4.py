@@ -68,3 +68,6 @@ def packet_slowly(text: str) -> Packet | None:
     if kind == "b" and BASE64.fullmatch(data):
         return Packet(PacketType.MESSAGE, base64.b64decode(data))
     return None
+
+
+GUIDES = (read_slowly, packet_slowly)

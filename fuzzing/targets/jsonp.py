@@ -3,7 +3,8 @@ A JSONP body is read as a browser wrote it, and a script says nothing but its pa
 
 For any bytes:
 
-* ``unwrap`` gives bytes, never more than came, or raises InvalidPacket, nothing else;
+* ``unwrap`` gives what a slow and simple reader gives, never more than came, or raises
+  InvalidPacket where that finds nothing, and nothing else;
 * what a client makes of a payload, a form, is unwrapped to that payload, whatever else
   is in the form; but for one with a backslash before a newline, which clients write as
   they write a backslash, a backslash and an n;
@@ -26,6 +27,8 @@ from twisted_engineio.transports.jsonp import index_of, unwrap, wrap
 
 SCRIPT = re.compile(r'___eio\[([0-9]{1,16})\]\(("(?:[^"\\]|\\.)*")\);', re.DOTALL)
 FORBIDDEN = re.compile("[<\u2028\u2029\x00-\x1f]")
+HEX = set(b"0123456789abcdefABCDEF")
+MAX_FIELDS = 8
 TOKENS = (
     b"d=",
     b"%64=",
@@ -53,9 +56,46 @@ def _check_unwrap(form: bytes) -> None:
     try:
         payload = unwrap(form)
     except InvalidPacket:
-        return
-    assert len(payload) <= len(form)
-    assert form.count(b"d") or form.count(b"%")
+        payload = None
+    assert payload == unwrap_slowly(form)
+    assert payload is None or len(payload) <= len(form)
+
+
+def unwrap_slowly(form: bytes) -> bytes | None:
+    """Take the payload out of a form byte by byte; ``None`` if it is bad."""
+    found = []
+    for field in form.split(b"&")[:MAX_FIELDS]:
+        name, _, value = field.partition(b"=")
+        if _decoded(name, strict=False) == b"d":
+            found.append(value)
+    if len(found) != 1:
+        return None
+    value, payload, at = _decoded(found[0], strict=True), b"", 0
+    if value is None:
+        return None
+    while at < len(value):
+        if value[at : at + 3] == b"\\\\n":
+            payload, at = payload + b"\\n", at + 3
+        elif value[at : at + 2] == b"\\n":
+            payload, at = payload + b"\n", at + 2
+        else:
+            payload, at = payload + value[at : at + 1], at + 1
+    return payload
+
+
+def _decoded(text: bytes, *, strict: bool) -> bytes | None:
+    """Undo the encoding of a form; ``None`` if it is bad, or as it is if not strict."""
+    plain, at = b"", 0
+    while at < len(text):
+        byte, digits = text[at : at + 1], text[at + 1 : at + 3]
+        if byte == b"%" and len(digits) == 2 and not set(digits) - HEX:
+            byte, at = bytes((int(digits, 16),)), at + 2
+        elif byte == b"%" and strict:
+            return None
+        elif byte == b"+":
+            byte = b" "
+        plain, at = plain + byte, at + 1
+    return plain
 
 
 def _check_form(payload: bytes) -> None:
@@ -84,3 +124,6 @@ def _check_index(text: str) -> None:
     else:
         assert index == text
         assert re.fullmatch("[0-9]{1,16}", text)
+
+
+GUIDES = (unwrap_slowly, _decoded)
