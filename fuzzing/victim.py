@@ -28,10 +28,11 @@ from twisted_engineio import (
 
 CONFIG = Config(
     ping_interval=0.5,
-    ping_timeout=1.0,
-    upgrade_timeout=0.5,
-    close_timeout=0.5,
-    request_timeout=1.0,
+    # Long enough for a client that is well on a machine that is very busy.
+    ping_timeout=5.0,
+    upgrade_timeout=5.0,
+    close_timeout=5.0,
+    request_timeout=5.0,
     max_payload=5_000,
     max_fragments=8,
     transports=("polling", "websocket", "sse"),

@@ -27,8 +27,8 @@ RUN = "\nfrom fuzzing.victim import main\nmain()"
     ids=["a seed that stays", "a seed of its own"],
 )
 def test_a_server_under_broken_bytes_serves_who_is_well(seed: int) -> None:
-    """After each round all is as before; what fails says the seed."""
-    assert besiege(seed, rounds=2) > 0
+    """After a round of attacks all is as before; what fails says the seed."""
+    assert besiege(seed, rounds=1) > 0
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,6 @@ def test_a_server_under_broken_bytes_serves_who_is_well(seed: int) -> None:
 )
 def test_a_server_that_is_harmed_is_seen_to_be(harm: str, seen: str) -> None:
     """A check that cannot fail is none."""
-    siege = Siege(1, victim=("-c", harm + RUN), patience=3.0)
+    siege = Siege(1, victim=("-c", harm + RUN), patience=10.0)
     with pytest.raises(AssertionError, match=f"(?s)round 0 of seed 1.*{seen}"), siege:
         siege.round(0)
