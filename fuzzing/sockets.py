@@ -68,7 +68,7 @@ class Siege:
         patience: float = DEADLINE,
     ) -> None:
         """
-        Start a server, and a session that is to live through it all.
+        Prepare a siege; it begins when it is entered.
 
         Args:
             seed: What the attacks are made from.
@@ -77,25 +77,29 @@ class Siege:
 
         """
         self.seed = seed
+        self._command = [sys.executable, *victim]
         self._patience = patience
         self._broken = Broken(random.Random(seed))
+
+    def __enter__(self) -> Self:
+        """Start a server, and a session that is to live through it all."""
         self._folder = tempfile.TemporaryDirectory()
         self._log = Path(self._folder.name) / "log"
         with self._log.open("ab") as log:
             self._victim = subprocess.Popen(
-                [sys.executable, *victim],
-                cwd=PROJECT,
-                stdout=subprocess.PIPE,
-                stderr=log,
+                self._command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=log
             )
-        assert self._victim.stdout is not None
-        line = self._victim.stdout.readline()
-        assert line, self._logged()
-        self._address = ("127.0.0.1", int(line))
-        self._witness = WebSocketClient(self._address)
-        self._before = self._counts()
-
-    def __enter__(self) -> Self:
+        try:
+            assert self._victim.stdout is not None
+            line = self._victim.stdout.readline()
+            assert line, self._logged()
+            self._address = ("127.0.0.1", int(line))
+            self._witness = WebSocketClient(self._address)
+            self._before = self._counts()
+        except BaseException:
+            self._victim.kill()
+            self._victim.wait()
+            raise
         return self
 
     def __exit__(
