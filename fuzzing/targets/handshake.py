@@ -66,7 +66,7 @@ BODIES = {
 
 
 class Host(Application):
-    """A server that opens to everybody, and tells why its sessions ended."""
+    """A server that opens to everybody, and tells why the known session ended."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -74,8 +74,9 @@ class Host(Application):
         self._reasons: list[CloseReason] = []
 
     def session_closed(self, session: Any, reason: CloseReason) -> None:
-        """Keep why a session ended."""
-        self._reasons.append(reason)
+        """Keep why the session that was there before ended."""
+        if session.sid == KNOWN:
+            self._reasons.append(reason)
 
     def serve(
         self, request: bytes, *, with_session: bool
@@ -88,8 +89,8 @@ class Host(Application):
             with_session: Whether there is a session that it may know.
 
         Returns:
-            All that was written, the ids of the sessions that were opened, and why one
-            ended while the client was there.
+            All that was written, the ids of the sessions that were opened, and why that
+            one ended, if it did.
 
         """
         self._reasons.clear()
