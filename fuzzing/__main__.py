@@ -53,7 +53,7 @@ def main() -> int:
         for run in as_completed(runs):
             outcome = run.result()
             found = found or outcome.status != 0
-            print(_told(outcome), flush=True)
+            print(told(outcome), flush=True)
     return int(found)
 
 
@@ -89,11 +89,11 @@ def _run(target: str, options: argparse.Namespace) -> Outcome:
     return Outcome(target, done.returncode, text, time.monotonic() - start)
 
 
-def _told(outcome: Outcome) -> str:
+def told(outcome: Outcome) -> str:
     """Say how a run ended, and of a finding how to see it again."""
     target, status, log, seconds = outcome
     counts = _INPUTS.findall(log)
-    inputs = f"{int(counts[-1]):,} inputs" if counts else log.strip()[-99:]
+    inputs = f"{int(counts[-1]):,} inputs" if counts else log.strip().split("\n")[-1]
     if status == 0:
         return f"{target}: {inputs} in {seconds:.0f} s, nothing found"
     lines = [f"{target}: FOUND something ({inputs}, {seconds:.0f} s)", ""]

@@ -11,6 +11,7 @@ import tracemalloc
 import pytest
 
 from fuzzing import CORPUS, TARGETS, module_of, work
+from fuzzing import __main__ as report
 from twisted_engineio import Packet, PacketType, Server, resource
 from twisted_engineio.codecs import v3, v4
 from twisted_engineio.cors import Cors
@@ -56,6 +57,16 @@ def test_every_file_of_the_corpus_is_small_and_some_target_s():
     """A corpus is not a heap."""
     assert sorted(each.name for each in CORPUS.iterdir()) == list(TARGETS)
     assert all(each.stat().st_size <= 1000 for each in CORPUS.glob("*/*"))
+
+
+def test_a_finding_is_told_with_its_file_and_the_command_that_shows_it_again():
+    """Nobody has to look for it."""
+    log = "#7 NEW\nAssertionError: no\nTest unit written to /tmp/lane-crash-1\n"
+    told = report.told(report.Outcome("lane", 77, log, 3.0))
+    assert "lane: FOUND something (7 inputs, 3 s)" in told
+    assert "AssertionError: no" in told
+    assert "-m fuzzing.replay lane /tmp/lane-crash-1\n" in told
+    assert "nothing found" in report.told(report.Outcome("lane", 0, "#7\n", 3.0))
 
 
 def lax(text):
