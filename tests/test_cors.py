@@ -42,6 +42,7 @@ REFUSED = [
     ((), "", "example.com"),
     ((), "", ""),
     ((), "https://", ""),
+    ((), "https://:443", ""),
     ((), "https://evil-example.com", "example.com"),
     ((), "https://example.com.evil.org", "example.com"),
     ((), "http://example.com:8080", "example.com"),

@@ -72,7 +72,8 @@ class Cors:
             return True
         scheme, _, netloc = origin.partition("://")
         plain = is_secure and scheme.lower() != "https"
-        if netloc and not plain and _bare(scheme, netloc) == _bare(scheme, host):
+        own = _bare(scheme, host)
+        if own and not plain and _bare(scheme, netloc) == own:
             return True
         return self._is_listed(origin)
 
