@@ -7,6 +7,8 @@ PORT ?= 3000
 PYTEST_FLAGS ?=
 # Given to the benchmarks, for example: make bench BENCH_FLAGS=--quick
 BENCH_FLAGS ?=
+# Given to the fuzz targets, for example: make fuzz FUZZ_FLAGS="--runs 10000000 lane"
+FUZZ_FLAGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -15,7 +17,7 @@ INTEROP := tests/interop
 CROSSBAR := tests/crossbar
 
 .PHONY: help run test lint format types coverage coverage-report docs changelog \
-	dist bench clean node-packages debian-packages crossbar-node
+	dist bench fuzz clean node-packages debian-packages crossbar-node
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +27,7 @@ help:
 	@echo 'make types     mypy --strict             make coverage  every test, and what they reach'
 	@echo 'make docs      docs/_build/html          make changelog what the next release will say'
 	@echo 'make dist      dist/                     make bench     the benchmarks'
+	@echo 'make fuzz      every fuzz target for a minute; FUZZ_FLAGS="--seconds 600"'
 	@echo 'make clean     remove what the above left behind'
 
 run: $(VENV)/run.stamp
@@ -64,8 +67,11 @@ dist: $(VENV)/test.stamp
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
+fuzz: $(VENV)/fuzz.stamp
+	$(BIN)/python -m fuzzing $(FUZZ_FLAGS)
+
 clean:
-	rm -rf $(VENV) build dist docs/_build *.egg-info .coverage .coverage.* htmlcov \
+	rm -rf $(VENV) .fuzz build dist docs/_build *.egg-info .coverage .coverage.* htmlcov \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis _trial_temp \
 		twisted/plugins/dropin.cache $(INTEROP)/node_modules $(CROSSBAR)/.venv
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

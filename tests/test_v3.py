@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuzzing.work import work_of
 from twisted_engineio import Encoded, InvalidPacket, Packet, PacketType
 from twisted_engineio.codecs import v3, v4
 
 MESSAGE = PacketType.MESSAGE
 CLOSE = PacketType.CLOSE
-MAX_PAYLOAD = 1_000_000
 
 BAD_PACKETS = {
     "an unknown digit": "9foo",
@@ -28,6 +26,7 @@ BAD_PACKETS = {
     "base64 of an unknown type": "b9AAEC",
     "base64 that is none": "b4!!!!",
     "base64 cut short": "b4AAE",
+    "base64 with padding behind a whole group": "b4AAEC==",
     "base64 with a newline": "b4AAEC\n",
     "base64 of fullwidth letters": "b4\uff21\uff21\uff21\uff21",
 }
@@ -313,36 +312,58 @@ def test_a_damaged_payload_gives_its_beginning(items, binary, cut, junk):
     assert found[: len(whole)] == whole
 
 
+# However many packets there are.
+
 HOSTILE = {
-    "the smallest messages": (b"1:4", False),
-    "the smallest pings": (b"1:2", False),
-    "the smallest binary messages in text": (b"2:b4", False),
-    "emoji": ("3:4\U0001f600".encode(), False),
-    "the smallest messages, binary": (b"\0\1\xff4", True),
-    "the smallest binary messages": (b"\1\1\xff\x04", True),
+    "the smallest messages": (b"1:4", False, b"4"),
+    "the smallest pings": (b"1:2", False, b"2"),
+    "the smallest binary messages in text": (b"2:b4", False, b"b"),
+    "the smallest messages, binary": (b"\0\1\xff4", True, b"4"),
+    "the smallest pings, binary": (b"\0\1\xff2", True, b"2"),
+    "the smallest binary messages": (b"\1\1\xff\x04", True, b"b"),
+    "emoji": ("3:4\U0001f600".encode(), False, None),
+    "short messages": (b"9:4abcdefgh", False, None),
+    "messages that are not quite as short": (b"10:4abcdefghi", False, None),
+    "short and not quite as short": (b"1:410:4abcdefghi", False, None),
+    "messages beyond the lengths that are known": (b"256:4" + b"a" * 255, False, None),
+    "short messages, binary": (b"\1\2\xff\x04a", True, None),
+    "not quite as short, binary": (b"\0\1\0\xff4abcdefghi", True, None),
 }
 
 
-@pytest.mark.parametrize(("unit", "binary"), HOSTILE.values(), ids=HOSTILE)
-def test_decoding_takes_time_in_proportion(unit, binary):
-    """A payload of max_payload bytes takes no longer per packet than a tenth of it."""
-
-    def spent(count: int) -> float:
-        start = time.process_time()
-        found, _ = read(unit * count, binary=binary)
-        assert len(found) == count
-        return time.process_time() - start
-
-    whole = MAX_PAYLOAD // len(unit)
-    tenth = min(spent(whole // 10) for _ in range(3))
-    # Quadratic time would make it a hundred times as long; a busy machine does not.
-    assert spent(whole) < 40 * tenth
+def work(codec, body: bytes, *, binary: bool) -> int:
+    """Count the lines of Python that reading a payload runs."""
+    _, lines = work_of(lambda: list(codec.decode_payload(body, binary=binary)))
+    return lines
 
 
-def test_one_long_message_of_emoji_is_read_in_proportion():
-    """The lengths of what lies outside the BMP cost no more than a scan."""
-    data = "\U0001f600" * (MAX_PAYLOAD // 4)
-    body, _ = v3.encode_payload([data], binary=False)
-    start = time.process_time()
-    assert read(body, binary=False) == ([data], True)
-    assert time.process_time() - start < 1
+@pytest.mark.parametrize(("unit", "binary", "_"), HOSTILE.values(), ids=HOSTILE)
+def test_reading_many_packets_is_linear_work(unit, binary, _):
+    """CVE-2020-36048: ten times the packets are ten times the work, no more."""
+    few, many = (work(v3, unit * count, binary=binary) for count in (200, 2000))
+    assert many <= 10 * few
+
+
+@pytest.mark.parametrize(
+    ("unit", "binary", "same"),
+    [each for each in HOSTILE.values() if each[2]],
+    ids=[name for name, each in HOSTILE.items() if each[2]],
+)
+def test_the_smallest_packets_cost_what_they_cost_in_revision_4(unit, binary, same):
+    """What a hostile payload has most of is not read one by one."""
+    ours = work(v3, unit * 1000, binary=binary)
+    theirs = work(v4, b"\x1e".join([same] * 1000), binary=False)
+    assert ours <= 1.6 * theirs
+
+
+@pytest.mark.parametrize("shift", range(14))
+@pytest.mark.parametrize("binary", [False, True])
+def test_packets_are_read_across_what_is_looked_at_in_one_go(shift, binary):
+    """Short and long, wherever one part of a payload ends and the next begins."""
+    items = ["x" * shift]
+    for size in (0, 8, 1, 9, 2, 300, 3, 7, 0):
+        items += ["x" * size, "\U0001f600" * size, b"\xff" * size] * 20
+    items = items[:1] + ["y" * 7] * 900 + items[1:] + [Packet(PacketType.PING)] * 2000
+    body, is_binary = v3.encode_payload(items, binary=binary)
+    assert is_binary is binary
+    assert read(body, binary=binary) == (items, True)

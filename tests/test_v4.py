@@ -29,6 +29,8 @@ BAD_PACKETS = {
     "base64 that is none": "b!!!!",
     "base64 cut short": "bAAE",
     "base64 with too much padding": "bAAE==",
+    "base64 with padding behind a whole group": "bAAEC==",
+    "base64 with a group of padding": "bAAEC====",
     "padding alone": "b=",
     "base64 with a newline": "bAAEC\n",
     "base64 with a space": "bAA EC",

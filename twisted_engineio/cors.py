@@ -72,7 +72,8 @@ class Cors:
             return True
         scheme, _, netloc = origin.partition("://")
         plain = is_secure and scheme.lower() != "https"
-        if netloc and not plain and _bare(scheme, netloc) == _bare(scheme, host):
+        own = _bare(scheme, host)
+        if own and not plain and _bare(scheme, netloc) == own:
             return True
         return self._is_listed(origin)
 
@@ -153,4 +154,5 @@ def _normal(origin: str) -> str:
 
 def _bare(scheme: str, netloc: str) -> str:
     """Give a host in lower case, without the port that its scheme has anyway."""
-    return netloc.lower().removesuffix(":" + _DEFAULT_PORTS.get(scheme.lower(), ""))
+    port = _DEFAULT_PORTS.get(scheme.lower())
+    return netloc.lower().removesuffix(f":{port}" if port else "")

@@ -44,16 +44,45 @@ _AS_BYTES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
 _AS_DIGITS: Final = bytes.maketrans(
     bytes(range(10)) + b"0123456789", b"0123456789" + b"x" * 10
 )
-_SHORT: Final = {str(number): number for number in range(1, 256)}
-_SHORT_AS_BYTES: Final = {
-    digits.encode().translate(_AS_BYTES): number for digits, number in _SHORT.items()
-}
-"""The lengths of short packets: a hostile payload has very many of them."""
 
 _TEXT, _BINARY = b"\0", b"\1"
 _BEHIND_A_PAIR: Final = re.compile("(?<=[\U00010000-\U0010ffff])")
 _SECOND_HALF: Final = "\ud800"
 """Stands for the second code unit of a character; UTF-8 cannot bring it."""
+
+# A hostile payload has very many packets, so very short ones. Those whose length has
+# one digit are taken many at a time, in C: each is found with its length, one behind
+# the other, and an empty string for the rest, which begins with one that is longer.
+_SIZES: Final = range(1, 10)
+_RUN: Final = re.compile(
+    "({})|.+".format("|".join(f"{size}:.{{{size}}}" for size in _SIZES)), re.DOTALL
+)
+_BINARY_RUN: Final = re.compile(
+    b"([\0\1](?:%b))|.+"
+    % b"|".join(b"\\x0%d\\xff.{%d}" % (size, size) for size in _SIZES),
+    re.DOTALL,
+)
+_REACH: Final = 4096
+"""Characters or bytes that are looked at for a run: what it finds is held as a list."""
+
+_SHORTEST: Final[dict[str, str | bytes | Packet]] = {
+    **{f"1:{kind.value}": Packet(kind) for kind in PacketType},
+    "1:4": "",
+    "2:b4": b"",
+}
+_SHORTEST_BINARY: Final[dict[bytes, str | bytes | Packet]] = {
+    **{b"\0\1\xff%b" % kind.value.encode(): Packet(kind) for kind in PacketType},
+    b"\0\1\xff4": "",
+    b"\0\2\xffb4": b"",
+    b"\1\1\xff\4": b"",
+}
+"""Packets without data, by how they are found."""
+
+_LENGTHS: Final = {str(number): number for number in range(10, 256)}
+_LENGTHS_AS_BYTES: Final = {
+    digits.encode().translate(_AS_BYTES): number for digits, number in _LENGTHS.items()
+}
+"""The lengths of packets that are not quite as short."""
 
 
 def decode_packet(text: str) -> Packet:
@@ -113,22 +142,52 @@ def _decode_text(body: bytes) -> Iterator[str | bytes | Packet]:
     """Read ``<length>:<packet>``, repeated; lengths are in UTF-16 code units."""
     text, is_utf8 = _from_utf8(body)
     # Now every index is one of a code unit, and a slice is of as many as it is long.
-    units = text if text.isascii() else _BEHIND_A_PAIR.sub(_SECOND_HALF, text)
+    units = text if text.isascii() else _SECOND_HALF.join(_BEHIND_A_PAIR.split(text))
     at, size, has_pairs = 0, len(units), len(units) > len(text)
     while at < size:
-        colon = units.find(":", at, at + _MAX_DIGITS + 1)
-        if colon < 0:
-            raise InvalidPacket("its length has no end")
-        digits = units[at:colon]
-        at = colon + 1 + (_SHORT.get(digits) or _to_length(digits))
-        packet = units[colon + 1 : at]
-        if at > size:
-            raise InvalidPacket("it is shorter than its length")
-        if has_pairs:
-            packet = _without_second_halves(packet)
-        yield packet[1:] if packet[0] == "4" else _bare(decode_packet(packet))
+        is_short = units[at + 1 : at + 2] == ":"
+        run = is_short and _RUN.findall(units, at, at + _REACH)
+        if not run or not run[0]:
+            start, at = _bounds(units, at)
+            yield _from_units(units[start:at], has_pairs)
+            continue
+        at += len("".join(run))
+        for each in run:
+            if each[2:3] == "4" and not has_pairs:
+                yield each[3:]
+            elif each:
+                known = _SHORTEST.get(each)
+                yield _from_units(each[2:], has_pairs) if known is None else known
     if not is_utf8:
         raise InvalidPacket("it is not UTF-8")
+
+
+def _bounds(units: str, at: int) -> tuple[int, int]:
+    """Find where a packet starts and ends, by the length at ``at``."""
+    colon = units.find(":", at, at + _MAX_DIGITS + 1)
+    if colon < 0:
+        raise InvalidPacket("its length has no end")
+    digits = units[at:colon]
+    end = colon + 1 + (_LENGTHS.get(digits) or _to_length(digits))
+    if end > len(units):
+        raise InvalidPacket("it is shorter than its length")
+    return colon + 1, end
+
+
+def _from_units(packet: str, has_pairs: bool) -> str | bytes | Packet:
+    """Read one packet of a payload of text."""
+    if has_pairs:
+        if packet[-1] > "\uffff":
+            raise InvalidPacket("its length cuts a character in two")
+        packet = packet.replace(_SECOND_HALF, "")
+    return packet[1:] if packet[0] == "4" else _from_text(packet)
+
+
+def _from_text(packet: str) -> str | bytes | Packet:
+    """Read one packet that is no message of text."""
+    if packet.startswith("b4"):
+        return v4.from_base64(packet[2:])
+    return decode_packet(packet)
 
 
 def _from_utf8(body: bytes) -> tuple[str, bool]:
@@ -145,26 +204,33 @@ def _to_length(digits: str) -> int:
     return int(digits)
 
 
-def _without_second_halves(packet: str) -> str:
-    if packet[-1] > "\uffff":
-        raise InvalidPacket("its length cuts a character in two")
-    return packet.replace(_SECOND_HALF, "")
-
-
 def _decode_binary(body: bytes) -> Iterator[str | bytes | Packet]:
     """Read ``<0 or 1><digits as bytes 0 to 9><255><packet>``, repeated."""
     at, size = 0, len(body)
     while at < size:
-        kind = body[at : at + 1]
-        end = body.find(_END_OF_LENGTH, at + 1, at + _MAX_DIGITS + 2)
-        if end < 0:
-            raise InvalidPacket("its length has no end")
-        digits = body[at + 1 : end]
-        at = end + 1 + (_SHORT_AS_BYTES.get(digits) or _bytes_to_length(digits))
-        packet = body[end + 1 : at]
-        if at > size:
-            raise InvalidPacket("it is shorter than its length")
-        yield _from_bytes(kind, packet)
+        is_short = body[at + 2 : at + 3] == b"\xff"
+        run = is_short and _BINARY_RUN.findall(body, at, at + _REACH)
+        if not run or not run[0]:
+            kind, (start, at) = body[at : at + 1], _binary_bounds(body, at)
+            yield _from_bytes(kind, body[start:at])
+            continue
+        at += len(b"".join(run))
+        for each in run:
+            if each:
+                known = _SHORTEST_BINARY.get(each)
+                yield _from_bytes(each[:1], each[3:]) if known is None else known
+
+
+def _binary_bounds(body: bytes, at: int) -> tuple[int, int]:
+    """Find where a packet starts and ends, by its kind at ``at`` and its length."""
+    mark = body.find(_END_OF_LENGTH, at + 1, at + _MAX_DIGITS + 2)
+    if mark < 0:
+        raise InvalidPacket("its length has no end")
+    digits = body[at + 1 : mark]
+    end = mark + 1 + (_LENGTHS_AS_BYTES.get(digits) or _bytes_to_length(digits))
+    if end > len(body):
+        raise InvalidPacket("it is shorter than its length")
+    return mark + 1, end
 
 
 def _bytes_to_length(digits: bytes) -> int:
@@ -184,12 +250,7 @@ def _from_bytes(kind: bytes, packet: bytes) -> str | bytes | Packet:
         text = packet.decode()
     except UnicodeDecodeError:
         raise InvalidPacket("it is not UTF-8") from None
-    return text[1:] if text[0] == "4" else _bare(decode_packet(text))
-
-
-def _bare(packet: Packet) -> bytes | Packet:
-    """Give a binary message as it is."""
-    return packet.data if isinstance(packet.data, bytes) else packet
+    return text[1:] if text[0] == "4" else _from_text(text)
 
 
 def encode_payload(items: Iterable[Outgoing], *, binary: bool) -> tuple[bytes, bool]:

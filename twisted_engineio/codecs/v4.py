@@ -32,7 +32,10 @@ BINARY_PREFIX: Final = b""
 
 _SEPARATOR: Final = "\x1e"
 
-_BARE: Final = {each.value: Packet(each) for each in PacketType}
+_BARE: Final = {
+    **{each.value: Packet(each) for each in PacketType},
+    "b": Packet(PacketType.MESSAGE, b""),
+}
 _TYPES: Final = {each.value: each for each in PacketType}
 _DIGITS: Final = {each: each.value for each in PacketType}
 
@@ -58,13 +61,26 @@ def decode_packet(text: str) -> Packet:
     if kind is not None:
         return Packet(kind, text[1:])
     if text[:1] == "b":
-        return Packet(PacketType.MESSAGE, _from_base64(text[1:]))
+        return Packet(PacketType.MESSAGE, from_base64(text[1:]))
     raise InvalidPacket("it is empty" if not text else "its type is unknown")
 
 
-def _from_base64(text: str) -> bytes:
+def from_base64(text: str) -> bytes:
+    """
+    Read base64 that is as it should be: its alphabet, its padding, no more.
+
+    Args:
+        text: The base64; may be empty.
+
+    Raises:
+        InvalidPacket: If it is bad.
+
+    """
+    # Python's strict mode lets padding behind a whole group pass.
+    if len(text) % 4 or text.endswith("===="):
+        raise InvalidPacket("its base64 is bad")
     try:
-        return binascii.a2b_base64(text, strict_mode=True) if text else b""
+        return binascii.a2b_base64(text, strict_mode=True)
     except ValueError:  # bad base64, or not even ASCII
         raise InvalidPacket("its base64 is bad") from None
 

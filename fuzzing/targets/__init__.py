@@ -1,0 +1,1 @@
+"""One file for each target; ``fuzzing/__init__.py`` says what a target is."""
