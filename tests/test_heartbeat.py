@@ -169,9 +169,7 @@ def test_a_client_is_not_judged_by_time_that_the_server_slept(
 
 
 @KINDS
-def test_a_client_that_says_nothing_after_a_sleep_is_gone(
-    listening, body, clock, kind
-):
+def test_a_client_that_says_nothing_after_a_sleep_is_gone(listening, body, clock, kind):
     """It has ping_timeout once more, and no longer."""
     listening(kind)
     clock.advance(60)

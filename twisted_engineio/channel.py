@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.interfaces import IDelayedCall
 from twisted.web.http import HTTPChannel, Request
 
+from .heartbeat import overslept
+
 if TYPE_CHECKING:
     from .site import EngineIOSite
 
@@ -74,12 +76,15 @@ class EngineIOChannel(HTTPChannel):
 
     def _look(self) -> None:
         """See whether the client had its time."""
+        assert self._timer is not None  # it has just fired
         limit = self.site.request_timeout
         spent = self.site.clock.seconds() - self._since
         if self._handlingRequest:
             self._wait(limit)
         elif spent < limit:
             self._wait(limit - spent)
+        elif overslept(self.site.clock, self._timer, limit):
+            self._wait(limit)  # the request may wait in the socket
         else:
             self._timer = None
             self.timeoutConnection()

@@ -1,0 +1,79 @@
+"""An application, and an observer, that raise at each hook: one session ends, logged."""
+
+from __future__ import annotations
+
+import pytest
+from children import Child
+from conftest import Start
+from peers import POLLING, upgrade_request
+from pytest_twisted import ensureDeferred
+
+HOOKS = ["session_opened", "message_received", "session_closed"]
+KINDS = ["", "-async"]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["sync", "async"])
+@ensureDeferred
+async def test_an_admit_that_raises_refuses_its_client(child: Child, kind: str) -> None:
+    """400 by HTTP and on the way to a WebSocket; the log has the traceback."""
+    peer = await child.peer()
+    answer = await peer.ask(f"{POLLING}&t=admit{kind}")
+    assert answer.error == (400, 3, "Bad request")
+    peer.write(upgrade_request(f"/engine.io/?EIO=4&transport=websocket&t=admit{kind}"))
+    assert (await peer.answer()).status == 400
+    child.faults = "a handshake failed; the client is refused"
+    await child.says(child.faults, times=2)
+    await child.says("Fault: admit", times=2)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["sync", "async"])
+@pytest.mark.parametrize("hook", HOOKS)
+@ensureDeferred
+async def test_a_hook_that_raises_ends_its_session_alone(
+    child: Child, hook: str, kind: str
+) -> None:
+    """On polling and on a WebSocket: "application error", and a traceback for each."""
+    query = f"&t={hook}{kind}"
+    polling = None
+    if hook == "session_opened" and not kind:
+        # It is over before its handshake is answered.
+        peer = await child.peer()
+        assert (await peer.ask(POLLING + query)).error == (400, 3, "Bad request")
+    else:
+        polling = await child.polling(query=query)
+    socket = await child.websocket(query="&transport=websocket" + query)
+    clients = [each for each in (polling, socket) if each is not None]
+    for each in clients:
+        if hook == "message_received":
+            each.say("4fail")
+        elif hook == "session_closed":
+            each.say("1")
+    await socket.lost()
+    if hook == "session_closed":
+        child.faults, reason = "the application failed when session", "transport close"
+    else:
+        child.faults, reason = "the application failed; session", "application error"
+    await child.says(child.faults, times=2)
+    await child.says("closed ", times=2)
+    assert {*child.reasons().values()} == {reason}
+    assert child.log.count("Fault: " + hook) == 2
+
+
+@ensureDeferred
+async def test_an_observer_that_always_raises_changes_nothing(start: Start) -> None:
+    """Sessions of all kinds open, talk, upgrade and close; each fault is logged."""
+    child = await start(observer=True)
+    clients = await child.everybody()
+    for each in clients:
+        await each.echoes("hello")
+    upgrading = await child.polling()
+    candidate = await child.websocket(query=f"&transport=websocket&sid={upgrading.sid}")
+    candidate.say("2probe")
+    assert await candidate.message() == "3probe"
+    candidate.say("5")
+    await candidate.echoes("moved")
+    assert (await (await child.peer()).ask("/engine.io/")).status == 400
+    candidate.say("1")
+    assert await child.ended(upgrading.sid) == ["transport close"]
+    child.faults = "an observer failed"
+    assert child.log.count(child.faults) > 20
