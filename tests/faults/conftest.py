@@ -1,4 +1,4 @@
-"""What the fault tests stand on: server processes, and bystanders who notice nothing."""
+"""What the fault tests stand on: a server process, bystanders who notice nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client process that is to be killed: opens sessions in several states, and waits."""
+"""A client process that is to be killed: opens sessions of all kinds, and waits."""
 
 from __future__ import annotations
 

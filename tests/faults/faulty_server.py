@@ -149,7 +149,7 @@ def run(options: dict[str, Any]) -> None:
     listening.addCallback(
         lambda port: print(f"listens on {port.getHost().port}.", flush=True)
     )
-    reactor.addSystemEventTrigger("before", "shutdown", server.stop, 1.0)
+    reactor.addSystemEventTrigger("before", "shutdown", server.stop, 0.1)
     reactor.run()
 
 

@@ -1,4 +1,4 @@
-"""A TCP proxy that can stop to forward: what a pulled cable looks like from both ends."""
+"""A TCP proxy that can stop to forward: how a pulled cable looks from both ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that do all that the protocol asks of them, so that only a fault ends them."""
+"""Clients that do all that the protocol asks of them: only a fault ends them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An application, and an observer, that raise at each hook: one session ends, logged."""
+"""An application, and an observer, that raise at each hook: one session ends."""
 
 from __future__ import annotations
 
