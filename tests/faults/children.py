@@ -30,12 +30,14 @@ class Child:
         port: Where it listens.
         process: It.
         faults: What each traceback in its log must come with; nothing: there is none.
+        notes: What else its log may say, besides what its application says.
 
     """
 
     def __init__(self, log: Path, config: dict[str, Any], **options: Any) -> None:
         self.port = 0
         self.faults: str | None = None
+        self.notes: list[str] = []
         self._log = log
         self._clients: list[Any] = []
         argument = json.dumps({"config": config, **options})
@@ -161,3 +163,17 @@ class Child:
         assert "Unhandled" not in log, log[-8000:]
         meant = log.count(self.faults) if self.faults is not None else 0
         assert log.count("Traceback") == meant, log[-8000:]
+        assert self._other_lines() == [], log[-8000:]
+
+    def _other_lines(self) -> list[str]:
+        """Find what nobody expects in the log of a server that logs at level info."""
+        known = [*self.notes, *filter(None, [self.faults])]
+        said = re.findall(r"^\S+ \[(\S+)#(\w+)\] (.*)$", self.log, re.M)
+        return [
+            text
+            for whose, level, text in said
+            if (whose, level) != ("__main__.Faulty", "info")
+            and whose != "twisted.internet.base"  # that it was told to stop
+            and level != "debug"
+            and not any(each in text for each in known)
+        ]

@@ -88,6 +88,7 @@ async def test_a_client_behind_a_pulled_cable_is_gone_in_time(
     child: Child, brisk: dict[str, float]
 ) -> None:
     """No FIN, no RST: ping_interval + ping_timeout, on each transport."""
+    child.notes = ["Timing out client"]
     cable = Cable()
     await cable.plug(child.port)
     try:

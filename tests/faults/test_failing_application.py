@@ -5,34 +5,29 @@ from __future__ import annotations
 import pytest
 from children import Child
 from conftest import Start
-from peers import POLLING, upgrade_request
+from peers import POLLING, WEBSOCKET, upgrade_request
 from pytest_twisted import ensureDeferred
 
 HOOKS = ["session_opened", "message_received", "session_closed"]
 KINDS = ["", "-async"]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=["sync", "async"])
 @ensureDeferred
-async def test_an_admit_that_raises_refuses_its_client(child: Child, kind: str) -> None:
+async def test_an_admit_that_raises_refuses_its_client(child: Child) -> None:
     """400 by HTTP and on the way to a WebSocket; the log has the traceback."""
-    peer = await child.peer()
-    answer = await peer.ask(f"{POLLING}&t=admit{kind}")
-    assert answer.error == (400, 3, "Bad request")
-    peer.write(upgrade_request(f"/engine.io/?EIO=4&transport=websocket&t=admit{kind}"))
-    assert (await peer.answer()).status == 400
+    for kind in KINDS:
+        peer = await child.peer()
+        answer = await peer.ask(f"{POLLING}&t=admit{kind}")
+        assert answer.error == (400, 3, "Bad request")
+        peer.write(upgrade_request(f"{WEBSOCKET}&t=admit{kind}"))
+        assert (await peer.answer()).status == 400
     child.faults = "a handshake failed; the client is refused"
-    await child.says(child.faults, times=2)
-    await child.says("Fault: admit", times=2)
+    await child.says(child.faults, times=4)
+    await child.says("Fault: admit", times=4)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=["sync", "async"])
-@pytest.mark.parametrize("hook", HOOKS)
-@ensureDeferred
-async def test_a_hook_that_raises_ends_its_session_alone(
-    child: Child, hook: str, kind: str
-) -> None:
-    """On polling and on a WebSocket: "application error", and a traceback for each."""
+async def provoke(child: Child, hook: str, kind: str) -> None:
+    """Open two sessions whose hook fails, and let it."""
     query = f"&t={hook}{kind}"
     polling = None
     if hook == "session_opened" and not kind:
@@ -42,21 +37,30 @@ async def test_a_hook_that_raises_ends_its_session_alone(
     else:
         polling = await child.polling(query=query)
     socket = await child.websocket(query="&transport=websocket" + query)
-    clients = [each for each in (polling, socket) if each is not None]
-    for each in clients:
-        if hook == "message_received":
+    for each in (polling, socket):
+        if each is not None and hook == "message_received":
             each.say("4fail")
-        elif hook == "session_closed":
+        elif each is not None and hook == "session_closed":
             each.say("1")
     await socket.lost()
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+@ensureDeferred
+async def test_a_hook_that_raises_ends_its_session_alone(
+    child: Child, hook: str
+) -> None:
+    """On polling and on a WebSocket, plain and async: a traceback for each."""
+    for kind in KINDS:
+        await provoke(child, hook, kind)
     if hook == "session_closed":
         child.faults, reason = "the application failed when session", "transport close"
     else:
         child.faults, reason = "the application failed; session", "application error"
-    await child.says(child.faults, times=2)
-    await child.says("closed ", times=2)
+    await child.says(child.faults, times=4)
+    await child.says("closed ", times=4)
     assert {*child.reasons().values()} == {reason}
-    assert child.log.count("Fault: " + hook) == 2
+    assert child.log.count("Fault: " + hook) == 4
 
 
 @ensureDeferred

@@ -18,6 +18,7 @@ async def test_without_descriptors_sessions_are_served_and_new_ones_wait(
 ) -> None:
     """Who is there talks on; who comes is hung up on; later there is room again."""
     child = await start({"request_timeout": 60.0}, files=FILES)
+    child.notes = ["EMFILE"]
     clients = await child.everybody()
     crowd = []
     while not any(each.is_lost for each in crowd):

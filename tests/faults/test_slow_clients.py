@@ -32,6 +32,7 @@ async def floods(child: Child, client: Honest) -> None:
 @ensureDeferred
 async def test_a_client_that_reads_nothing_is_ended(child: Child) -> None:
     """200 MB for it: 16 MiB are held, then "slow client"; others talk meanwhile."""
+    child.notes = ["dropping connection to peer"]
     bystander = await child.websocket()
     before = await memory(bystander)
     clients = await child.everybody()
@@ -64,6 +65,7 @@ async def test_clients_that_write_slowly_are_cut_off(
     child: Child, brisk: dict[str, float]
 ) -> None:
     """Headers, a body, chunks that trickle: ``request_timeout`` for the whole."""
+    child.notes = ["Timing out client"]
     session = await child.polling()
     target = f"{POLLING}&sid={session.sid}"
     length, chunked = ["Content-Length: 9999"], ["Transfer-Encoding: chunked"]
