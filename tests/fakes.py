@@ -140,6 +140,9 @@ class Onlooker(Observer):
     def payload_refused(self, error: Any) -> None:
         self.events.append(("payload_refused", error.size, error.limit))
 
+    def limit_reached(self, limit: str, about: Any) -> None:
+        self.events.append(("limit_reached", limit, about))
+
     def upgrading(self, session: Any, transport: str) -> None:
         self.events.append(("upgrading", transport))
 
@@ -164,6 +167,7 @@ class RecordingTransport:
         written: What was sent and flushed, in order.
         calls: The names of the other calls; for ``abandon`` the reason instead.
         room: How many items it takes before it is full; ``None`` for all.
+        buffered: What it says that it holds, in bytes.
 
     """
 
@@ -174,6 +178,7 @@ class RecordingTransport:
         self.written: list[Outgoing] = []
         self.calls: list[str | CloseReason] = []
         self.room: int | None = None
+        self.buffered = 0
 
     def send(self, item: Outgoing) -> None:
         assert self.writable, "sent to a transport that was not writable"

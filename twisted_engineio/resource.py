@@ -256,6 +256,8 @@ class EngineIOResource(Resource):
             raise Refused(ErrorCode.BAD_REQUEST, "the application failed")
         self._tell_headers(asked, session)
         _begin(transport, asked.request)
+        if asked.transport == "polling":
+            session.expect_client()
 
     def _transport(self, entry: Entry, asked: Asked) -> HTTPTransport:
         codec, config = entry.revision.codec, self.engineio.config

@@ -57,8 +57,10 @@ def test_a_guest_who_falls_silent_has_left():
     """Who leaves a ping unanswered is gone, and the others are told."""
     clock = Clock()
     web = site(clock)
-    _silent, awake = Visitor(web), Visitor(web)
+    silent, awake = Visitor(web), Visitor(web)
+    silent.say("bye")
     assert awake.hear() == "4Welcome, Guest 2"
+    assert awake.hear() == "4Guest 1: bye"
     clock.advance(25)
     assert awake.hear() == "2"
     assert awake.ask("POST", "3") == "ok"
