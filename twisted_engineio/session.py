@@ -25,6 +25,8 @@ ping, pong          finish     the heartbeat's: ``heartbeat``   ignore          
 close packet        finish     finish(TRANSPORT_CLOSE)          finish          drop
 open, upgrade, noop ignore     ignore                           ignore          drop
 pause, resume       nothing    hold what comes in, or read on   nothing         nothing
+expect client       nothing    arm *absent*                     nothing         nothing
+limit reached       tell       tell                             tell            tell
 fail                finish     finish(reason), behind messages  finish          drop
                                that wait to be read
 send                raise      transport or outbox; too much:   raise           raise
@@ -61,8 +63,7 @@ if TYPE_CHECKING:
 __all__ = ["Owner", "Session", "State"]
 
 _IN_ORDER = (CloseReason.PARSE_ERROR, CloseReason.TRANSPORT_CLOSE)
-_BEATS = (PacketType.PING, PacketType.PONG)
-_PING, _PONG = map(Packet, _BEATS)
+_PING, _PONG = Packet(PacketType.PING), Packet(PacketType.PONG)
 
 
 class Session(Sending, Reading):
