@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 SCRIPT = Path(__file__).with_name("faulty_server.py")
 
 Honest = HonestPolling | HonestStream | HonestWebSocket
+Start = Callable[..., Awaitable["Child"]]
 
 
 class Child:

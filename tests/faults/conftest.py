@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,7 @@ import pytest_twisted
 
 sys.path.insert(0, str(Path(__file__).parent.with_name("end_to_end")))
 
-from children import Child, Honest
-
-Start = Callable[..., Awaitable[Child]]
+from children import Child, Honest, Start
 
 BRISK = {
     "ping_interval": 0.5,

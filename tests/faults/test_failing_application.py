@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from children import Child
-from conftest import Start
+from children import Child, Start
 from peers import POLLING, WEBSOCKET, upgrade_request
 from pytest_twisted import ensureDeferred
 

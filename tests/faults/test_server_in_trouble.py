@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from children import Honest
-from conftest import Start
+from children import Honest, Start
 from peers import POLLING
 from pytest_twisted import ensureDeferred
 from stages import at_once, until
