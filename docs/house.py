@@ -47,8 +47,8 @@ FLOORS = (
 )
 MESSAGE = (
     ("a browser", "engine.io-client", "out"),
-    ("its transport", "polling, sse or websocket", "floor1"),
-    ("its Session", "one owner of state, queue, timer", "floor2"),
+    ("its transport", "polling, sse or websocket", "floor3"),
+    ("its Session", "one owner of state, queue, timer", "floor4"),
     ("your Application", "four methods", "out"),
 )
 BETWEEN = (
@@ -69,8 +69,10 @@ text { font: 14px "DejaVu Sans", Verdana, sans-serif; fill: #1d2733; }
 .mod { font: 13px "DejaVu Sans Mono", Consolas, monospace; }
 .paper { fill: #f8fafb; } .roof { fill: #46617c; }
 .box { fill: #fff; stroke: #9fb0c0; }
-.floor0 { fill: #ecdcea; } .floor1 { fill: #d3e3f0; }
-.floor2 { fill: #d6e6d2; } .floor3 { fill: #e6e0d4; }
+.floor0 { fill: #dfe5ea; }
+.floor1 { fill: #fbf7e6; stroke: #b9a96b; stroke-dasharray: 5 4; }
+.floor2 { fill: #ecdcea; } .floor3 { fill: #d3e3f0; }
+.floor4 { fill: #d6e6d2; } .floor5 { fill: #e6e0d4; }
 .out { fill: #fff; stroke: #46617c; stroke-width: 1.5; }
 .arrow { stroke: #46617c; stroke-width: 2; fill: none; marker-end: url(#tip); }
 .tip { fill: #46617c; }

@@ -137,7 +137,7 @@ class Admitting:
 
     def _judge(self, handshake: Handshake) -> Any:
         said = self._ask(self.application.admit, handshake)
-        if isinstance(said, Deferred):
+        if said is not None and isinstance(said, Deferred):
             return said.addCallback(self._identify, handshake)
         return self._identify(said, handshake)
 
@@ -152,7 +152,7 @@ class Admitting:
         if not isinstance(admission, Admission):
             admission = _PLAIN
         sid = self._ask(self._make_sid, handshake)
-        if isinstance(sid, Deferred):
+        if not isinstance(sid, str) and isinstance(sid, Deferred):
             return sid.addCallback(self._enter, handshake, revision, admission)
         return self._enter(sid, handshake, revision, admission)
 

@@ -104,8 +104,12 @@ def parse_query(raw: bytes) -> dict[str, str]:
         fields = text.split("&", _MAX_FIELDS)[:_MAX_FIELDS]
         return dict(parse_qsl("&".join(fields), keep_blank_values=True))
     # What every client sends in fact needs no decoding.
-    pairs = (pair.partition("=") for pair in text.split("&") if pair)
-    return {key: value for key, _, value in pairs}
+    query = {}
+    for pair in text.split("&"):
+        if pair:
+            key, _, value = pair.partition("=")
+            query[key] = value
+    return query
 
 
 def upgrades_from(transport: str, config: Config) -> list[str]:
