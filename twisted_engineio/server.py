@@ -174,7 +174,7 @@ class Server:
         """
         self.refuse_when_stopped()
         said = self._ask(self.application.admit, handshake)
-        if isinstance(said, Deferred):
+        if said is not None and isinstance(said, Deferred):
             return said.addCallback(self._identify, handshake)
         return self._identify(said, handshake)
 
@@ -189,7 +189,7 @@ class Server:
         if not isinstance(admission, Admission):
             admission = _PLAIN
         sid = self._ask(self._make_sid, handshake)
-        if isinstance(sid, Deferred):
+        if not isinstance(sid, str) and isinstance(sid, Deferred):
             return sid.addCallback(self._enter, handshake, revision, admission)
         return self._enter(sid, handshake, revision, admission)
 
