@@ -49,6 +49,8 @@ class Handshake:
         client_address: The client's IP address, or ``None`` on a UNIX socket.
         is_secure: Whether it came over TLS.
         method: Its method; a handshake's is always GET.
+        server_address: The IP address and port that it came to, or ``None`` on a UNIX
+            socket. Behind a proxy, that is where the proxy finds this server.
 
     """
 
@@ -58,6 +60,7 @@ class Handshake:
     client_address: str | None = None
     is_secure: bool = False
     method: str = "GET"
+    server_address: tuple[str, int] | None = None
 
     @property
     def base64(self) -> bool:
