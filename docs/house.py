@@ -18,7 +18,7 @@ NAMES = (
     ("First floor: one conversation", "knows a clock and a Transport"),
     ("Ground floor: words", "knows the standard library"),
 )
-PACKAGES = {"__init__", "codecs", "testing", "transports"}
+PACKAGES = {"__init__", "codecs", "testing", "transports", "wamp"}
 """What only holds other modules, or only names them."""
 
 

@@ -7,12 +7,9 @@ module that imports the reactor.
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
-import traceback
 from html import escape
-from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -30,6 +27,7 @@ from .application import Application, EchoApplication
 from .config import Config
 from .cookie import Cookie
 from .exceptions import ConfigError
+from .loading import load
 from .resource import EngineIOResource
 from .server import Server
 from .service import ServerService
@@ -136,7 +134,7 @@ class Options(UsageOptions):
 
         """
         self["config"] = self._config()
-        self["application"] = _load(self["app"]) if self["app"] else EchoApplication()
+        self["application"] = self._application()
         self["endpoints"] = [_description(each) for each in self._addresses()]
         if not _PATH.fullmatch(self["path"]):
             raise UsageError(
@@ -184,6 +182,14 @@ class Options(UsageOptions):
             option = _OPTIONS.get(error.option, error.option.replace("_", "-"))
             raise UsageError(f"--{option}: {error.problem}") from None
 
+    def _application(self) -> Application:
+        if not self["app"]:
+            return EchoApplication()
+        try:
+            return load(self["app"])
+        except ConfigError as error:
+            raise UsageError(f"--{error.option}: {error.problem}") from error.__cause__
+
     def _number(self, name: str, kind: type[int] | type[float]) -> Any:
         try:
             return kind(self[name])
@@ -223,42 +229,6 @@ def _description(address: str) -> str:
             " endpoint like tcp:3000:interface=127.0.0.1"
         ) from None
     return description
-
-
-def _load(name: str) -> Application:
-    """
-    Find the application that ``MODULE:NAME`` names, and make it if it is to be made.
-
-    Raises:
-        UsageError: If there is none there.
-
-    """
-    module_name, separator, attribute = name.partition(":")
-    if not (module_name and separator and attribute):
-        raise UsageError(f"--app: {name!r} must be MODULE:NAME")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # as "python -m" has it, and twistd's script has not
-    try:
-        found: Any = import_module(module_name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-        if inspect.isclass(found) or not isinstance(found, Application):
-            found = found()
-    except Exception as error:
-        raise UsageError(f"--app: {name}: {_first_line(error)}") from error
-    if not isinstance(found, Application):
-        raise UsageError(
-            f"--app: {name} gives a {type(found).__name__}, not an Application"
-        )
-    return found
-
-
-def _first_line(error: Exception) -> str:
-    """Tell in one line what an exception says, and where it was raised."""
-    first = str(error).partition("\n")[0]
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if len(frames) > 1 else ""
-    return f"{type(error).__name__}: {first}{where}"
 
 
 def makeService(options: Options) -> IService:
