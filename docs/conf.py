@@ -14,6 +14,8 @@ release = version = twisted_engineio.__version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = f"twisted_engineio {release}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 exclude_patterns = ["_build", "performance/table.rst"]
 
 autodoc_member_order = "bysource"

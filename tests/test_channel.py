@@ -106,7 +106,18 @@ def test_a_held_get_is_no_slow_request(server, browse, clock):
     assert browser.answer.body == b"4at last"
     clock.advance(9)
     assert not is_cut(browser)
-    clock.advance(10)
+    clock.advance(1)
+    assert is_cut(browser)
+
+
+def test_a_client_is_not_judged_by_time_that_the_server_slept(server, browse, clock):
+    """Its request may wait in the socket: it has request_timeout once more."""
+    browser = browse(server)
+    clock.advance(60)
+    assert not is_cut(browser)
+    clock.advance(9)
+    assert not is_cut(browser)
+    clock.advance(1)
     assert is_cut(browser)
 
 

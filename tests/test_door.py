@@ -480,6 +480,18 @@ def test_who_says_nothing_is_cut_off(make_server, house, clock):
     assert browser.wire.disconnecting
 
 
+def test_nobody_is_judged_by_time_that_the_server_slept(make_server, house, clock):
+    """The first bytes may wait in the socket: it has request_timeout once more."""
+    browser = Browser(site_of(make_server(request_timeout=10.0)))
+    house.append(browser)
+    clock.advance(60)
+    assert not browser.wire.disconnecting
+    clock.advance(9.5)
+    assert not browser.wire.disconnecting
+    clock.advance(0.5)
+    assert browser.wire.disconnecting
+
+
 def test_who_leaves_without_a_word_leaves_nothing(server, house, clock):
     """The house is empty after it."""
     browser = Browser(site_of(server))

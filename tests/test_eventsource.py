@@ -474,6 +474,18 @@ def test_a_client_that_acknowledges_nothing_is_given_up(make_client, listener, c
     assert client.stream.ended
 
 
+def test_a_client_is_not_judged_by_time_that_the_server_slept(
+    make_client, listener, clock
+):
+    """Its acknowledgement may wait in the socket: sse_ack_timeout begins anew."""
+    full(make_client)
+    clock.advance(10)
+    clock.advance(4.9)
+    assert listener.closed == []
+    clock.advance(0.1)
+    assert listener.reasons == [CloseReason.REPLAY_OVERFLOW]
+
+
 def test_a_detached_client_cannot_acknowledge(make_client, listener, clock):
     """So a full ring is no reason to end it; resuming acknowledges."""
     client = full(make_client)

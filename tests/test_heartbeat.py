@@ -8,7 +8,13 @@ from twisted.internet.task import Clock
 
 from twisted_engineio import CloseReason, Packet, PacketType
 from twisted_engineio.application import Admission
-from twisted_engineio.heartbeat import ClientPings, Heartbeat, ServerPings, Waiting
+from twisted_engineio.heartbeat import (
+    ClientPings,
+    Heartbeat,
+    ServerPings,
+    Waiting,
+    overslept,
+)
 from twisted_engineio.revision import REVISION_3, REVISION_4, revision_of
 from twisted_engineio.server import Entry
 
@@ -117,14 +123,121 @@ def test_silence_behind_a_busy_application_is_no_silence(make_heart, body, clock
     heart = make_heart(kind)
     heart.begin()
     body.busy = True
+    clock.advance(25)
     for _ in range(10):
-        clock.advance(25)
+        clock.advance(20)
         heart.check()
     assert body.failed == []
     body.busy = False
-    clock.advance(25)
+    clock.advance(20)
     assert body.failed == [CloseReason.PING_TIMEOUT]
     heart.cancel()
+
+
+# A server that sleeps: its reactor is blocked, its machine suspended, its clock set.
+
+KINDS = pytest.mark.parametrize("kind", [ServerPings, ClientPings])
+
+
+@pytest.fixture
+def listening(make_heart, clock):
+    """Make a heart whose client has ten seconds left to be heard."""
+
+    def make(kind):
+        heart = make_heart(kind)
+        heart.begin()
+        clock.advance(25)
+        clock.advance(10)
+        return heart
+
+    return make
+
+
+@KINDS
+@pytest.mark.parametrize("slept", [11.5, 60.0, 31_536_000.0])
+def test_a_client_is_not_judged_by_time_that_the_server_slept(
+    listening, body, clock, kind, slept
+):
+    """A timer that is late fires before the sockets are read: it lets them be read."""
+    heart = listening(kind)
+    clock.advance(slept)
+    assert body.failed == []
+    if kind is ServerPings:
+        assert heart.pong()
+    else:
+        assert heart.ping(PING)
+    clock.advance(25)
+    clock.advance(19)
+    assert body.failed == []
+    heart.cancel()
+
+
+@KINDS
+def test_a_client_that_says_nothing_after_a_sleep_is_gone(listening, body, clock, kind):
+    """It has ping_timeout once more, and no longer."""
+    listening(kind)
+    clock.advance(60)
+    clock.advance(19.5)
+    assert body.failed == []
+    clock.advance(0.5)
+    assert body.failed == [CloseReason.PING_TIMEOUT]
+
+
+@KINDS
+@pytest.mark.parametrize(("slept", "failed"), [(10.9, 1), (11.1, 0)])
+def test_what_is_read_after_a_sleep_is_read_before_the_verdict(
+    listening, body, clock, kind, slept, failed
+):
+    """Who is overdue by a moment has expired; by more, its pong may be what is read."""
+    heart = listening(kind)
+    clock.rightNow += slept  # time passes, but the reactor reads sockets first
+    heart.check()
+    assert len(body.failed) == failed
+    heart.cancel()
+
+
+@KINDS
+def test_a_reactor_that_is_merely_busy_puts_nothing_off(listening, body, clock, kind):
+    """A timer that is late by less than a second judges."""
+    listening(kind)
+    clock.advance(10.9)
+    assert body.failed == [CloseReason.PING_TIMEOUT]
+
+
+@KINDS
+def test_a_clock_set_back_puts_a_verdict_off(listening, body, clock, kind):
+    """Twisted's timers are set by the wall clock: nobody is dropped for it."""
+    heart = listening(kind)
+    clock.rightNow -= 3600
+    heart.check()
+    clock.advance(3600)
+    assert body.failed == []
+    clock.advance(10)
+    assert body.failed == [CloseReason.PING_TIMEOUT]
+
+
+@KINDS
+def test_who_was_to_come_back_is_not_judged_by_it_either(make_heart, body, clock, kind):
+    """Its first request may wait in the socket: it has ping_timeout to show."""
+    heart = make_heart(kind)
+    heart.begin()
+    heart.expect_client(10.0)
+    clock.advance(60)
+    clock.advance(19.5)
+    assert body.failed == []
+    clock.advance(0.5)
+    assert body.failed == [CloseReason.PING_TIMEOUT]
+
+
+@pytest.mark.parametrize(("patience", "late"), [(20.0, 1.0), (0.5, 0.25)])
+def test_a_sleep_is_a_second_or_half_of_a_short_patience(clock, patience, late):
+    """Less than that is what a busy reactor does."""
+    call = clock.callLater(patience, lambda: None)
+    clock.rightNow = patience + late
+    assert not overslept(clock, call, patience)
+    clock.rightNow += 0.125
+    assert overslept(clock, call, patience)
+    call.cancel()
 
 
 def test_a_session_of_revision_3_beats_its_way(make_server, listener):

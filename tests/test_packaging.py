@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -71,6 +72,20 @@ def test_the_wheel_holds_the_package_and_the_plugin(wheel):
     assert tops == {"twisted_engineio", "twisted"}
     plugins = {name for name in names if name.startswith("twisted/")}
     assert plugins == {"twisted/plugins/engineio_plugin.py"}
+
+
+def test_the_source_holds_what_its_tests_read(wheel):
+    """Whoever unpacks it can read the pages, and run the tests that look into them."""
+    [source] = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {
+        "SECURITY.md",
+        "docs/_static/tables.css",
+        "docs/faults.rst",
+        "docs/security.rst",
+        "tests/faults/faulty_server.py",
+    } <= names
 
 
 def test_the_version_stands_in_one_place(wheel):

@@ -152,6 +152,18 @@ def test_upgrade_timeout_counts_from_the_beginning():
     assert trial.probe.state is DONE
 
 
+@pytest.mark.parametrize("state", [AWAITING_PROBE, AWAITING_UPGRADE])
+def test_a_candidate_is_not_judged_by_time_that_the_server_slept(state):
+    """Its next step may wait in the socket: the upgrade timer begins anew."""
+    trial = Trial(state)
+    trial.clock.advance(60)
+    assert trial.probe.state is state
+    trial.clock.advance(9.5)
+    assert trial.probe.state is state
+    trial.clock.advance(0.5)
+    assert trial.probe.state is DONE
+
+
 def test_a_limit_that_the_candidate_hits_is_its_session_s():
     """Whoever watches the limits hears which session it was."""
     trial = Trial(AWAITING_PROBE)

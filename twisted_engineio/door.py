@@ -36,6 +36,7 @@ from twisted.web.http_headers import Headers
 from .asked import Asked, host_and_port
 from .exceptions import Refused
 from .handshake import Handshake, lower, parse_query
+from .heartbeat import overslept
 from .proxies import Client, TrustedProxies
 from .transports.takeover import attach
 
@@ -296,4 +297,9 @@ class Door(Protocol):
             self._timer.cancel()
 
     def _timed_out(self) -> None:
-        self._leave_to_twisted_web()._channel.cut_off()
+        assert self._timer is not None  # it has just fired
+        places = self.site.engineio_places
+        slept = overslept(places.clock, self._timer, places.request_timeout)
+        channel = self._leave_to_twisted_web()._channel
+        if not slept:  # else its first bytes may wait in the socket
+            channel.cut_off()

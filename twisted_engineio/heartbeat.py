@@ -8,6 +8,9 @@ Rules of this file:
    ``arm`` is the only place that sets it and ``cancel`` the only one that ends it.
 2. Who pings is a matter of the protocol's revision, so there is a class for each way;
    the session doesn't know which it has.
+3. A client is not judged by time that the server itself slept through: an application
+   that blocks the reactor, a machine that was suspended, a clock that was set forward.
+   What the client said meanwhile waits in the socket. ``overslept`` tells.
 
 Engine.IO protocol v4, "Heartbeat"; v3, "Timeouts".
 """
@@ -16,16 +19,39 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from .exceptions import CloseReason
 from .packet import Packet, PacketType
 
-__all__ = ["Beating", "ClientPings", "Heartbeat", "ServerPings", "Waiting"]
+__all__ = [
+    "Beating",
+    "ClientPings",
+    "Heartbeat",
+    "ServerPings",
+    "Waiting",
+    "overslept",
+]
 
 PING = Packet(PacketType.PING)
+_PAUSE: Final = 1.0
+"""Seconds by which a timer may be late: a reactor that is merely busy is no later."""
+
+
+def overslept(clock: IReactorTime, call: IDelayedCall, patience: float) -> bool:
+    """
+    Tell whether a timer is so late that the server itself must have slept.
+
+    Args:
+        clock: What it runs on.
+        call: The timer, as it fires.
+        patience: How long it had to wait, in seconds.
+
+    """
+    late = clock.seconds() - call.getTime()
+    return bool(late > min(_PAUSE, patience / 2))
 
 
 class Waiting(enum.Enum):
@@ -129,6 +155,11 @@ class Heartbeat:
         assert self._call is not None  # only asked while it waits
         return self._clock.seconds() - self._call.getTime()
 
+    def overslept(self) -> bool:
+        """Tell whether the timer is late because the server slept."""
+        assert self._call is not None  # only asked while it waits
+        return overslept(self._clock, self._call, self.timeout)
+
     # The heart.
 
     def begin(self, early: float = 0.0) -> None:
@@ -160,8 +191,9 @@ class Heartbeat:
 
     def silent(self) -> None:
         """End the session: nothing was heard in time."""
-        if self._session.busy:
-            # What it says may wait behind the message that the application has.
+        if self._session.busy or self.overslept():
+            # What it says may wait behind the message that the application has, or in
+            # the socket, for Twisted fires timers before it reads.
             self.arm(Waiting.PONG_DUE, self.timeout, self.silent)
         else:
             # "If the server does not receive a pong packet back, then it SHOULD
@@ -172,9 +204,11 @@ class Heartbeat:
         """
         End the session if it is overdue, though the timer has not fired yet.
 
-        Twisted reads sockets before it fires timers that came due meanwhile.
+        Twisted reads sockets before it fires timers that came due meanwhile. If it was
+        the server that slept, what is read now may be the very pong.
         """
-        if self.waiting is Waiting.PONG_DUE and self.overdue() >= 0:
+        due = self.waiting is Waiting.PONG_DUE and self.overdue() >= 0
+        if due and not self.overslept():
             self.silent()
 
     # Whether the client comes at all.
@@ -199,6 +233,10 @@ class Heartbeat:
             self.begin(early=self.interval - rest)
 
     def _absent(self) -> None:
+        if self.overslept():
+            # Its request may wait in the socket.
+            self.arm(Waiting.CLIENT_DUE, self.timeout, self._absent)
+            return
         self._session.limit_reached("first_poll_timeout")
         self._session.fail(CloseReason.PING_TIMEOUT)
 

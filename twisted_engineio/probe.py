@@ -5,7 +5,8 @@ Rules of this file:
 
 1. A probe decides about its candidate only. Whatever goes wrong ends the candidate; the
    session goes on where it was.
-2. It owns one timer, the upgrade timer, cancelled in ``_done`` and nowhere else.
+2. It owns one timer, the upgrade timer, cancelled in ``_done`` and nowhere else. If it
+   fires late because the server slept, it begins anew: the client's step may be there.
 3. The swap itself is the session's: ``Session.swap``.
 
 A probe is driven by its candidate (``receive``, ``receive_packet``, ``fail``), by its
@@ -32,6 +33,7 @@ import enum
 from typing import TYPE_CHECKING, Protocol
 
 from .exceptions import CloseReason
+from .heartbeat import overslept
 from .packet import Packet, PacketType
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ class Probe:
 
     """
 
-    __slots__ = ("_session", "_timer", "candidate", "state")
+    __slots__ = ("_clock", "_patience", "_session", "_timer", "candidate", "state")
 
     def __init__(
         self,
@@ -94,7 +96,9 @@ class Probe:
         self._session = session
         self.candidate = candidate
         candidate.receiver = self
-        self._timer = clock.callLater(config.upgrade_timeout, self._give_up)
+        self._clock = clock
+        self._patience = config.upgrade_timeout
+        self._timer = clock.callLater(self._patience, self._too_long)
 
     @property
     def lets_go(self) -> bool:
@@ -131,6 +135,12 @@ class Probe:
     def cancel(self) -> None:
         """End the candidate: the session is over."""
         self._give_up()
+
+    def _too_long(self) -> None:
+        if overslept(self._clock, self._timer, self._patience):
+            self._timer = self._clock.callLater(self._patience, self._too_long)
+        else:
+            self._give_up()
 
     def _give_up(self) -> None:
         if self.state is not ProbeState.DONE:

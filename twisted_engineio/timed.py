@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.web.http import HTTPChannel, Request
 
+from .heartbeat import overslept
+
 if TYPE_CHECKING:
     from .places import Places
 
@@ -81,6 +83,7 @@ class TimedChannel(HTTPChannel):
 
     def _look(self) -> None:
         """See whether the client had its time."""
+        assert self._timer is not None  # it has just fired
         places: Places = self.site.engineio_places
         limit = places.request_timeout
         spent = places.clock.seconds() - self._since
@@ -88,6 +91,8 @@ class TimedChannel(HTTPChannel):
             self._wait(limit)
         elif spent < limit:
             self._wait(limit - spent)
+        elif overslept(places.clock, self._timer, limit):
+            self._wait(limit)  # the request may wait in the socket
         else:
             self.cut_off()
 

@@ -67,9 +67,9 @@ class Answer:
 HUNG_UP: Final = Answer()
 
 
-def timely(waiting: Deferred[Any]) -> Deferred[Any]:
+def timely(waiting: Deferred[Any], deadline: float = DEADLINE) -> Deferred[Any]:
     """Give a wait its deadline."""
-    return waiting.addTimeout(DEADLINE, reactor)
+    return waiting.addTimeout(deadline, reactor)
 
 
 def http_request(
@@ -186,9 +186,9 @@ class HttpPeer(Protocol):
         self._methods.append(method)
         self.write(http_request(target, method, body, headers))
 
-    def answer(self) -> Deferred[Answer]:
+    def answer(self, deadline: float = DEADLINE) -> Deferred[Answer]:
         """Wait for the next answer."""
-        return timely(self._answers.get())
+        return timely(self._answers.get(), deadline)
 
     def ask(self, *args: Any, **kwargs: Any) -> Deferred[Answer]:
         """Send a request, and wait for the next answer."""
@@ -291,9 +291,9 @@ class WebSocketPeer(WebSocketClientProtocol):
         """Wait until it is open, or refused: then ``False``."""
         return timely(self._opened)
 
-    def message(self) -> Deferred[str | bytes | None]:
+    def message(self, deadline: float = DEADLINE) -> Deferred[str | bytes | None]:
         """Wait for the next message; ``None`` if it was closed."""
-        return timely(self._messages.get())
+        return timely(self._messages.get(), deadline)
 
     def lost(self) -> Deferred[None]:
         """Wait until it is closed."""

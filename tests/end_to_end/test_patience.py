@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from peers import (
     BINARY,
+    CLOSE,
     HUNG_UP,
     POLLING,
     TEXT,
@@ -225,6 +226,9 @@ async def test_garbage_while_admission_waits_does_no_harm(
         decided.errback(Reject(403, "no"))
     answer = await peer.answer()
     assert answer.status == (101 if ending == "admitted" else 403)
+    if ending == "admitted":
+        assert (await peer.frame())[1][:1] == b"0"
+        assert (await peer.frame())[0] == CLOSE
     peer.leave()
     await peer.lost()
     await until(lambda: not stage.server.sessions)

@@ -30,6 +30,7 @@ from twisted.web.http import Request
 
 from ..codecs import Codec
 from ..exceptions import CloseReason
+from ..heartbeat import overslept
 from ..outbox import Outbox
 from ..packet import Outgoing, Packet, PacketType
 from ..transport import NOBODY
@@ -324,6 +325,10 @@ class EventSourceTransport(PostingTransport):
             self._timer = self._clock.callLater(wait, self._overflow)
 
     def _overflow(self) -> None:
+        assert self._timer is not None  # it has just fired
+        if overslept(self._clock, self._timer, self._config.sse_ack_timeout):
+            self._await_ack()  # the acknowledgement may wait in the socket
+            return
         self.receiver.fail(CloseReason.REPLAY_OVERFLOW)
 
 
