@@ -1,0 +1,69 @@
+"""The command line: ``python -m soak --help``."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from benchmarks.limits import allow_descriptors
+from soak import summary
+from soak.run import Options, Run
+from soak.verdict import SHOWN
+
+FOLDER = Path(__file__).resolve().parent.parent / "build" / "soak"
+
+
+def main() -> int:
+    """Run it, and say how it went."""
+    options = _options()
+    # Two connections a session at most, and as many again on their way out.
+    allow_descriptors(3 * options.sessions + 500)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    outcome: list[int] = []
+
+    def soak(reactor: Any) -> Deferred[None]:
+        return Deferred.fromCoroutine(_soak(reactor, options, outcome))
+
+    try:
+        react(soak)
+    except SystemExit:
+        if not outcome:
+            raise
+    return outcome[0]
+
+
+async def _soak(reactor: Any, options: Options, outcome: list[int]) -> None:
+    run = Run(reactor, options)
+    wrong = await run.go()
+    text = summary.text(run, wrong, options)
+    print(text)
+    (options.folder / "summary.txt").write_text(text + "\n")
+    for line in wrong[:SHOWN]:
+        print(line)
+    outcome.append(1 if wrong else 0)
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(prog="python -m soak", description=__doc__)
+    add = parser.add_argument
+    add("--minutes", type=float, default=10.0, help="how long; 10")
+    add("--sessions", type=int, default=5000, help="how many at once; 5,000")
+    add("--life", type=float, default=60.0, help="a session's seconds, on average")
+    add("--pause", type=float, default=5.0, help="seconds between its messages")
+    add("--rate", type=float, default=250.0, help="sessions opened in a second at most")
+    add("--seed", type=int, help="repeat the run that had this seed")
+    add("--folder", type=Path, default=FOLDER, help="where the ledgers and plots go")
+    given = parser.parse_args()
+    if given.seed is None:
+        given.seed = secrets.randbelow(1 << 32)
+    return Options(**vars(given))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
