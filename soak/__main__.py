@@ -13,6 +13,7 @@ from twisted.internet.task import react
 
 from benchmarks.limits import allow_descriptors
 from soak import summary
+from soak.house import APPLICATION
 from soak.run import Options, Run
 from soak.verdict import SHOWN
 
@@ -46,7 +47,18 @@ async def _soak(reactor: Any, options: Options, outcome: list[int]) -> None:
     (options.folder / "summary.txt").write_text(text + "\n")
     for line in wrong[:SHOWN]:
         print(line)
+    _plot(run, options.folder)
     outcome.append(1 if wrong else 0)
+
+
+def _plot(run: Run, folder: Path) -> None:
+    try:
+        from soak import plot
+    except ImportError as missing:
+        print(f"no plot: {missing} (the extra 'bench' has it)", file=sys.stderr)
+        return
+    plot.draw(run.samples, run.evidence.samples, folder)
+    print(folder / "soak.png", file=sys.stderr)
 
 
 def _options() -> Options:
@@ -54,9 +66,11 @@ def _options() -> Options:
     add = parser.add_argument
     add("--minutes", type=float, default=10.0, help="how long; 10")
     add("--sessions", type=int, default=5000, help="how many at once; 5,000")
-    add("--life", type=float, default=60.0, help="a session's seconds, on average")
-    add("--pause", type=float, default=5.0, help="seconds between its messages")
-    add("--rate", type=float, default=250.0, help="sessions opened in a second at most")
+    add("--life", type=float, default=90.0, help="a session's seconds, on average")
+    add("--pause", type=float, default=15.0, help="seconds between its messages")
+    add("--rate", type=float, default=100.0, help="sessions opened in a second at most")
+    add("--ping-interval", type=float, default=25.0, help="the server's; 25")
+    add("--app", default=APPLICATION, help="another one, to see the soak fail")
     add("--seed", type=int, help="repeat the run that had this seed")
     add("--folder", type=Path, default=FOLDER, help="where the ledgers and plots go")
     given = parser.parse_args()

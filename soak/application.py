@@ -42,9 +42,9 @@ from twisted_engineio import Application, CloseReason, Session, SessionClosed
 reactor: Any = global_reactor
 
 TICK = 0.1
-PUSHES = 30
+PUSHES = 10
 """Sessions that are sent something of the server's own accord, per tick."""
-CAST_EVERY = 10.0
+CAST_EVERY = 20.0
 FLOOD = 64
 FLOOD_BODY = 48_000
 WATCHED = ("twisted_engineio.", "twisted.web.http", "twisted.internet.tcp")

@@ -129,6 +129,7 @@ class Carrier:
     def _dial(self) -> Connection:
         client = self.client
         chance = client.chance
+        # Some 600 KB/s: what was flooded is read well before a pong is overdue.
         slow = (lambda: chance.uniform(0.02, 0.2)) if client.plan.slow else None
         connection = Connection(client.reactor, self, slow)
         self._connections.append(connection)

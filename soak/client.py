@@ -36,8 +36,8 @@ from twisted_engineio.packet import Packet, PacketType
 
 PATIENCE = 60.0
 """Seconds that anything may take, far more than a busy machine needs."""
-FREEZE = 22.0
-"""Seconds that a frozen client keeps its sockets: longer than a pong may take."""
+SPARE = 3.0
+"""Seconds that a frozen client keeps its sockets longer than the server does."""
 POST_SIZE = 150_000
 UPGRADE = Packet(PacketType.UPGRADE)
 PROBED = Packet(PacketType.PONG, "probe")
@@ -101,7 +101,7 @@ class Session:
         self._move = Move.NONE
         self._candidate: Carrier | None = None
         self._calls: dict[str, Any] = {}
-        self._interval = 0.0
+        self._interval = self._patience = 0.0
         self._carrier = CARRIERS[plan.way[0]](self)
 
     def start(self) -> None:
@@ -151,10 +151,11 @@ class Session:
 
     def ready(self, carrier: Carrier) -> None:
         """Write what waits."""
-        if self._queue and self._carrier is carrier and carrier.writable:
-            # Who moves says nothing until it has.
-            if self._move is not Move.LETTING_GO and not carrier.dead:
-                carrier.write(self._pull())
+        if not self._queue or carrier is not self._carrier or carrier.dead:
+            return
+        # Who moves says nothing until it has.
+        if carrier.writable and self._move is not Move.LETTING_GO:
+            carrier.write(self._pull())
 
     def lost(self, carrier: Carrier, why: str) -> None:
         """Hear that a carrier cannot go on."""
@@ -179,6 +180,7 @@ class Session:
         self.sid = facts["sid"]
         self.stage = Stage.TALKING
         self._interval = facts["pingInterval"] / 1000
+        self._patience = self._interval + facts["pingTimeout"] / 1000
         self._never("deadline")
         if self.plan.ending is not Ending.DRAINED:
             self._later("life", self.plan.life, self._life_is_over)
@@ -338,7 +340,7 @@ class Session:
         elif ending is Ending.FROZEN:
             for each in self._carriers():
                 each.freeze()
-            self._later("end", FREEZE, self._die_at_last)
+            self._later("end", self._patience + SPARE, self._die_at_last)
         else:
             self._die_at_last()
 

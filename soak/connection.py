@@ -15,7 +15,9 @@ from typing import Any, Protocol
 from twisted.internet.protocol import ClientFactory, connectionDone
 from twisted.internet.protocol import Protocol as TwistedProtocol
 
-SMALL_BUFFER = 8192
+SMALL_BUFFER = 1 << 17
+"""Bytes of a slow reader's socket: twice loopback's largest segment. With less, TCP
+sends on a timer of its own, and what is slow is not the reader."""
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,14 @@ from twisted.protocols.basic import LineOnlyReceiver
 from benchmarks.servers import free_port
 from soak.figures import Sample, process
 
-PING_INTERVAL = 5.0
-PING_TIMEOUT = 15.0
+APPLICATION = "soak.application:Soak"
+PING_TIMEOUT = 20.0
+# Twisted's own backlog is 50: hundreds of handshakes a second overflow it whenever the
+# server is busy for a moment, and TCP then makes clients wait for seconds.
+LISTEN = "tcp:{port}:interface=127.0.0.1:backlog=4096"
 OPTIONS = (
-    *("--app", "soak.application:Soak", "--transports", "polling,sse,websocket"),
-    *("--ping-interval", str(PING_INTERVAL), "--ping-timeout", str(PING_TIMEOUT)),
+    *("--transports", "polling,sse,websocket"),
+    *("--ping-timeout", str(PING_TIMEOUT)),
     # Longer than any client of the soak takes: one that asks for the end of an upgrade
     # as the server gives it up has lost its session, in this protocol.
     *("--upgrade-timeout", "60", "--allow-eio3"),
@@ -62,7 +65,9 @@ class House:
 
     """
 
-    def __init__(self, reactor: Any, folder: Path, seed: int) -> None:
+    def __init__(
+        self, reactor: Any, folder: Path, seed: int, app: str, ping_interval: float
+    ) -> None:
         self.port = free_port()
         self._reactor = reactor
         self._folder = folder
@@ -72,8 +77,8 @@ class House:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-c", twistd, "-n", "--pidfile=", "--logfile=-"),
-                    *("engineio", "--listen", f"tcp:{self.port}:interface=127.0.0.1"),
-                    *OPTIONS,
+                    *("engineio", "--listen", LISTEN.format(port=self.port)),
+                    *("--app", app, "--ping-interval", str(ping_interval), *OPTIONS),
                 ],
                 env={
                     **os.environ,

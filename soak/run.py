@@ -42,6 +42,8 @@ class Options:
     life: float
     pause: float
     rate: float
+    ping_interval: float
+    app: str
     folder: Path
 
 
@@ -54,7 +56,9 @@ class Run:
         self.guests = LAST_GUESTS.sessions
         self._reactor = reactor
         self._options = options
-        self._house = House(reactor, options.folder, options.seed)
+        self._house = House(
+            reactor, options.folder, options.seed, options.app, options.ping_interval
+        )
         self._since = reactor.seconds()
 
     async def go(self) -> list[str]:

@@ -32,8 +32,7 @@ def text(run: Run, wrong: list[str], options: Options) -> str:
     ]
     if wrong:
         lines.append(
-            f"FAILED: {len(wrong)} things are wrong;"
-            f" repeat with --seed {options.seed}:"
+            f"FAILED: {len(wrong)} things are wrong; repeat with --seed {options.seed}:"
         )
     else:
         lines.append("Nothing lost, doubled or reordered; nothing left.")
@@ -48,7 +47,9 @@ def _figures(run: Run) -> list[str]:
     half = second_half(samples)
     grown, bound = memory_bound(samples, evidence.server)
     seconds = half[-1].at - half[0].at
-    rate = (half[-1].sent + half[-1].received - half[0].sent - half[0].received) / seconds
+    rate = (
+        half[-1].sent + half[-1].received - half[0].sent - half[0].received
+    ) / seconds
     share = (half[-1].cpu - half[0].cpu) / seconds
     return [
         f"Server, second half: {min(each.sessions for each in half):,} to"
