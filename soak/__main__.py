@@ -70,6 +70,7 @@ def _options() -> Options:
     add("--pause", type=float, default=15.0, help="seconds between its messages")
     add("--rate", type=float, default=100.0, help="sessions opened in a second at most")
     add("--ping-interval", type=float, default=25.0, help="the server's; 25")
+    add("--ping-timeout", type=float, default=20.0, help="the server's; 20")
     add("--app", default=APPLICATION, help="another one, to see the soak fail")
     add("--seed", type=int, help="repeat the run that had this seed")
     add("--folder", type=Path, default=FOLDER, help="where the ledgers and plots go")

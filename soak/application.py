@@ -22,7 +22,7 @@ from typing import Any
 
 from twisted.internet import reactor as global_reactor
 from twisted.internet.endpoints import UNIXServerEndpoint
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.protocols.basic import LineOnlyReceiver
 
@@ -254,6 +254,11 @@ class Control(LineOnlyReceiver):
         if line == b"collect":
             facts["kinds"] = kinds()
         self.sendLine(json.dumps(facts).encode())
+
+    def connectionLost(self, reason: Any = connectionDone) -> None:
+        """End: whoever started this process is gone."""
+        if reactor.running:
+            reactor.stop()
 
 
 def kinds() -> dict[str, int]:

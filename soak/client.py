@@ -259,12 +259,11 @@ class Session:
         """Move, now that nothing is on its way; or think better of it."""
         candidate = self._candidate
         assert candidate is not None  # it has answered
-        if self.plan.falters and not self._faltered:
-            candidate.reset()
-            self._stay()
-            return
         if not candidate.writable:
             self._later("swap", 0.01, self._swap)  # its probe's POST is on its way
+            return
+        if self.plan.falters and not self._faltered:
+            self._falter(candidate)
             return
         candidate.write([UPGRADE])
         retired, self._carrier = self._carrier, candidate
@@ -275,6 +274,14 @@ class Session:
         self._moving_is_over()
         if self._route:
             self._later("move", self.chance.uniform(0.5, 5), self._begin_move)
+
+    def _falter(self, candidate: Carrier) -> None:
+        if isinstance(candidate, EventSource):
+            # A stream that is lost may come back, so it must say that it won't.
+            candidate.write([CLOSE])
+        else:
+            candidate.reset()
+            self._stay()
 
     def _stay(self) -> None:
         """Go on where we are, and try again later."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,11 @@ from benchmarks.servers import free_port
 from soak.figures import Sample, process
 
 APPLICATION = "soak.application:Soak"
-PING_TIMEOUT = 20.0
 # Twisted's own backlog is 50: hundreds of handshakes a second overflow it whenever the
 # server is busy for a moment, and TCP then makes clients wait for seconds.
 LISTEN = "tcp:{port}:interface=127.0.0.1:backlog=4096"
 OPTIONS = (
     *("--transports", "polling,sse,websocket"),
-    *("--ping-timeout", str(PING_TIMEOUT)),
     # Longer than any client of the soak takes: one that asks for the end of an upgrade
     # as the server gives it up has lost its session, in this protocol.
     *("--upgrade-timeout", "60", "--allow-eio3"),
@@ -66,7 +65,7 @@ class House:
     """
 
     def __init__(
-        self, reactor: Any, folder: Path, seed: int, app: str, ping_interval: float
+        self, reactor: Any, folder: Path, seed: int, options: Sequence[str]
     ) -> None:
         self.port = free_port()
         self._reactor = reactor
@@ -78,7 +77,8 @@ class House:
                 [
                     *(sys.executable, "-c", twistd, "-n", "--pidfile=", "--logfile=-"),
                     *("engineio", "--listen", LISTEN.format(port=self.port)),
-                    *("--app", app, "--ping-interval", str(ping_interval), *OPTIONS),
+                    *OPTIONS,
+                    *options,
                 ],
                 env={
                     **os.environ,

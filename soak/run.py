@@ -43,6 +43,7 @@ class Options:
     pause: float
     rate: float
     ping_interval: float
+    ping_timeout: float
     app: str
     folder: Path
 
@@ -56,9 +57,12 @@ class Run:
         self.guests = LAST_GUESTS.sessions
         self._reactor = reactor
         self._options = options
-        self._house = House(
-            reactor, options.folder, options.seed, options.app, options.ping_interval
+        told = (
+            *("--app", options.app),
+            *("--ping-interval", str(options.ping_interval)),
+            *("--ping-timeout", str(options.ping_timeout)),
         )
+        self._house = House(reactor, options.folder, options.seed, told)
         self._since = reactor.seconds()
 
     async def go(self) -> list[str]:
