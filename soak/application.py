@@ -5,8 +5,9 @@ The server's side of the soak: an application that talks back, counts, and tells
 writes a ledger line for each session that is over, and answers on a UNIX socket what
 only the process itself can know: how many delayed calls and objects there are.
 
-It is given its folder and its seed by the environment, ``SOAK_FOLDER`` and
-``SOAK_SEED``.
+It is given its folder, its seed and how lively it shall be by the environment:
+``SOAK_FOLDER``, ``SOAK_SEED``, and ``SOAK_PAUSE``, the seconds between two messages of a
+client.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ from twisted_engineio import Application, CloseReason, Session, SessionClosed
 reactor: Any = global_reactor
 
 TICK = 0.1
-PUSHES = 10
-"""Sessions that are sent something of the server's own accord, per tick."""
-CAST_EVERY = 20.0
+PUSHED = 3.0
+"""Pauses of a client after which it is sent something of the server's own accord."""
+CAST = 1.0
+"""Pauses of a client between two broadcasts."""
 FLOOD = 64
 FLOOD_BODY = 48_000
 WATCHED = ("twisted_engineio.", "twisted.web.http", "twisted.internet.tcp")
@@ -84,6 +86,7 @@ class Soak(Application):
     def __init__(self) -> None:
         folder = Path(os.environ["SOAK_FOLDER"])
         self.seed = int(os.environ["SOAK_SEED"])
+        self.pause = float(os.environ["SOAK_PAUSE"])
         self.chance = random.Random(f"{self.seed}/application")
         self.bodies = Bodies(self.chance)
         self.ledger = (folder / "server.jsonl").open("w", buffering=1)
@@ -98,7 +101,7 @@ class Soak(Application):
         endpoint = UNIXServerEndpoint(reactor, str(folder / "control"))
         reactor.callWhenRunning(endpoint.listen, control)
         reactor.callWhenRunning(self._pushing.start, TICK)
-        reactor.callWhenRunning(self._casting.start, CAST_EVERY)
+        reactor.callWhenRunning(self._casting.start, CAST * self.pause)
 
     def hush(self) -> None:
         """Say nothing more of its own accord."""
@@ -206,7 +209,8 @@ class Soak(Application):
     def _push(self) -> None:
         chance = self.chance
         everybody = list(self.sessions.values())
-        for session in chance.sample(everybody, min(PUSHES, len(everybody))):
+        share = len(everybody) * TICK / (PUSHED * self.pause)
+        for session in chance.sample(everybody, int(share + chance.random())):
             talk: Talk = session.data
             if session.state.value != "open" or talk.talking is not Talking.FREELY:
                 continue

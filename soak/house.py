@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ class House:
     """
 
     def __init__(
-        self, reactor: Any, folder: Path, seed: int, options: Sequence[str]
+        self, reactor: Any, folder: Path, seed: int, pause: float, *options: str
     ) -> None:
         self.port = free_port()
         self._reactor = reactor
@@ -84,6 +83,7 @@ class House:
                     **os.environ,
                     "SOAK_FOLDER": str(folder),
                     "SOAK_SEED": str(seed),
+                    "SOAK_PAUSE": str(pause),
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -62,7 +62,7 @@ class Run:
             *("--ping-interval", str(options.ping_interval)),
             *("--ping-timeout", str(options.ping_timeout)),
         )
-        self._house = House(reactor, options.folder, options.seed, told)
+        self._house = House(reactor, options.folder, options.seed, options.pause, *told)
         self._since = reactor.seconds()
 
     async def go(self) -> list[str]:
