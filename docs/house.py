@@ -11,9 +11,19 @@ from pathlib import Path
 
 FLOORS = (
     (
+        "The roof",
+        "knows the command line, the house and its wings",
+        "tap",
+    ),
+    (
+        "The wings",
+        "know the house, which knows nothing of them",
+        "",
+    ),
+    (
         "Third floor: the door",
-        "knows URLs and the command line",
-        "server cors asked resource site channel request tap",
+        "knows URLs",
+        "server cors asked resource site door channel request",
     ),
     (
         "Second floor: the wires",

@@ -70,6 +70,7 @@ FLOORS = (
             "asked",
             "channel",
             "cors",
+            "door",
             "request",
             "resource",
             "server",

@@ -261,15 +261,16 @@ def test_a_client_that_leaves_while_its_greeting_goes_on(server, browse, listene
     assert len(listener.closed) == 1
 
 
-def test_a_websocket_that_fails_is_cut(server, browse, logged):
+@pytest.mark.parametrize("headers", [{}, {"Expect": "nothing"}])
+def test_a_websocket_that_fails_is_cut(server, browse, logged, monkeypatch, headers):
     """The connection is no longer twisted.web's to answer on."""
     browser = browse(server)
 
     def refuse(*_):
         raise ZeroDivisionError
 
-    browser.wire.resumeProducing = refuse
-    browser.upgrade(WEBSOCKET)
+    monkeypatch.setattr(server.websockets.protocol, "makeConnection", refuse)
+    browser.upgrade(WEBSOCKET, **headers)
     assert browser.wire.disconnected
     assert server.sessions == {}
     logged.take(ZeroDivisionError)

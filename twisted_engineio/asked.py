@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 
@@ -16,9 +16,13 @@ from .exceptions import ErrorCode, Refused
 from .handshake import Handshake, parse_query, read_headers
 from .proxies import Client, TrustedProxies
 from .transports.replay import read_event_id
+from .transports.takeover import can_take_over, take_over
 
 if TYPE_CHECKING:
+    from twisted.web.http_headers import Headers
     from twisted.web.server import Request
+
+    from .transports.websocket import WebSocketTransport
 
 __all__ = ["Asked"]
 
@@ -32,10 +36,19 @@ class Asked:
         query: Its query, decoded; of a repeated key the last value.
         transport: The transport it names, ``""`` if none.
         upgrade: Whether it wants to become a WebSocket.
+        answer_headers: Headers of the answer that it will be given.
 
     """
 
-    __slots__ = ("_proxies", "_view", "query", "request", "transport", "upgrade")
+    __slots__ = (
+        "_proxies",
+        "_view",
+        "answer_headers",
+        "query",
+        "request",
+        "transport",
+        "upgrade",
+    )
 
     def __init__(self, request: Request, proxies: TrustedProxies | None) -> None:
         """
@@ -47,12 +60,36 @@ class Asked:
 
         """
         self.request = request
+        self.answer_headers: Headers = request.responseHeaders
         self._proxies = proxies
         self._view: Handshake | None = None
         # Not request.args: twisted.web mixes a form's fields in with the query's.
         self.query = parse_query(request.uri.partition(b"?")[2])
         self.transport = self.query.get("transport", "")
         self.upgrade = _wants_websocket(request)
+
+    # The answer.
+
+    @property
+    def connection(self) -> Any:
+        """The transport of its connection."""
+        return self.request.channel.transport
+
+    def can_be_taken(self) -> bool:
+        """Tell whether its connection can become a WebSocket."""
+        return can_take_over(self.request)
+
+    def take_over(self, transport: WebSocketTransport) -> None:
+        """
+        Let its connection become a WebSocket; the request is over with that.
+
+        Args:
+            transport: The WebSocket.
+
+        """
+        take_over(self.request, transport)
+
+    # The question.
 
     @property
     def origin(self) -> str | None:

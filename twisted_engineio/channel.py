@@ -16,10 +16,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.web.http import HTTPChannel, Request
 
 if TYPE_CHECKING:
+    from .server import Entry
     from .site import EngineIOSite
 
 __all__ = ["EngineIOChannel"]
@@ -42,6 +44,7 @@ class EngineIOChannel(HTTPChannel):
     site: EngineIOSite
     _timer: IDelayedCall | None = None
     _since = 0.0
+    _admitted: Deferred[Entry] | None = None
 
     def connectionMade(self) -> None:
         """Begin to wait for a request."""
@@ -63,6 +66,23 @@ class EngineIOChannel(HTTPChannel):
         self._since = self.site.clock.seconds()
         super().requestDone(request)
 
+    # The door's side: see door.py.
+
+    def go_on_with(self, admitted: Deferred[Entry]) -> None:
+        """
+        Know that the first request has been put to the application already.
+
+        Args:
+            admitted: What it says.
+
+        """
+        self._admitted = admitted
+
+    def take_admission(self) -> Deferred[Entry] | None:
+        """Give what the application says to the first request, once."""
+        admitted, self._admitted = self._admitted, None
+        return admitted
+
     def setTimeout(self, period: float | None) -> None:
         """Wait no longer: the connection is gone, or somebody else's now."""
         # twisted.web has no timeout here, so it only ever says None.
@@ -81,5 +101,9 @@ class EngineIOChannel(HTTPChannel):
         elif spent < limit:
             self._wait(limit - spent)
         else:
-            self._timer = None
-            self.timeoutConnection()
+            self.cut_off()
+
+    def cut_off(self) -> None:
+        """Close the connection: the client had its time."""
+        self.setTimeout(None)
+        self.timeoutConnection()

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["Cors", "is_well_formed"]
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+_CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def is_well_formed(origin: str) -> bool:
     """Tell whether a header's value has no control characters but tabs."""
-    return not any((char < " " and char != "\t") or char == "\x7f" for char in origin)
+    return _CONTROL.search(origin) is None
 
 
 class Cors:
@@ -102,6 +103,11 @@ class Cors:
         scheme, separator, rest = headers.get("referer", "").partition("://")
         origin = scheme + separator + rest.partition("/")[0]
         return bool(separator) and self.allows(origin, host)
+
+    @property
+    def asks_operator(self) -> bool:
+        """Whether a function of the operator's decides."""
+        return self._decide is not None
 
     def add_headers(self, origin: str | None, headers: Headers) -> None:
         """

@@ -18,7 +18,14 @@ from urllib.parse import parse_qsl
 from .config import Config
 from .packet import Packet, PacketType
 
-__all__ = ["Handshake", "open_packet", "parse_query", "read_headers", "upgrades_from"]
+__all__ = [
+    "Handshake",
+    "lower",
+    "open_packet",
+    "parse_query",
+    "read_headers",
+    "upgrades_from",
+]
 
 _MAX_FIELDS: Final = 64
 """Query fields that are read; the protocol has seven. Python's own limits on
@@ -69,14 +76,17 @@ def read_headers(
 
     """
     return MappingProxyType(
-        {_lower(name): b", ".join(values).decode("latin-1") for name, values in raw}
+        {
+            lower(name.decode("latin-1")): b", ".join(values).decode("latin-1")
+            for name, values in raw
+        }
     )
 
 
 @lru_cache(maxsize=256)
-def _lower(name: bytes) -> str:
-    # Every session keeps its headers: let them share the names.
-    return name.decode("latin-1").lower()
+def lower(name: str) -> str:
+    """Give a header's name in lower case: the same object for all who keep it."""
+    return name.lower()
 
 
 def parse_query(raw: bytes) -> dict[str, str]:
@@ -120,11 +130,20 @@ def open_packet(
         timeout: The session's ``ping_timeout``, in seconds.
 
     """
+    upgrades = tuple(upgrades_from(transport, config))
+    rest = _promises(upgrades, interval, timeout, config.max_payload)
+    return Packet(PacketType.OPEN, f'{{"sid":{json.dumps(sid)},{rest}')
+
+
+@lru_cache(maxsize=64)
+def _promises(
+    upgrades: tuple[str, ...], interval: float, timeout: float, max_payload: int
+) -> str:
+    """Write what an open packet says besides the id: mostly the same to everybody."""
     data = {
-        "sid": sid,
-        "upgrades": upgrades_from(transport, config),
+        "upgrades": upgrades,
         "pingInterval": round(interval * 1000),
         "pingTimeout": round(timeout * 1000),
-        "maxPayload": config.max_payload,
+        "maxPayload": max_payload,
     }
-    return Packet(PacketType.OPEN, json.dumps(data, separators=(",", ":")))
+    return json.dumps(data, separators=(",", ":"))[1:]

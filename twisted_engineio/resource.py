@@ -14,9 +14,9 @@ Engine.IO protocol v4, "HTTP long-polling", "WebSocket", "Upgrade".
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
@@ -24,6 +24,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from .answer import JSON, PLAIN, answer
 from .asked import Asked
+from .channel import EngineIOChannel
 from .cors import Cors, is_well_formed
 from .exceptions import CloseReason, ErrorCode, PayloadTooLarge, Refused, Reject
 from .handshake import upgrades_from
@@ -34,7 +35,6 @@ from .session import Session, State
 from .transports.eventsource import EventSourceTransport
 from .transports.jsonp import JSONPTransport, index_of
 from .transports.polling import PollingTransport
-from .transports.takeover import can_take_over, take_over
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
@@ -55,6 +55,7 @@ class EngineIOResource(Resource):
 
     Attributes:
         engineio: The server; ``server`` is twisted.web's own attribute.
+        proxies: Whose word about a client counts; None if nobody's.
 
     """
 
@@ -72,14 +73,14 @@ class EngineIOResource(Resource):
         self.engineio = server
         self._cors = Cors(server.config)
         trusted = server.config.trusted_proxies
-        self._proxies = TrustedProxies(trusted) if trusted else None
+        self.proxies = TrustedProxies(trusted) if trusted else None
 
     def render(self, request: Request) -> int:
         """Answer a request, now or later."""
         if request.postpath not in ([], [b""]):
             answer(request, 404, PLAIN, b"")
             return NOT_DONE_YET
-        asked = Asked(request, self._proxies)
+        asked = Asked(request, self.proxies)
         try:
             self._serve(asked)
         except (Refused, Reject) as error:
@@ -124,7 +125,7 @@ class EngineIOResource(Resource):
             secure = asked.view.is_secure
             if not self._ask_cors(self._cors.allows, origin, asked.host, secure):
                 self._refuse_origin(origin)
-        headers = asked.request.responseHeaders
+        headers = asked.answer_headers
         if asked.request.method == b"OPTIONS":
             self._cors.add_preflight_headers(origin, headers)
         else:
@@ -231,11 +232,16 @@ class EngineIOResource(Resource):
     def _admit(self, asked: Asked) -> None:
         request = asked.request
         gone: Deferred[None] = request.notifyFinish()
-        admitted = self.engineio.admit(asked.view)
+        admitted = self._begun(request) or self.engineio.admit(asked.view)
         gone.addErrback(lambda _: admitted.cancel())
         admitted.addCallback(self._admitted, asked, gone)
         admitted.addErrback(self._not_admitted, asked, gone)
         admitted.addErrback(self._not_answered, request)
+
+    def _begun(self, request: Request) -> Deferred[Entry] | None:
+        """Find the admission that ``knock`` has begun, if it has."""
+        channel = request.channel
+        return channel.take_admission() if type(channel) is EngineIOChannel else None
 
     def _admitted(self, entry: Entry, asked: Asked, gone: Deferred[None]) -> None:
         if gone.called:
@@ -273,16 +279,15 @@ class EngineIOResource(Resource):
                 transport.abandon(CloseReason.TRANSPORT_CLOSE)
 
         self.engineio.refuse_when_stopped()
-        headers = asked.request.responseHeaders
-        self._set_cookie(entry, headers)
+        self._set_cookie(entry, asked.answer_headers)
         self._tell_headers(asked, None)
         transport = self._websocket(asked, entry, opened)
         self._hand_over(asked, transport)
 
     def _hand_over(self, asked: Asked, transport: WebSocketTransport) -> None:
-        connection: Any = asked.request.channel.transport
+        connection = asked.connection
         try:
-            take_over(asked.request, transport)
+            asked.take_over(transport)
         except Exception:
             # Not to be answered: the connection is no longer twisted.web's.
             self.engineio.log.failure("a WebSocket failed; its connection is cut")
@@ -299,12 +304,12 @@ class EngineIOResource(Resource):
         session: Session | Entry,
         opened: Callable[[WebSocketTransport], None],
     ) -> WebSocketTransport:
-        if not can_take_over(asked.request):
+        if not asked.can_be_taken():
             raise Refused(ErrorCode.BAD_REQUEST, "WebSocket needs HTTP/1.1")
         websockets = self.engineio.websockets
         transport: WebSocketTransport = websockets.protocol(
             opened,
-            _extra_headers(asked.request.responseHeaders),
+            _extra_headers(asked.answer_headers),
             session.revision.codec,
             # A client says so for the session, or for the one transport.
             base64=session.handshake.base64 or asked.view.base64,
@@ -329,6 +334,49 @@ class EngineIOResource(Resource):
         self.engineio.log.failure("no answer could be made", failure=failure)
         request.channel.loseConnection()
 
+    # At the door.
+
+    def knock(self, asked: Asked) -> Deferred[Entry] | None:
+        """
+        Let in a WebSocket that asks for it plainly, before twisted.web reads it.
+
+        Args:
+            asked: A handshake that is whole and well-formed.
+
+        Returns:
+            None if it is in. Else it is twisted.web's: how far its admission has come
+            for ``_admit`` to go on with.
+
+        Raises:
+            Refused: If it is not to be let in; nothing has happened yet, so twisted.web
+                may read it for ``render`` to say why.
+
+        """
+        if "websocket" not in self.engineio.config.transports:
+            raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "the transport is not known")
+        origin = asked.origin
+        if origin is not None and (
+            self._cors.asks_operator  # once for a request, not twice
+            or not is_well_formed(origin)
+            or not self._cors.allows(origin, asked.host, asked.view.is_secure)
+        ):
+            raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors")
+        self._cors.add_headers(origin, asked.answer_headers)
+        sid = asked.query.get("sid")
+        if sid:
+            session = self.engineio.find(sid)
+            self._check_session(asked, session)
+            self._upgrade(asked, session)
+            return None
+        try:
+            admitted: Entry | Deferred[Entry] = self.engineio.consider(asked.view)
+            if isinstance(admitted, Deferred):
+                return admitted
+            self._open_websocket(admitted, asked)
+        except (Refused, Reject) as error:
+            return fail(error)
+        return None
+
     # Refusals.
 
     def _refuse(self, asked: Asked, error: Refused | Reject) -> None:
@@ -340,7 +388,7 @@ class EngineIOResource(Resource):
         self._tell_headers(asked, None)
         if not asked.upgrade:
             answer(request, error.status, JSON, error.to_json())
-        elif isinstance(error, Reject) and error.close_code and can_take_over(request):
+        elif isinstance(error, Reject) and error.close_code and asked.can_be_taken():
             self._refuse_after_opening(asked, error)
         else:
             # The reference's form: no WebSocket client reads more.
@@ -353,7 +401,7 @@ class EngineIOResource(Resource):
         websockets = self.engineio.websockets
         transport = websockets.protocol(
             lambda opened: opened.turn_away(error.close_code, error.message),
-            _extra_headers(asked.request.responseHeaders),
+            _extra_headers(asked.answer_headers),
             REVISION_4.codec,
         )
         transport.factory = websockets
@@ -361,7 +409,7 @@ class EngineIOResource(Resource):
 
     def _tell_headers(self, asked: Asked, session: Session | None) -> None:
         if self.engineio.observers:
-            headers, view = asked.request.responseHeaders, asked.view
+            headers, view = asked.answer_headers, asked.view
             self.engineio.tell(lambda each: each.headers(headers, view, session))
 
 

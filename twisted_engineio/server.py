@@ -16,11 +16,17 @@ import random
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    ensureDeferred,
+    maybeDeferred,
+)
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from .application import Admission
 from .config import Config
@@ -124,7 +130,7 @@ class Server:
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
         self._stopped: Deferred[None] | None = None
         # Applications that are still busy saying goodbye to a session.
-        self._goodbyes: set[Deferred[None]] = set()
+        self._goodbyes: set[Deferred[object]] = set()
         self._cut_off: IDelayedCall | None = None
         self.websockets = WebSocketFactory(self.config, self.clock, self.too_large)
         if not self.config.per_message_deflate:
@@ -149,40 +155,76 @@ class Server:
             when not. Cancel it if the client leaves.
 
         """
-        return Deferred.fromCoroutine(self._admit(handshake))
+        return maybeDeferred(self.consider, handshake)
 
-    async def _admit(self, handshake: Handshake) -> Entry:
+    def consider(self, handshake: Handshake) -> Any:
+        """
+        Ask as ``admit`` does, with a Deferred only if somebody thinks about it.
+
+        Args:
+            handshake: The client's first request.
+
+        Returns:
+            An ``Entry``, or a Deferred as ``admit`` returns it.
+
+        Raises:
+            Reject: If the application refuses, or the server stops.
+            Refused: If the client may not open a session for another reason.
+
+        """
         self.refuse_when_stopped()
-        admission = await self._ask(self.application.admit, handshake)
+        said = self._ask(self.application.admit, handshake)
+        if isinstance(said, Deferred):
+            return said.addCallback(self._identify, handshake)
+        return self._identify(said, handshake)
+
+    def _identify(self, admission: object, handshake: Handshake) -> Any:
+        """Choose the revision and the id of a client that the application admits."""
         revision = revision_of(handshake.query, self.config)
         if revision is None:
             raise Refused(
                 ErrorCode.UNSUPPORTED_PROTOCOL_VERSION,
                 "EIO is neither 4 nor, where allow_eio3 is on, 3",
             )
-        sid = await self._ask(self._make_sid, handshake)
+        if not isinstance(admission, Admission):
+            admission = _PLAIN
+        sid = self._ask(self._make_sid, handshake)
+        if isinstance(sid, Deferred):
+            return sid.addCallback(self._enter, handshake, revision, admission)
+        return self._enter(sid, handshake, revision, admission)
+
+    def _enter(
+        self,
+        sid: object,
+        handshake: Handshake,
+        revision: Revision,
+        admission: Admission,
+    ) -> Entry:
         known = sid in self._sessions
         if not isinstance(sid, str) or not sid or not sid.isprintable() or known:
             self.log.error("make_sid gave no new id; the client is refused")
             raise Refused(ErrorCode.BAD_REQUEST, "no id could be made")
-        if not isinstance(admission, Admission):
-            admission = _PLAIN
         return Entry(handshake, revision, sid, admission)
 
-    async def _ask(
+    def _ask(
         self, function: Callable[[Handshake], object], handshake: Handshake
     ) -> object:
-        """Call what the operator gave us, which may be async."""
+        """Call what the operator gave us; a Deferred if it is async."""
         try:
             result = function(handshake)
-            if isinstance(result, Deferred) or hasattr(result, "__await__"):
-                result = await result
-        except (Reject, CancelledError):
-            raise
-        except Exception as error:
-            self.log.failure("a handshake failed; the client is refused")
-            raise Refused(ErrorCode.BAD_REQUEST, "an exception was raised") from error
+        except Exception:
+            return self._no_answer(Failure())
+        if hasattr(result, "__await__"):  # a Deferred has it, too
+            # What has __await__ is a coroutine here; a type checker can't know.
+            result = ensureDeferred(result)  # type: ignore[arg-type]
+            result.addErrback(self._no_answer)
         return result
+
+    def _no_answer(self, failure: Failure) -> NoReturn:
+        if failure.check(Reject, CancelledError):
+            failure.raiseException()
+        self.log.failure("a handshake failed; the client is refused", failure=failure)
+        raise Refused(ErrorCode.BAD_REQUEST, "an exception was raised")
 
     def refuse_when_stopped(self) -> None:
         """
@@ -342,24 +384,31 @@ class Server:
 
         """
         self._sessions.pop(session.sid, None)
-        goodbye = Deferred.fromCoroutine(self._tell_application(session, reason))
+        try:
+            result = self.application.session_closed(session, reason)
+        except Exception:
+            self._goodbye_failed(Failure(), session)
+        else:
+            if hasattr(result, "__await__"):
+                self._await_goodbye(result, session)
+        self.tell(lambda each: each.session_closed(session, reason))
+        self._fire_stopped()
+
+    def _await_goodbye(self, result: Any, session: Session) -> None:
+        """Let the application take its time; only the server's end waits for it."""
+        goodbye: Deferred[object] = ensureDeferred(result)
+        goodbye.addErrback(self._goodbye_failed, session)
         if not goodbye.called:
             self._goodbyes.add(goodbye)
             goodbye.addCallback(lambda _: self._goodbyes.discard(goodbye))
             goodbye.addCallback(lambda _: self._fire_stopped())
-        self.tell(lambda each: each.session_closed(session, reason))
-        self._fire_stopped()
 
-    async def _tell_application(self, session: Session, reason: CloseReason) -> None:
-        try:
-            result = self.application.session_closed(session, reason)
-            if isinstance(result, Deferred) or hasattr(result, "__await__"):
-                await result
-        except Exception:
-            self.log.failure(
-                "the application failed when session {sid}... ended",
-                sid=session.sid[:6],
-            )
+    def _goodbye_failed(self, failure: Failure, session: Session) -> None:
+        self.log.failure(
+            "the application failed when session {sid}... ended",
+            failure=failure,
+            sid=session.sid[:6],
+        )
 
     def too_large(self, error: PayloadTooLarge) -> None:
         """Hear of a payload over the limit."""

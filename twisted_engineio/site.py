@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from twisted.web.http import Request, _GenericHTTPChannelProtocol
+from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from .channel import EngineIOChannel
+from .door import Door
 from .request import EngineIORequest
+from .resource import EngineIOResource
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress
     from twisted.web.resource import IResource
 
     from .server import Server
@@ -48,6 +52,7 @@ class EngineIOSite(Site):
         path: str = "/engine.io",
         *,
         lean: bool = True,
+        door: bool = True,
         **options: Any,
     ) -> None:
         """
@@ -59,6 +64,8 @@ class EngineIOSite(Site):
             path: Where it stands, from the root.
             lean: Whether requests of a session lose the headers that no answer of ours
                 depends on. Say False if a resource around ours reads them.
+            door: Whether WebSockets are let in before twisted.web reads them, where
+                nothing but our resource has a part in them.
             options: As for twisted.web's Site. There is an access log only if
                 ``logPath`` is given.
 
@@ -69,11 +76,59 @@ class EngineIOSite(Site):
         self.clock = server.clock
         self.request_timeout = server.config.request_timeout
         self._lean = lean
+        self._door = door
         self._path = b"/" + path.strip("/").encode()
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Make what reads a connection's first bytes."""
+        return Door(self, addr) if self._door else self.channel(addr)
+
+    def channel(self, addr: IAddress | None) -> Any:
+        """
+        Make twisted.web's own protocol for a connection.
+
+        Args:
+            addr: Where it came from.
+
+        """
+        return super().buildProtocol(addr)
 
     def protocol(self) -> _GenericHTTPChannelProtocol:
         """Make the protocol of a connection."""
         return _GenericHTTPChannelProtocol(EngineIOChannel())
+
+    def resource_at(self, path: bytes) -> EngineIOResource | None:
+        """
+        Find our resource, if nothing between it and the client has a say.
+
+        Args:
+            path: A request's path, as it came.
+
+        Returns:
+            The resource, or None: then only twisted.web knows who answers this.
+
+        """
+        if path.rstrip(b"/") != self._path or path[-2:] == b"//":
+            return None
+        if not self._undressed or self.server.config.per_message_deflate:
+            return None
+        if self.requestFactory is not EngineIORequest:
+            return None
+        if type(self).getResourceFor is not Site.getResourceFor:
+            return None
+        node: object = self.resource
+        for name in self._path.split(b"/")[1:]:
+            if not isinstance(node, Resource) or node.isLeaf:
+                return None
+            if type(node).getChildWithDefault is not Resource.getChildWithDefault:
+                return None
+            node = node.children.get(name)
+        return node if type(node) is EngineIOResource else None
+
+    @property
+    def _undressed(self) -> bool:
+        """Whether nobody but our resource looks at its requests."""
+        return self._lean and not self.server.observers and self.logPath is None
 
     def serves(self, path: bytes) -> bool:
         """
@@ -95,7 +150,7 @@ class EngineIOSite(Site):
             request_line: The request's first line.
 
         """
-        if self.server.observers or not self._lean or self.logPath is not None:
+        if not self._undressed:
             return False
         sids = _SID.findall(request_line)
         # Of a repeated key the last counts; an unknown one is a handshake's at most.

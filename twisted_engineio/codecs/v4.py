@@ -34,6 +34,7 @@ _SEPARATOR: Final = "\x1e"
 
 _BARE: Final = {each.value: Packet(each) for each in PacketType}
 _TYPES: Final = {each.value: each for each in PacketType}
+_DIGITS: Final = {each: each.value for each in PacketType}
 
 
 def decode_packet(text: str) -> Packet:
@@ -134,7 +135,5 @@ def encode_packet(item: Outgoing) -> str:
         return "4" + item
     if isinstance(item, bytes):
         return "b" + binascii.b2a_base64(item, newline=False).decode("ascii")
-    if item.type is PacketType.CLOSE:
-        return PacketType.CLOSE.value
-    text: str = item.type.value
-    return text + str(item.data)
+    kind, data = item
+    return "1" if kind is PacketType.CLOSE else _DIGITS[kind] + str(data)

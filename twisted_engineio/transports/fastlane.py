@@ -24,7 +24,8 @@ from typing import Any, Final
 from autobahn.websocket import xormasker
 from twisted.internet import tcp, unix
 
-from ..packet import Encoded, Outgoing
+from ..exceptions import CloseReason
+from ..packet import Encoded, Outgoing, Packet, PacketType
 from .lean import LeanWebSocketTransport
 from .websocket import WebSocketTransport
 
@@ -36,6 +37,7 @@ AUTOBAHN: Final = (
     "current_frame",
     "inside_message",
     "failedByMe",
+    "wasClean",
     "_connectionMade",
     "_connectionLost",
     "_onOpen",
@@ -61,6 +63,10 @@ _LARGE: Final = 16_384
 
 _TEXT: Final = [bytes((0x81, length, 0x34)) for length in range(126)]
 """The head of a small text message by its length: FIN and text, length, ``4``."""
+_GOODBYES: Final = (b"\x03\xe8", b"\x03\xe9")
+"""What a page says that closes its WebSocket, or goes away: 1000 and 1001."""
+_FAREWELL: Final = b"\x88\x02\x03\xe8"
+"""What Autobahn answers: a close frame with 1000."""
 _BINARY: Final = [bytes((0x82, length)) for length in range(126)]
 
 
@@ -144,9 +150,10 @@ class FastWebSocketTransport(LeanWebSocketTransport):
             and self.current_frame is None
             and not self.failedByMe
         ):
-            # Small text messages, all in this one call: the message path. What is not
+            # Small messages, all in this one call: the message path. What is not
             # one of them goes to _read, and what is not for _read to Autobahn.
-            while end - position > 6 and data[position] == 0x81:
+            while end - position > 6:
+                kind = data[position]
                 start = position + 6
                 length = data[position + 1] - 0x80
                 stop = start + length
@@ -157,9 +164,12 @@ class FastWebSocketTransport(LeanWebSocketTransport):
                     _from_bytes(data[start:stop], "little")
                     ^ _from_bytes((mask * 32)[:length], "little")
                 ).to_bytes(length, "little")
-                if payload[0] != 0x34 or not payload.isascii():
+                if kind == 0x81 and payload[0] == 0x34 and payload.isascii():
+                    self.receiver.receive(payload[1:].decode())
+                elif kind == 0x82 and self._bare:
+                    self.receiver.receive(payload)
+                else:
                     break
-                self.receiver.receive(payload[1:].decode())
                 position = stop
             if position < end:
                 position = self._read(data, position)
@@ -175,6 +185,8 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         end = len(data)
         while position < end:
             start, length = self._frame_at(data, position)
+            if data[position] == 0x88 and self._hangs_up(data, position):
+                return end
             stop = start + length
             if length < 0:
                 return position
@@ -228,6 +240,23 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         limit: int = self.maxMessagePayloadSize
         return (start, length) if length <= limit else (0, -1)
 
+    def _hangs_up(self, data: bytes, position: int) -> bool:
+        """Answer a close frame as browsers send it, and tell whether it was one."""
+        start = position + 6
+        if data[position + 1 : position + 2] != b"\x82" or len(data) < start + 2:
+            return False
+        code = unmask(data[start : start + 2], data[start - 4 : start])
+        if code not in _GOODBYES or self.state != _OPEN:
+            return False
+        # All that Autobahn does about it, and its order.
+        self.wasClean = True
+        self.sendData(_FAREWELL)
+        self.transport.unregisterProducer()
+        self.state = self.STATE_CLOSED
+        self._closeConnection()
+        self._lost(CloseReason.TRANSPORT_CLOSE)
+        return True
+
     # Writing.
 
     def send(self, item: Outgoing) -> None:
@@ -246,6 +275,9 @@ class FastWebSocketTransport(LeanWebSocketTransport):
             if item.frame is None:
                 item.frame = self._frame_of(item.data)
             frame = item.frame
+        elif isinstance(item, Packet) and item.type is not PacketType.CLOSE:
+            payload = self.codec.encode_packet(item).encode()
+            frame = head(1, len(payload)) + payload
         else:
             super().send(item)
             return

@@ -14,7 +14,10 @@ Rules of this file:
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
+from functools import cached_property
+from hashlib import sha1
 from typing import TYPE_CHECKING, Any, Final
 
 from autobahn.websocket.protocol import TrafficStats, WebSocketProtocol
@@ -22,6 +25,7 @@ from autobahn.websocket.utf8validator import Utf8Validator
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from ..exceptions import CloseReason
 from ..transport import NOBODY, Receiver
 from .websocket import WebSocketTransport
 
@@ -64,6 +68,15 @@ HANDSHAKE: Final = (
 """What is set by a handshake and not read after it; ``websocket_version`` is 13."""
 
 
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""RFC 6455, 1.3: what a key is hashed with."""
+_ANSWER: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\n"
+    b"Connection: Upgrade\r\n%bSec-WebSocket-Accept: %b\r\n\r\n"
+)
+"""RFC 6455, 4.2.2, to the letter as Autobahn writes it."""
+
+
 class _Unheard:
     """A Deferred for an event that nobody waits for."""
 
@@ -77,6 +90,8 @@ class LeanWebSocketTransport(WebSocketTransport):
     is_open: Any = _Unheard()
     is_closed: Any = _Unheard()
     websocket_version = 13
+    inside_message = False
+    current_frame: Any = None
     trafficStats = TrafficStats()  # one for all: nobody reads it
     send_queue: Any = ()  # for writes in slices, which nobody asks for
 
@@ -132,13 +147,34 @@ class LeanWebSocketTransport(WebSocketTransport):
         """Begin a connection: as Autobahn does, but for what stands on the class."""
         self.state = self.STATE_CONNECTING
         self.data = b""
-        self.utf8validator = Utf8Validator()
         self.factory.countConnections += 1
+
+    # Autobahn sets an attribute, and a cached property takes its place.
+    @cached_property
+    def utf8validator(self) -> Utf8Validator:  # type: ignore[override]
+        """What Autobahn checks text with: most connections never need it."""
+        return Utf8Validator()
+
+    def begin(self, key: str, rest: bytes) -> None:
+        """Open without Autobahn, which would read it all again."""
+        more = "".join(
+            f"{name}: {value}\r\n"
+            for name, values in self._headers.items()
+            for value in values
+        )
+        accept = b64encode(sha1(key.encode() + _GUID, usedforsecurity=False).digest())
+        self.sendData(_ANSWER % (more.encode(), accept))
+        self.state = self.STATE_OPEN
+        self.data = rest
+        self._onOpen()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End a connection."""
         self._cancel_timers()
-        WebSocketProtocol._connectionLost(self, reason)  # type: ignore[arg-type]
+        if self.state == self.STATE_CLOSED:
+            self._lost(CloseReason.TRANSPORT_CLOSE)  # all that Autobahn would do now
+        else:
+            WebSocketProtocol._connectionLost(self, reason)  # type: ignore[arg-type]
         self.factory.countConnections -= 1
 
     def _tell_opened(self) -> None:
@@ -147,6 +183,9 @@ class LeanWebSocketTransport(WebSocketTransport):
         opened(self)
 
     def _forget_handshake(self) -> None:
+        if "_wskey" not in self.__dict__:  # Autobahn had no part in it
+            del self._greets, self._opened, self._headers
+            return
         # A new dictionary: one that was large stays large.
         self.__dict__ = {
             name: value

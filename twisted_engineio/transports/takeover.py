@@ -2,7 +2,7 @@
 Take a connection from twisted.web, in the middle of a request, for another protocol.
 
 twisted.web has no public way to do this. The private attributes that it takes are named
-here, in one function, and ``tests/test_takeover.py`` asserts that they still exist.
+in one function, and ``tests/test_takeover.py`` asserts that they still exist.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IProtocol
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import HTTPChannel, Request
 
-__all__ = ["can_take_over", "take_over"]
+__all__ = ["attach", "can_take_over", "take_over"]
 
 _HANDSHAKE: Final = (
     b"Host",
@@ -58,7 +58,7 @@ def take_over(request: Request, protocol: IProtocol) -> None:
     producer.unregisterProducer()
     channel.requests.clear()
     channel.transport = None
-    _attach(transport, protocol)
+    attach(transport, protocol)
     protocol.makeConnection(transport)
     # The channel may have paused it, to hold back a client that sends ahead.
     producer.resumeProducing()
@@ -70,7 +70,15 @@ def take_over(request: Request, protocol: IProtocol) -> None:
     protocol.dataReceived(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
 
-def _attach(transport: Any, protocol: IProtocol) -> None:
+def attach(transport: Any, protocol: IProtocol) -> None:
+    """
+    Let a transport feed another protocol from now on.
+
+    Args:
+        transport: A connection, plain or wrapped.
+        protocol: Whom it shall feed; still to be given the transport.
+
+    """
     if isinstance(transport, ProtocolWrapper):  # TLS, or the PROXY protocol
         transport.wrappedProtocol = protocol
     elif isinstance(transport.protocol, ProtocolWrapper):  # TLS begun in mid-stream

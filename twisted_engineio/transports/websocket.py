@@ -49,6 +49,12 @@ _POLICY_VIOLATION: Final = 1008
 _GAP: Final = 0.001
 """Seconds between the answer to a handshake and the first message. With less, a client
 that is busy finds both in one read; the reference leaves no more."""
+_HANDSHAKE: Final = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: %b\r\n\r\n"
+)
+"""RFC 6455, 4.2.1: what Autobahn must read to open a WebSocket."""
 _REASONS: Final = {1007: CloseReason.PARSE_ERROR, 1009: CloseReason.PAYLOAD_TOO_LARGE}
 """Why a session ends when its WebSocket is failed with a code; else it is a
 transport error."""
@@ -116,6 +122,17 @@ class WebSocketTransport(WebSocketServerProtocol):
         self._greets = greets
         self._opened = opened
         self._headers = headers
+
+    def begin(self, key: str, rest: bytes) -> None:
+        """
+        Open, after a handshake that somebody else has read and found good.
+
+        Args:
+            key: Its ``Sec-WebSocket-Key``.
+            rest: What the client sent right behind it.
+
+        """
+        self.dataReceived(_HANDSHAKE % key.encode() + rest)
 
     # Autobahn's side.
 

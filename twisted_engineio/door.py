@@ -1,0 +1,298 @@
+"""
+The door of our own port: a WebSocket that asks plainly is let in at once.
+
+Rules of this file:
+
+1. It takes one kind of request: the handshake of a WebSocket for our server, whole in
+   the first read, its headers written as clients write them. From twisted.web it would
+   cost more to read than all that follows it.
+2. It says yes or nothing. Whatever is anything else, or is to be refused, goes to
+   twisted.web from its first byte on, as if there were no door; only an application
+   that was asked whether to admit a client is not asked again.
+3. It may be left out, ``EngineIOSite(door=False)``: twisted.web does the same with more
+   time. ``tests/test_door.py`` gives both the same requests, and compares.
+4. It owns one timer: who sends nothing for ``request_timeout`` seconds is cut off.
+
+Driven by the TCP transport, until it has given that away: to a WebSocket, or to
+twisted.web's channel.
+
+RFC 6455, 4.2.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, ISSLTransport, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.tcp import Server as PlainConnection
+from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
+
+from .asked import Asked
+from .exceptions import Refused
+from .handshake import Handshake, lower, parse_query
+from .proxies import Client, TrustedProxies
+from .transports.takeover import attach
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
+    from .server import Entry
+    from .site import EngineIOSite
+    from .transports.websocket import WebSocketTransport
+
+__all__ = ["Door", "Knock", "read_head"]
+
+_MAX_HEAD: Final = 8192
+"""Bytes of a head that are looked at; a browser's has some 600, and cookies."""
+_HEAD: Final = re.compile(
+    rb"GET ([!-~]+) HTTP/1\.1\r\n"
+    rb"((?:[A-Za-z][A-Za-z0-9-]*: [!-~](?:[ -~]*[!-~])?\r\n)+)\r\n"
+)
+_LINE: Final = re.compile(r"([^:]+): ([^\r]+)\r\n")
+_KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
+_OTHER: Final = frozenset(
+    (
+        "content-length",
+        "expect",
+        "http2-settings",
+        "sec-websocket-protocol",
+        "transfer-encoding",
+    )
+)
+"""Headers of a request that wants more than a WebSocket."""
+_OFFERS: Final = (
+    None,
+    "permessage-deflate",
+    "permessage-deflate; client_max_window_bits",
+)
+"""What clients offer; all of it may be declined."""
+
+
+def read_head(data: bytes) -> tuple[bytes, Mapping[str, str], bytes] | None:
+    """
+    Read the head of a WebSocket's handshake, if it is a plain one.
+
+    Args:
+        data: The first bytes of a connection.
+
+    Returns:
+        Its URI; its headers, names in lower case; and what came behind it. ``None``
+        if it is anything else.
+
+    """
+    if data[:5] != b"GET /":
+        return None
+    found = _HEAD.match(data, 0, _MAX_HEAD)
+    if found is None:
+        return None
+    uri, block = found.groups()
+    lines = _LINE.findall(block.decode("ascii"))
+    headers = {lower(name): value for name, value in lines}
+    plain = (
+        len(headers) == len(lines)  # none is repeated
+        and headers.get("upgrade", "").lower() == "websocket"
+        and headers.get("connection", "").lower() in ("upgrade", "keep-alive, upgrade")
+        and headers.get("sec-websocket-version") == "13"
+        and headers.get("sec-websocket-extensions") in _OFFERS
+        and _OTHER.isdisjoint(headers)
+        and _KEY.fullmatch(headers.get("sec-websocket-key", ""))
+        and _HOST.fullmatch(headers.get("host", ""))
+    )
+    return (uri, MappingProxyType(headers), data[found.end() :]) if plain else None
+
+
+class Knock(Asked):
+    """A WebSocket's handshake, read at the door."""
+
+    __slots__ = ("_door", "_headers", "_rest")
+
+    def __init__(
+        self,
+        door: Door,
+        query: dict[str, str],
+        headers: Mapping[str, str],
+        rest: bytes,
+        proxies: TrustedProxies | None,
+    ) -> None:
+        """
+        Make a question of what was read.
+
+        Args:
+            door: Where it was read.
+            query: Its query, decoded.
+            headers: Its headers, names in lower case.
+            rest: What the client sent right behind it.
+            proxies: Whose word about the client counts, if anybody's.
+
+        """
+        self._door = door
+        self._headers = headers
+        self._rest = rest
+        self._proxies = proxies
+        self._view: Handshake | None = None
+        self.query = query
+        self.transport = query.get("transport", "")
+        self.upgrade = True
+        self.answer_headers = Headers()
+
+    @property
+    def connection(self) -> Any:
+        """The transport of its connection."""
+        return self._door.transport
+
+    @property
+    def origin(self) -> str | None:
+        """Its Origin header."""
+        return self._headers.get("origin")
+
+    @property
+    def host(self) -> str:
+        """The host, and perhaps port, that the client asked for."""
+        if self._proxies is not None and (host := self._client.host):
+            return host
+        return self._headers["host"]
+
+    @property
+    def view(self) -> Handshake:
+        """An immutable view of it, to keep."""
+        if self._view is None:
+            client = self._client
+            secure = client.is_secure
+            self._view = Handshake(
+                self.transport,
+                MappingProxyType(self.query),
+                self._headers,
+                client.address,
+                self._door.is_secure if secure is None else secure,
+            )
+        return self._view
+
+    @property
+    def _client(self) -> Client:
+        if self._proxies is None:
+            return Client(self._door.peer)
+        return self._proxies.client(self._door.peer, self._headers)
+
+    def can_be_taken(self) -> bool:
+        """Say that its connection can become a WebSocket: that is why it is here."""
+        return True
+
+    def take_over(self, transport: WebSocketTransport) -> None:
+        """
+        Let its connection become a WebSocket.
+
+        Args:
+            transport: The WebSocket.
+
+        """
+        connection = self._door.transport
+        if type(connection) is PlainConnection or ITCPTransport.providedBy(connection):
+            connection.setTcpNoDelay(True)  # as twisted.web does
+        self._door.give_to(transport)
+        transport.begin(self._headers["sec-websocket-key"], self._rest)
+
+
+class Door(Protocol):
+    """
+    A connection that has not said anything yet.
+
+    Attributes:
+        site: The port that it came to.
+
+    """
+
+    transport: Any
+
+    def __init__(self, site: EngineIOSite, address: IAddress | None) -> None:
+        """
+        Make a door.
+
+        Args:
+            site: The port; it makes twisted.web's channel, too.
+            address: Where the connection came from.
+
+        """
+        self.site = site
+        self._address = address
+        self._timer: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """Begin to wait for the first bytes."""
+        site = self.site
+        self._timer = site.clock.callLater(site.request_timeout, self._timed_out)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Wait no longer: the client left without a word."""
+        self._cancel()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Let a WebSocket in, or leave all to twisted.web."""
+        admitted: Deferred[Entry] | None = None
+        found = read_head(data)
+        if found is not None:
+            uri, headers, rest = found
+            path, _, query = uri.partition(b"?")
+            resource = self.site.resource_at(path)
+            fields = parse_query(query)
+            if resource is not None and fields.get("transport") == "websocket":
+                knock = Knock(self, fields, headers, rest, resource.proxies)
+                try:
+                    admitted = resource.knock(knock)
+                except Refused:
+                    pass  # it will be refused again, in full
+                else:
+                    if admitted is None:
+                        return
+        protocol = self._leave_to_twisted_web()
+        if admitted is not None:
+            protocol._channel.go_on_with(admitted)
+        protocol.dataReceived(data)
+
+    def _leave_to_twisted_web(self) -> Any:
+        protocol = self.site.channel(self._address)
+        self.give_to(protocol)
+        return protocol
+
+    # For a question that was read here.
+
+    @property
+    def peer(self) -> str | None:
+        """The address at the other end, or None on a UNIX socket."""
+        address = self._address
+        if type(self.transport) is not PlainConnection:
+            address = self.transport.getPeer()  # as the PROXY protocol may know better
+        return getattr(address, "host", None)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the connection is TLS."""
+        if type(self.transport) is PlainConnection:
+            return False
+        return ISSLTransport.providedBy(self.transport)
+
+    def give_to(self, protocol: Any) -> None:
+        """
+        Give the connection away.
+
+        Args:
+            protocol: Whose it is from now on.
+
+        """
+        self._cancel()
+        transport = self.transport
+        attach(transport, protocol)
+        protocol.makeConnection(transport)
+
+    def _cancel(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def _timed_out(self) -> None:
+        self._leave_to_twisted_web()._channel.cut_off()
