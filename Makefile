@@ -5,6 +5,8 @@ VENV ?= .venv
 PORT ?= 3000
 # Given to pytest, for example: make test PYTEST_FLAGS="-k upgrade -x"
 PYTEST_FLAGS ?=
+# Given to the soak, for example: make soak SOAK_FLAGS="--minutes 1 --sessions 1000"
+SOAK_FLAGS ?=
 # Given to the benchmarks, for example: make bench BENCH_FLAGS=--quick
 BENCH_FLAGS ?=
 
@@ -14,7 +16,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo -n)
 INTEROP := tests/interop
 
 .PHONY: help run test lint format types coverage coverage-report docs changelog \
-	dist bench clean node-packages debian-packages
+	dist bench soak clean node-packages debian-packages
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +26,7 @@ help:
 	@echo 'make types     mypy --strict             make coverage  every test, and what they reach'
 	@echo 'make docs      docs/_build/html          make changelog what the next release will say'
 	@echo 'make dist      dist/                     make bench     the benchmarks'
+	@echo 'make soak      ten minutes of 5,000 sessions: is a message lost, does memory grow?'
 	@echo 'make clean     remove what the above left behind'
 
 run: $(VENV)/run.stamp
@@ -62,6 +65,9 @@ dist: $(VENV)/test.stamp
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m benchmarks $(BENCH_FLAGS)
+
+soak: $(VENV)/bench.stamp
+	$(BIN)/python -m soak $(SOAK_FLAGS)
 
 clean:
 	rm -rf $(VENV) build dist docs/_build *.egg-info .coverage .coverage.* htmlcov \
@@ -103,7 +109,7 @@ $(INTEROP)/node_modules/.stamp: $(INTEROP)/package-lock.json
 
 # What the tests start besides: the command, and Debian's package that has it. Debian
 # keeps servers where only root looks for commands.
-DEBIAN := chromium:chromium nginx:nginx-light haproxy:haproxy
+DEBIAN := chromium:chromium nginx:nginx-light haproxy:haproxy systemd-analyze:systemd
 
 debian-packages:
 	@missing=; \

@@ -5,9 +5,8 @@ The server's side of the soak: an application that talks back, counts, and tells
 writes a ledger line for each session that is over, and answers on a UNIX socket what
 only the process itself can know: how many delayed calls and objects there are.
 
-It is given its folder, its seed and how lively it shall be by the environment:
-``SOAK_FOLDER``, ``SOAK_SEED``, and ``SOAK_PAUSE``, the seconds between two messages of a
-client.
+The environment gives it its folder, ``SOAK_FOLDER``, its seed, ``SOAK_SEED``, and the
+seconds between two messages of a client, ``SOAK_PAUSE``.
 """
 
 from __future__ import annotations

@@ -87,12 +87,13 @@ class Evidence:
 def judge(evidence: Evidence) -> list[str]:
     """Give a line for everything that is wrong; none if all is well."""
     return [
-        *_judge_sessions(evidence.clients, evidence.server),
+        *evidence.mishaps,
+        *_judge_log(evidence.log),
+        *_judge_remains(evidence),
         *_judge_memory(evidence.samples, evidence.server),
         *_judge_delayed_calls(evidence.samples),
-        *_judge_remains(evidence),
-        *_judge_log(evidence.log),
-        *evidence.mishaps,
+        # Last, for it may be a line for each message.
+        *_judge_sessions(evidence.clients, evidence.server),
     ]
 
 
