@@ -74,6 +74,11 @@ class Carrier:
     def writable(self) -> bool:
         raise NotImplementedError
 
+    @property
+    def steady(self) -> bool:
+        """Whether nothing that is sent now is lost by our doing."""
+        return True
+
     def open(self, *, candidate: bool) -> None:
         """Open a session, or ask to take one over."""
         raise NotImplementedError
@@ -322,6 +327,7 @@ class EventSource(Posting):
         self._buffer = b""
         self._seen = ""
         self._free = False  # whether the last event said that there is no more
+        self._flows = False  # whether anything has come since it was connected
         self._candidate = False
 
     def open(self, *, candidate: bool) -> None:
@@ -332,6 +338,7 @@ class EventSource(Posting):
         if self._stream is not None or self.dead:
             return
         self._buffer = b""
+        self._flows = False
         lines = (f"Last-Event-ID: {self._seen}",) if self._seen else ()
         self._stream = self._dial()
         self._stream.write(self._request("GET", *lines))
@@ -341,9 +348,14 @@ class EventSource(Posting):
         self._free = False
         self._listen()
 
+    @property
+    def steady(self) -> bool:
+        return self._stream is not None and self._flows
+
     def stumble(self) -> None:
         """Lose the stream, and come back a little later."""
-        if self._stream is not None and not self._candidate and self._seen:
+        # Not before it has brought something: on a busy machine it never would.
+        if self._stream is not None and self._flows and not self._candidate:
             self._stream.reset()
             self._lost_stream(self._stream)
 
@@ -369,6 +381,7 @@ class EventSource(Posting):
             line.split(b": ", 1) for line in block.split(b"\n") if line[:1] != b":"
         )
         self._seen = fields[b"id"].decode() if b"id" in fields else self._seen
+        self._flows = True
         if b"data" not in fields:
             return
         data = fields[b"data"]

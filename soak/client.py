@@ -34,7 +34,7 @@ from soak.words import Bodies, Heard, Mark, Spoilt, Stream, make, read
 from twisted_engineio.codecs import v3, v4
 from twisted_engineio.packet import Packet, PacketType
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds that anything may take, far more than a busy machine needs."""
 SPARE = 3.0
 """Seconds that a frozen client keeps its sockets longer than the server does."""
@@ -190,7 +190,8 @@ class Session:
         if self._route:
             delay = self.chance.uniform(0, self.plan.life / 2)
             self._later("move", min(delay, 20.0), self._begin_move)
-        if self.plan.stumbles and "sse" in self.plan.way:
+        drained = self.plan.ending is Ending.DRAINED
+        if self.plan.stumbles and "sse" in self.plan.way and not drained:
             self._later("stumble", self.chance.uniform(1, 10), self._stumble)
 
     def _beat(self) -> None:
@@ -309,14 +310,15 @@ class Session:
             return
         if not ending.orderly:
             self._die()
-        elif self._move is not Move.NONE:
+        elif self._move is not Move.NONE or not self._carrier.steady:
             self._later("life", 0.5, self._life_is_over)
         else:
             self._leave(Mark.HANG_UP if ending is Ending.TOLD else Mark.LAST)
 
     def _leave(self, mark: Mark) -> None:
         self.stage = Stage.LEAVING
-        for name in ("talk", "move"):
+        # Nor does its stream break any more: a goodbye is not sent twice.
+        for name in ("talk", "move", "stumble"):
             self._never(name)
         self._later("deadline", PATIENCE, self._stuck)
         self._say_next(mark)

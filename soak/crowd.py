@@ -77,11 +77,13 @@ class Crowd:
         if self._coming.running:
             self._coming.stop()
 
-    def hurry(self) -> None:
-        """Let no more come, and all that are here end soon, each in its way."""
+    def hurry(self) -> float:
+        """Let no more come, and all end, each in its way; give in how many seconds."""
         self.stop()
+        seconds = len(self.alive) / self._size.rate
         for each in self.alive.values():
-            each.hurry(len(self.alive) / self._size.rate)
+            each.hurry(seconds)
+        return seconds
 
     def talking(self) -> int:
         """Count those that are open."""

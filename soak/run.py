@@ -28,8 +28,9 @@ ORDERLY = {Ending.BYE: 1, Ending.TOLD: 1}
 REHEARSAL = Size(sessions=200, life=3.0, pause=1.0, rate=100, endings=ORDERLY)
 LAST_GUESTS = Size(100, life=60.0, pause=0.5, rate=100, endings={Ending.DRAINED: 1})
 REHEARSAL_SECONDS = 5.0
-QUIET = 90.0
-"""Seconds until nothing may be left of sessions that have ended."""
+QUIET = 60.0
+"""Seconds until nothing may be left of sessions that have ended, and the time besides
+that the server needs to find out who is frozen."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Run:
         )
         self._house = House(reactor, options.folder, options.seed, options.pause, *told)
         self._since = reactor.seconds()
+        self._quiet = QUIET + options.ping_interval + options.ping_timeout
 
     async def go(self) -> list[str]:
         """Do it all; give what is wrong."""
@@ -131,7 +133,7 @@ class Run:
         crowd = self._crowd(LAST_GUESTS)
         crowd.start()
         everybody = LAST_GUESTS.sessions
-        if not await self._until(lambda: crowd.talking() >= everybody, QUIET):
+        if not await self._until(lambda: crowd.talking() >= everybody, self._quiet):
             self.evidence.mishaps.append("the last sessions could not be opened")
         crowd.stop()
         await deferLater(self._reactor, 3.0)
@@ -153,10 +155,9 @@ class Run:
 
     async def _end(self, crowd: Crowd) -> None:
         """Let a crowd go, and wait until nothing is left of it."""
-        crowd.hurry()
-        await self._until(lambda: not crowd.alive, QUIET)
+        await self._until(lambda: not crowd.alive, self._quiet + crowd.hurry())
         self._complain_about(crowd)
-        for _ in range(int(QUIET / 0.5)):
+        for _ in range(int(self._quiet / 0.5)):
             now = await self._house.sample(self._since)
             self.evidence.left = now.sessions
             self.evidence.after = now.descriptors, now.delayed

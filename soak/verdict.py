@@ -41,6 +41,9 @@ left behind, or a twentieth of each."""
 ALLOCATOR = 4 << 20
 """Bytes besides: what CPython's and libc's allocators keep or give back of their own
 accord while thousands of buffers of all sizes come and go."""
+SETTLED = 120.0
+"""Seconds to look at from which on that is enough. In a run of a minute the allocators
+are still on their way up, and may have twice as much."""
 OBJECTS = 2000
 """Objects, of some 200,000, that may be more after all than after the rehearsal:
 caches and free lists, none of which grows with the sessions."""
@@ -195,8 +198,10 @@ def memory_bound(samples: list[Sample], server: list[Ledger]) -> tuple[float, fl
     """Give by how much memory grew in the second half, and by how much it may."""
     half = second_half(samples)
     grown = growth([(each.at, float(each.rss)) for each in half])
-    share = (half[-1].at - half[0].at) / samples[-1].at
-    return grown, ALLOCATOR + BYTES_PER_SESSION * len(server) * share
+    seconds = half[-1].at - half[0].at
+    allocator = ALLOCATOR if seconds >= SETTLED else 2 * ALLOCATOR
+    ended = len(server) * seconds / samples[-1].at
+    return grown, allocator + BYTES_PER_SESSION * ended
 
 
 def _judge_memory(samples: list[Sample], server: list[Ledger]) -> Iterator[str]:

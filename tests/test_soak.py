@@ -231,6 +231,12 @@ def test_a_leak_is_found():
     assert line.startswith("memory grew by 9,")
 
 
+def test_a_long_run_is_judged_by_more():
+    """When the allocators have settled, half as much is a leak."""
+    slowly = [replace(each, at=4 * each.at) for each in leak("rss", 120_000)]
+    assert "memory grew by 5," in the_one(judge(evidence(samples=slowly)))
+
+
 def test_memory_that_wavers_is_no_leak():
     """What comes and goes is not taken for growth."""
     chance = random.Random(7)
