@@ -16,6 +16,7 @@ Floors, imports point down::
     crowd        sessions that come and go    house    the server's process
     client       one session from outside     application   the server's side
     carriers     the four transports          verdict  what the ledgers prove
+    carrier      what they have in common
     connection   HTTP answers and frames      figures  samples, and a line through them
     plan         what a session will do       words    numbered messages
 """

@@ -28,7 +28,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from soak.carriers import CARRIERS, CLOSE, Carrier, EventSource
+from soak.carrier import CLOSE, Carrier
+from soak.carriers import CARRIERS, EventSource
 from soak.plan import Ending, Plan, chance_of
 from soak.words import Bodies, Heard, Mark, Spoilt, Stream, make, read
 from twisted_engineio.codecs import v3, v4

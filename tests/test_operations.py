@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import ast
+import datetime
+import os
 import re
 import shutil
+import ssl
 import subprocess
+import sys
+from contextlib import closing
 from dataclasses import fields
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 import twisted_engineio
+from benchmarks.servers import free_port
 from twisted_engineio import CloseReason, Config
 
 PAGES = Path(__file__).parent.parent / "docs" / "operations"
@@ -80,6 +91,114 @@ def test_the_unit_outlasts_the_drain():
 def test_every_limit_is_explained(name):
     """Whatever is a number in Config has a word for the operator."""
     assert f"``{name}" in LIMITS
+
+
+# The command lines, run.
+
+COMMANDS = {
+    name: command.split()[1:]
+    for name in ("ssl", "systemd")
+    for command in re.findall(rf"^    (twistd .*--listen {name}:.*)$", RUNNING, re.M)
+}
+TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Start a command, wait for a line of its log, and end it after the test."""
+    processes = []
+
+    def start(command, line):
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        processes.append(process)
+        seen = []
+        for each in process.stdout:
+            seen.append(each)
+            if line in each:
+                return
+        pytest.fail("".join(seen))
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.stdout.close()
+        process.wait(30)
+
+
+def certificate(folder):
+    """Write a key and its certificate, signed by itself, as the page calls them."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    kind = serialization.PrivateFormat.PKCS8
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, kind, plain))
+    for each in ("cert.pem", "chain.pem"):
+        (folder / each).write_bytes(signed.public_bytes(pem))
+
+
+def handshake(connection):
+    """Open a session by polling: the open packet."""
+    with closing(connection):
+        connection.request("GET", "/engine.io/?EIO=4&transport=polling")
+        return connection.getresponse().read()
+
+
+def with_port(command, name, port):
+    """Give a command line another port, and the application that is always there."""
+    words = [
+        re.sub(rf"^{name}:3443:", f"{name}:{port}:interface=127.0.0.1:", each)
+        for each in command
+    ]
+    at = words.index("--app") if "--app" in words else len(words)
+    return words[:at] + words[at + 2 :]
+
+
+def test_it_speaks_tls(started, tmp_path):
+    """With the page's endpoint, and files that are called so."""
+    certificate(tmp_path)
+    port = free_port()
+    command = with_port(COMMANDS["ssl"], "ssl", port)
+    started([*TWISTD, "--pidfile=", *command], "EngineIOSite (TLS) starting")
+    trust = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+    connection = HTTPSConnection("localhost", port, timeout=30, context=trust)
+    assert handshake(connection).startswith(b'0{"sid":')
+
+
+def test_it_takes_a_socket_of_systemd(started):
+    """With the page's endpoint, as it says for IPv4, from systemd's own tool."""
+    activate = shutil.which("systemd-socket-activate")
+    assert activate, "systemd-socket-activate is missing: run `make test`"
+    port = free_port()
+    command = with_port(COMMANDS["systemd"], "systemd", port)
+    command = [each.replace("INET6", "INET") for each in command]
+    # systemd gives every socket a name, its tool only if it is told to.
+    tool = [activate, "-l", f"127.0.0.1:{port}", "--fdname=chat.socket"]
+    started([*tool, *TWISTD, *command], "Listening on")
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    assert handshake(connection).startswith(b'0{"sid":')
+
+
+# The log.
 
 
 def log_lines():
