@@ -14,9 +14,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -n)
 INTEROP := tests/interop
+CROSSBAR := tests/crossbar
 
 .PHONY: help run test lint format types coverage coverage-report docs changelog \
-	dist bench soak clean node-packages debian-packages
+	dist bench soak clean node-packages debian-packages crossbar-node
 .DEFAULT_GOAL := help
 
 help:
@@ -33,7 +34,7 @@ run: $(VENV)/run.stamp
 	@echo 'Open http://localhost:$(PORT)/ once it has started; Ctrl-C stops it.'
 	$(BIN)/twistd -n --pidfile= engineio --port $(PORT)
 
-test: $(VENV)/test.stamp node-packages debian-packages
+test: $(VENV)/test.stamp node-packages debian-packages crossbar-node
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 lint: $(VENV)/lint.stamp
@@ -72,7 +73,7 @@ soak: $(VENV)/bench.stamp
 clean:
 	rm -rf $(VENV) build dist docs/_build *.egg-info .coverage .coverage.* htmlcov \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis _trial_temp \
-		twisted/plugins/dropin.cache $(INTEROP)/node_modules
+		twisted/plugins/dropin.cache $(INTEROP)/node_modules $(CROSSBAR)/.venv
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the commands stand on. A stamp is touched when its step is done, so that running
@@ -105,6 +106,16 @@ endif
 
 $(INTEROP)/node_modules/.stamp: $(INTEROP)/package-lock.json
 	cd $(INTEROP) && npm ci --no-audit --no-fund
+	@touch $@
+
+# Crossbar pins what it stands on, so it gets an environment beside ours. Most of what it
+# brings is never imported: without --no-compile it takes twice as long to install.
+crossbar-node: $(CROSSBAR)/.venv/.stamp
+
+$(CROSSBAR)/.venv/.stamp: $(CROSSBAR)/requirements.txt setup.py pyproject.toml
+	$(PYTHON) -m venv $(CROSSBAR)/.venv
+	$(CROSSBAR)/.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-compile --requirement $(CROSSBAR)/requirements.txt --editable .
 	@touch $@
 
 # What the tests start besides: the command, and Debian's package that has it. Debian

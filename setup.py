@@ -50,6 +50,7 @@ setup(
         "test": [
             *TLS,
             "build",
+            "cbor2",
             "hypothesis",
             "pytest>=8",
             "pytest-cov",

@@ -143,3 +143,14 @@ def browse(house: House) -> Callable[..., Browser]:
         return browser
 
     return connect
+
+
+@pytest.fixture
+def observers() -> Iterator[None]:
+    """Put the log's observers back as they were."""
+    before = list(globalLogPublisher._observers)
+    yield before
+    for each in list(globalLogPublisher._observers):
+        globalLogPublisher.removeObserver(each)
+    for each in before:
+        globalLogPublisher.addObserver(each)

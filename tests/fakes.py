@@ -29,6 +29,7 @@ from twisted_engineio.outbox import Outbox
 from twisted_engineio.packet import Outgoing, Packet, PacketType
 from twisted_engineio.revision import REVISION_4
 from twisted_engineio.server import Entry, make_sid
+from twisted_engineio.testing import lines
 from twisted_engineio.transport import NOBODY
 
 CLOSE = Packet(PacketType.CLOSE)
@@ -41,6 +42,8 @@ PROBE_PING = Packet(PacketType.PING, "probe")
 PROBE_PONG = Packet(PacketType.PONG, "probe")
 
 TEXT, BINARY, CLOSE_FRAME, PING_FRAME, PONG_FRAME = 0x1, 0x2, 0x8, 0x9, 0xA
+
+frame = lines.frame
 
 
 def handshake(transport: str = "polling", **query: str) -> Handshake:
@@ -140,6 +143,9 @@ class Onlooker(Observer):
     def payload_refused(self, error: Any) -> None:
         self.events.append(("payload_refused", error.size, error.limit))
 
+    def limit_reached(self, limit: str, about: Any) -> None:
+        self.events.append(("limit_reached", limit, about))
+
     def upgrading(self, session: Any, transport: str) -> None:
         self.events.append(("upgrading", transport))
 
@@ -164,6 +170,7 @@ class RecordingTransport:
         written: What was sent and flushed, in order.
         calls: The names of the other calls; for ``abandon`` the reason instead.
         room: How many items it takes before it is full; ``None`` for all.
+        buffered: What it says that it holds, in bytes.
 
     """
 
@@ -174,6 +181,7 @@ class RecordingTransport:
         self.written: list[Outgoing] = []
         self.calls: list[str | CloseReason] = []
         self.room: int | None = None
+        self.buffered = 0
 
     def send(self, item: Outgoing) -> None:
         assert self.writable, "sent to a transport that was not writable"
@@ -366,40 +374,7 @@ class Browser:
 
 
 def read_frames(data: bytes) -> list[tuple[int, bytes]]:
-    """Read a server's frames, which are whole and not masked: RFC 6455, 5.1."""
-    frames = []
-    while data:
-        opcode, length, start = data[0] & 0x0F, data[1], 2
-        assert data[0] & 0x80, "a server sends whole messages"
-        if length >= 126:
-            start = 4 if length == 126 else 10
-            length = int.from_bytes(data[2:start], "big")
-        frames.append((opcode, data[start : start + length]))
-        data = data[start + length :]
+    """Read a server's frames, the last of them whole too."""
+    frames, rest = lines.read_frames(data)
+    assert rest == b""
     return frames
-
-
-def frame(
-    payload: str | bytes, opcode: int | None = None, *, first: int = 0x80
-) -> bytes:
-    """
-    Make a client's frame, which is masked: RFC 6455, 5.3.
-
-    Args:
-        payload: Text or bytes; the opcode follows from it unless it is given.
-        opcode: The opcode.
-        first: The FIN and RSV bits.
-
-    """
-    if opcode is None:
-        opcode = TEXT if isinstance(payload, str) else BINARY
-    data = payload.encode() if isinstance(payload, str) else payload
-    mask = b"\x01\x02\x03\x04"
-    if len(data) < 126:
-        length = bytes([0x80 | len(data)])
-    elif len(data) < 65536:
-        length = b"\xfe" + len(data).to_bytes(2, "big")
-    else:
-        length = b"\xff" + len(data).to_bytes(8, "big")
-    masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(data))
-    return bytes([first | opcode]) + length + mask + masked

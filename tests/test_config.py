@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from twisted_engineio import Config, ConfigError
-from twisted_engineio.config import _AMOUNTS, _SECONDS
+from twisted_engineio.config import _AMOUNTS, _AMOUNTS_OR_NONE, _RATES, _SECONDS
 
 DEFAULTS = {
     "ping_interval": 25.0,
@@ -61,7 +61,27 @@ def test_every_number_is_checked():
         for each in dataclasses.fields(Config)
         if isinstance(each.default, (int, float)) and not isinstance(each.default, bool)
     }
-    assert numbers == {*_SECONDS, *_AMOUNTS, "ping_jitter"}
+    assert numbers == {*_SECONDS, *_AMOUNTS, "ping_jitter", "max_sessions"}
+
+
+@pytest.mark.parametrize("name", _AMOUNTS_OR_NONE)
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "9", float("inf")])
+def test_a_number_of_sessions_is_whole_or_none(name, value):
+    """None is no limit, and nothing else is."""
+    assert getattr(Config(**{name: None}), name) is None
+    assert getattr(Config(**{name: 1}), name) == 1
+    with pytest.raises(ConfigError, match=f"^{name}: must be a whole number above 0, "):
+        Config(**{name: value})
+
+
+@pytest.mark.parametrize("name", _RATES)
+@pytest.mark.parametrize("value", [0, -1.0, True, "9", float("nan"), float("inf")])
+def test_a_rate_is_a_number_or_none(name, value):
+    """None is no limit, and nothing else is; half a message a second is a rate."""
+    assert getattr(Config(**{name: None}), name) is None
+    assert getattr(Config(**{name: 0.5}), name) == 0.5
+    with pytest.raises(ConfigError, match=f"^{name}: must be a number above 0, or"):
+        Config(**{name: value})
 
 
 @pytest.mark.parametrize(
@@ -77,6 +97,8 @@ def test_every_number_is_checked():
         ({"cors_methods": "GET"}, "^cors_methods: must be a list of strings"),
         ({"ping_jitter": -0.1}, "^ping_jitter: must be from 0 to ping_interval"),
         ({"ping_jitter": 25.1}, "^ping_jitter: must be from 0 to ping_interval"),
+        ({"over_rate": "drop"}, "^over_rate: must be one of .*, not 'drop'"),
+        ({"over_rate": None}, "^over_rate: must be one of .*, not None"),
         ({"cors": ["*"], "cors_credentials": True}, "^cors_credentials: name the"),
     ],
 )

@@ -47,6 +47,7 @@ class Streams(RuleBasedStateMachine):
             transports=("polling", "sse", "websocket"),
             ping_interval=7.0,
             ping_timeout=10_000.0,
+            first_poll_timeout=10_000.0,
             sse_ring_events=8,
             sse_ring_bytes=1500,
             sse_max_bytes=3000,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -59,11 +60,18 @@ class Visitor:
         return text
 
 
+def free_port() -> int:
+    """Find a port below those that connections are made from: it stays free."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
 @contextmanager
 def running(name: str) -> Iterator[int]:
     """Run an example on a free port, until SIGTERM stops it in good order."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with subprocess.Popen(
         [sys.executable, EXAMPLES / name, str(port)],
         stdout=subprocess.PIPE,
@@ -87,7 +95,12 @@ def running(name: str) -> Iterator[int]:
 def test_every_example_is_tested():
     """No example stands in the folder without a test below."""
     names = {path.name for path in EXAMPLES.glob("*.py")}
-    assert names == {"echo.py", "chat.py", "mounted_in_site.py"}
+    assert names == {
+        "amp_over_engineio.py",
+        "echo.py",
+        "chat.py",
+        "mounted_in_site.py",
+    }
 
 
 @pytest.mark.parametrize("path", [*EXAMPLES.glob("*.py")], ids=lambda path: path.name)
@@ -132,3 +145,36 @@ def test_mounted_in_site():
         assert visitor.page("/count") == "1"
         assert "A page of the site" in visitor.page("/")
         visitor.leave()
+
+
+@pytest.mark.parametrize("transports", [["polling"], ["websocket"], None])
+def test_amp_over_engineio(transports):
+    """A procedure is called by python-engineio's client, and answers."""
+    calling = """
+import json, queue, sys, engineio
+from twisted.internet.testing import StringTransport
+from twisted.protocols.amp import AMP, Command, Integer
+
+class Sum(Command):
+    arguments = [(b"a", Integer()), (b"b", Integer())]
+    response = [(b"total", Integer())]
+
+client, amp, wire, heard = engineio.Client(), AMP(), StringTransport(), queue.Queue()
+client.on("message", heard.put)
+client.connect(sys.argv[1], transports=json.loads(sys.argv[2]))
+amp.makeConnection(wire)
+amp.callRemote(Sum, a=2, b=3).addCallback(lambda said: print(said["total"]))
+client.send(wire.value())
+amp.dataReceived(heard.get(timeout=20))
+client.disconnect()
+"""
+    with running("amp_over_engineio.py") as port:
+        url = f"http://127.0.0.1:{port}"
+        done = subprocess.run(
+            [sys.executable, "-c", calling, url, json.dumps(transports)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.stdout == "5\n", done.stderr

@@ -100,6 +100,7 @@ def test_close_reasons_are_the_reference_s_words():
         "slow client",
         "replay overflow",
         "application error",
+        "rate exceeded",
     ]
 
 

@@ -20,12 +20,16 @@ class Body:
         self.busy = False
         self.written = []
         self.failed = []
+        self.limits = []
 
     def write(self, packet):
         self.written.append(packet)
 
     def fail(self, reason):
         self.failed.append(reason)
+
+    def limit_reached(self, limit):
+        self.limits.append(limit)
 
 
 @pytest.fixture
@@ -154,3 +158,86 @@ def test_a_query_tells_its_revision(make_server, query, off, on):
     """Where revision 3 is served, a client that says nothing means it."""
     assert revision_of(query, make_server().config) is off
     assert revision_of(query, make_server(allow_eio3=True).config) is on
+
+
+# Whether the client comes at all.
+
+
+@pytest.mark.parametrize("kind", [ServerPings, ClientPings])
+def test_a_client_that_never_comes_back_is_not_waited_for_long(
+    make_heart, body, clock, kind
+):
+    """Not until a ping would be overdue; and it is told as the limit that it is."""
+    heart = make_heart(kind)
+    heart.begin()
+    heart.expect_client(10.0)
+    clock.advance(9.9)
+    assert body.failed == []
+    clock.advance(0.1)
+    assert body.failed == [CloseReason.PING_TIMEOUT]
+    assert body.limits == ["first_poll_timeout"]
+    assert body.written == []
+
+
+def test_nor_is_it_waited_for_longer_than_for_a_pong(make_heart, body, clock):
+    """A patience beyond the heartbeat's own changes nothing."""
+    heart = make_heart(ServerPings)
+    heart.begin()
+    heart.expect_client(1000.0)
+    clock.advance(45)
+    assert body.failed == [CloseReason.PING_TIMEOUT]
+
+
+def test_a_client_that_comes_back_is_pinged_as_ever(make_heart, body, clock):
+    """When it would have been without the wait, jitter and all."""
+    heart = make_heart(ServerPings)
+    heart.begin(early=3.0)
+    heart.expect_client(10.0)
+    clock.advance(9)
+    heart.client_came()
+    assert heart.waiting is Waiting.PING_DUE
+    clock.advance(12.9)
+    assert body.written == []
+    clock.advance(0.1)
+    assert body.written == [PING]
+    heart.client_came()
+    assert heart.waiting is Waiting.PONG_DUE
+
+
+def test_a_client_that_comes_back_when_its_ping_is_due_is_pinged(
+    make_heart, body, clock
+):
+    """At once, where the patience is longer than ping_interval."""
+    heart = make_heart(ServerPings)
+    heart.begin()
+    heart.expect_client(30.0)
+    clock.advance(28)
+    heart.client_came()
+    clock.advance(0)
+    assert body.written == [PING]
+
+
+def test_a_client_of_revision_3_that_comes_back_has_its_time(make_heart, body, clock):
+    """When it pings is its affair."""
+    heart = make_heart(ClientPings)
+    heart.begin()
+    heart.expect_client(10.0)
+    clock.advance(9)
+    heart.client_came()
+    clock.advance(44)
+    assert body.failed == []
+    clock.advance(1)
+    assert body.failed == [CloseReason.PING_TIMEOUT]
+    assert body.limits == []
+
+
+def test_a_heart_that_does_not_beat_expects_nobody(make_heart, clock):
+    """A session that is closing has another timer."""
+    heart = make_heart(ServerPings)
+    heart.expect_client(10.0)
+    assert heart.waiting is Waiting.NOTHING
+    heart.arm(Waiting.LINGER, 30.0, lambda: None)
+    heart.expect_client(10.0)
+    heart.client_came()
+    assert heart.waiting is Waiting.LINGER
+    heart.cancel()

@@ -14,6 +14,7 @@ MODULES = (
     "config",
     "cookie",
     "exceptions",
+    "flow",
     "handshake",
     "observer",
     "packet",

@@ -116,6 +116,14 @@ def test_a_volatile_message_that_goes_is_told(session, onlooker):
     assert onlooker.calm == [("packet_sent", "now")]
 
 
+def test_a_volatile_message_that_fills_the_socket_is_told(session, onlooker):
+    """It went, though send says that it is too much."""
+    session.transport.room = 1
+    session.transport.buffered = 70_000
+    assert not session.send("now", volatile=True)
+    assert onlooker.calm == [("packet_sent", "now")]
+
+
 def test_what_cannot_be_sent_is_not_told(session, onlooker):
     """Sending raises as ever."""
     session.fail(CloseReason.PARSE_ERROR)

@@ -21,6 +21,7 @@ EVENTS = {
     "session_opened": (None,),
     "session_closed": (None, CloseReason.SERVER_CLOSE),
     "connection_refused": (Refused(ErrorCode.FORBIDDEN, ""), handshake()),
+    "limit_reached": ("max_sessions", handshake()),
     "payload_refused": (PayloadTooLarge(2, 1),),
     "headers": (Headers(), handshake(), None),
     "flushing": (None,),

@@ -36,6 +36,9 @@ class Upgradable:
     def probe_failed(self):
         self.calls.append("go on as before")
 
+    def limit_reached(self, limit):
+        self.calls.append(("limit reached", limit))
+
 
 class Trial:
     """A probe with everything around it."""
@@ -147,3 +150,12 @@ def test_upgrade_timeout_counts_from_the_beginning():
     assert trial.probe.state is AWAITING_UPGRADE
     trial.clock.advance(0.5)
     assert trial.probe.state is DONE
+
+
+def test_a_limit_that_the_candidate_hits_is_its_session_s():
+    """Whoever watches the limits hears which session it was."""
+    trial = Trial(AWAITING_PROBE)
+    trial.probe.limit_reached("max_fragments")
+    assert trial.session.calls == [("limit reached", "max_fragments")]
+    assert trial.probe.state is AWAITING_PROBE
+    trial.probe.cancel()

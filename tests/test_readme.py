@@ -14,7 +14,7 @@ from twisted_engineio import Application, Config, EngineIOResource, Reject, tap
 from twisted_engineio.handshake import Handshake
 
 README = (Path(__file__).parent.parent / "README.rst").read_text(encoding="utf-8")
-APPLICATION, MOUNTING = (
+APPLICATION, MOUNTING, TESTING = (
     dedent(block)
     for block in re.findall(
         r"^\.\. code-block:: python\n\n(.+?)^(?=\S)", README, re.DOTALL | re.MULTILINE
@@ -76,6 +76,13 @@ def test_the_mounting_runs():
     exec(compile(MOUNTING, "README.rst", "exec"), names)
     assert isinstance(root.children[b"engine.io"], EngineIOResource)
     assert names["server"].config.ping_interval == 10.0
+
+
+def test_the_testing_runs():
+    """What is shown is true of the application that is shown."""
+    names = {}
+    exec(compile(APPLICATION + TESTING, "README.rst", "exec"), names)
+    assert names["ada"].received == ["welcome", "hello"]
 
 
 def test_the_table_has_every_option_of_the_command_line():

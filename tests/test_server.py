@@ -316,11 +316,11 @@ def test_stop_has_an_end(server, session, clock):
     assert clock.getDelayedCalls() == []
 
 
-def test_stop_waits_for_close_timeout_if_it_is_not_told(
+def test_stop_waits_for_drain_timeout_if_it_is_not_told(
     make_server, open_session, clock
 ):
-    """As long as any last words wait."""
-    server = make_server(close_timeout=7.0)
+    """However long last words may wait otherwise."""
+    server = make_server(drain_timeout=7.0)
     open_session(server).transport.writable = False
     stopped = outcome_of(server.stop())
     clock.advance(6.5)

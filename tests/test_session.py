@@ -45,6 +45,10 @@ EVENTS = {
     "close, as a server does": lambda session: session.close(CloseReason.SERVER_CLOSE),
     "abort": lambda session: session.abort(),
     "transport ready": lambda session: session.transport.ready(),
+    "pause": lambda session: session.pause_reading(),
+    "resume": lambda session: session.resume_reading(),
+    "expect client": lambda session: session.expect_client(),
+    "limit reached": lambda session: session.limit_reached("max_packets"),
     "time": lambda session: session.server.clock.advance(1000),
 }
 
@@ -70,6 +74,10 @@ TABLE = {
     "close, as a server does": (SERVER, CLOSING, CLOSING, CLOSED),
     "abort": (FORCED, CLOSING, CLOSING, CLOSED),
     "transport ready": (OPENING, OPEN, FORCED, CLOSED),
+    "pause": (OPENING, OPEN, CLOSING, CLOSED),
+    "resume": (OPENING, OPEN, CLOSING, CLOSED),
+    "expect client": (OPENING, OPEN, CLOSING, CLOSED),
+    "limit reached": (OPENING, OPEN, CLOSING, CLOSED),
     "time": (OPENING, None, FORCED, CLOSED),
 }
 CELLS = [
@@ -371,3 +379,28 @@ def test_a_session_whose_pong_is_overdue_has_expired(session, clock, listener):
     assert session.expired()
     assert listener.reasons == [CloseReason.PING_TIMEOUT]
     assert session.expired()
+
+
+# Waiting for the end.
+
+
+def test_whoever_waits_for_the_end_hears_the_reason(session, listener):
+    """All of them, after the application, and at once if it is over already."""
+    heard = []
+    listener.on_closed = lambda *_: heard.append("the application")
+    for _ in range(2):
+        session.ended().addCallback(heard.append)
+    assert heard == []
+    session.fail(GONE)
+    session.ended().addCallback(heard.append)
+    assert heard == ["the application", GONE, GONE, GONE]
+
+
+def test_a_session_that_never_opened_ends_too(in_state, listener):
+    """The application was never told of it, but who waits is."""
+    heard = []
+    session = in_state(OPENING)
+    session.ended().addCallback(heard.append)
+    session.close()
+    assert heard == [FORCED]
+    assert listener.closed == []

@@ -10,18 +10,15 @@ from fakes import Browser, Listener, RecordingTransport, join
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
-from twisted.logger import Logger, LogLevel, globalLogPublisher
+from twisted.logger import LogLevel
 from twisted.web.static import File
 
 from twisted_engineio import (
-    Application,
-    CloseReason,
     Config,
     Cookie,
     EchoApplication,
-    Server,
 )
-from twisted_engineio.tap import Options, ServerService, makeService
+from twisted_engineio.tap import Options, makeService
 
 MADE = Listener()
 """An application that is there already."""
@@ -85,6 +82,16 @@ def test_the_defaults():
         (["--allow-eio3"], "allow_eio3", True),
         (["--no-http-compression"], "http_compression", False),
         (["--per-message-deflate"], "per_message_deflate", True),
+        (["--max-fragments", "7"], "max_fragments", 7),
+        (["--max-packets", "7"], "max_packets", 7),
+        (["--max-sessions", "7"], "max_sessions", 7),
+        (["--max-sessions-per-address=7"], "max_sessions_per_address", 7),
+        (["--max-handshakes-per-second=0.5"], "max_handshakes_per_second", 0.5),
+        (["--max-messages-per-second", "7"], "max_messages_per_second", 7.0),
+        (["--max-bytes-per-second", "7e6"], "max_bytes_per_second", 7e6),
+        (["--over-rate", "close"], "over_rate", "close"),
+        (["--first-poll-timeout", "7"], "first_poll_timeout", 7.0),
+        (["--drain-timeout", "7"], "drain_timeout", 7.0),
         (["--cookie", "io"], "cookie", Cookie(name="io")),
         (["--cors", ORIGIN, "--cors=*"], "cors", (ORIGIN, "*")),
     ],
@@ -164,6 +171,11 @@ WRONG = {
     ("--upgrade-timeout", "inf"): "--upgrade-timeout: must be a number of seconds",
     ("--max-payload", "1.5"): "--max-payload: '1.5' is not a whole number",
     ("--max-payload", "0"): "--max-payload: must be a whole number above 0",
+    ("--max-sessions", "many"): "--max-sessions: 'many' is not a whole number",
+    ("--max-sessions-per-address", "0"): "--max-sessions-per-address: must be a whole",
+    ("--max-bytes-per-second", "-1"): "--max-bytes-per-second: must be a number above",
+    ("--over-rate", "drop"): "--over-rate: must be one of ('pause', 'close'), not 'dr",
+    ("--drain-timeout", "0"): "--drain-timeout: must be a number of seconds above 0",
     ("--transports", "tcp"): "--transports: 'tcp' is unknown; known are",
     ("--transports", ""): "--transports: '' is unknown; known are",
     ("--cors", "example.com"): "--cors: 'example.com' is not an origin like",
@@ -285,35 +297,6 @@ def test_the_server_stands_at_its_path(site, path):
 
 
 @pytest.fixture
-def observers():
-    """Put the log's observers back as they were."""
-    before = list(globalLogPublisher._observers)
-    yield before
-    for each in list(globalLogPublisher._observers):
-        globalLogPublisher.removeObserver(each)
-    for each in before:
-        globalLogPublisher.addObserver(each)
-
-
-@pytest.mark.usefixtures("observers")
-def test_the_log_has_the_level_that_was_asked_for():
-    """From the start on, for every observer that twistd has added."""
-    events = []
-    globalLogPublisher.addObserver(events.append)
-    service = ServerService(Server(Application(), clock=Clock()), LogLevel.warn)
-    log = Logger()
-    log.info("before")
-    service.startService()
-    log.info("not heard")
-    log.warn("heard")
-    service.stopService()
-    heard = [each["log_format"] for each in events if each["log_source"] is None]
-    assert heard[0] == "before"
-    assert heard[-1] == "heard"
-    assert "not heard" not in heard
-
-
-@pytest.fixture
 def service():
     """Make a service whose one endpoint listens nowhere."""
     made = makeService(parse())
@@ -345,35 +328,6 @@ def test_a_port_that_is_taken_is_one_line(service):
         service.privilegedStartService()
     assert caught.value.code.startswith("twistd engineio: Couldn't listen on ")
     assert "\n" not in caught.value.code
-
-
-@pytest.mark.usefixtures("observers")
-def test_a_service_that_stops_closes_its_sessions(server, clock, session, listener):
-    """With "server close", and its last words have time to leave."""
-    service = ServerService(server, LogLevel.info)
-    service.startService()
-    stopped = []
-    service.stopService().addCallback(stopped.append)
-    clock.advance(0)
-    assert listener.reasons == [CloseReason.SERVER_CLOSE]
-    assert stopped == []
-    clock.advance(0.1)
-    assert len(stopped) == 1
-
-
-@pytest.mark.usefixtures("observers")
-def test_a_service_does_not_wait_for_ever_for_its_clients(server, clock, session):
-    """Five seconds, however long close_timeout is."""
-    session.transport.writable = False
-    service = ServerService(server, LogLevel.info)
-    service.startService()
-    stopped = []
-    service.stopService().addCallback(stopped.append)
-    clock.advance(4.5)
-    assert stopped == []
-    for _ in range(3):
-        clock.advance(0.5)
-    assert len(stopped) == 1
 
 
 def test_a_session_of_the_command_line_s_server_echoes(clock):

@@ -13,6 +13,7 @@ def test_nobody_takes_everything_and_does_nothing():
     assert NOBODY.receive("data") is None
     assert NOBODY.receive_packet(PING) is None
     assert NOBODY.transport_ready() is None
+    assert NOBODY.limit_reached("max_packets") is None
     assert NOBODY.fail(CloseReason.TRANSPORT_ERROR) is None
 
 

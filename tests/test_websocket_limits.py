@@ -218,3 +218,14 @@ def test_a_broken_rule_on_a_connection_that_closes_changes_nothing(browser, cloc
     assert closed_with(browser) == 1000
     browser.send(frame(b"x", 0x3))
     assert closed_with(browser) == 1000
+
+
+def test_a_flood_of_fragments_is_told_to_observers(make_server, browse):
+    """As a limit that was reached, once."""
+    onlooker = Onlooker()
+    server = make_server(max_fragments=10, observers=[onlooker])
+    browser = browse(server).upgrade("EIO=4&transport=websocket")
+    (session,) = server.sessions.values()
+    browser.send(frame(b"x", BINARY, first=0) + frame(b"", CONTINUATION, first=0) * 20)
+    told = [each for each in onlooker.events if each[0] == "limit_reached"]
+    assert told == [("limit_reached", "max_fragments", session)]

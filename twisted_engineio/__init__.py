@@ -23,7 +23,9 @@ from .exceptions import (
     Refused,
     Reject,
     SessionClosed,
+    Unavailable,
 )
+from .flow import Flow
 from .handshake import Handshake
 from .observer import Observer
 from .packet import Encoded, Packet, PacketType
@@ -54,6 +56,9 @@ __all__ = [  # noqa: RUF022  grouped by module, not by alphabet
     "Refused",
     "Reject",
     "SessionClosed",
+    "Unavailable",
+    # flow
+    "Flow",
     # handshake
     "Handshake",
     # observer

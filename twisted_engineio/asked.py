@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .transports.websocket import WebSocketTransport
 
-__all__ = ["Asked"]
+__all__ = ["Asked", "host_and_port"]
 
 
 class Asked:
@@ -155,6 +155,7 @@ class Asked:
                 if client.is_secure is None
                 else client.is_secure,
                 self.request.method.decode("latin-1"),
+                host_and_port(self.request.getHost()),
             )
         return self._view
 
@@ -170,6 +171,12 @@ class Asked:
         if self._proxies is None:
             return Client(peer)
         return self._proxies.client(peer, headers)
+
+
+def host_and_port(address: Any) -> tuple[str, int] | None:
+    """Give an IP address as what it is made of; of any other, nothing."""
+    known = isinstance(address, (IPv4Address, IPv6Address))
+    return (address.host, address.port) if known else None
 
 
 def _wants_websocket(request: Request) -> bool:

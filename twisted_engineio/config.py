@@ -23,6 +23,9 @@ __all__ = ["TRANSPORTS", "Config"]
 TRANSPORTS: Final = ("polling", "sse", "websocket")
 """The transports that can be switched on, in the order in which clients try them."""
 
+OVER_RATE: Final = ("pause", "close")
+"""What may be done with a session that sends more than it may."""
+
 Origins: TypeAlias = Sequence[str | re.Pattern[str]] | Callable[[str], bool]
 
 
@@ -58,16 +61,54 @@ class Config:
     """WebSocket frames that one message may be cut into; as many as ws allows. Endless
     empty fragments cost a server time but never reach ``max_payload``."""
 
+    max_packets: int = 65_536
+    """Packets of one POST; one more is an error, and nothing behind it is delivered.
+    All of them are handled in one turn of the reactor, which serves nobody else
+    meanwhile. High, for a client sends in one POST whatever it has collected: with a
+    limit of 16, python-engineio's lost messages of clients that were only fast."""
+
     high_water_mark: int = 65_536
-    """Queued bytes above which ``Session.send`` returns False. The size at which
+    """Buffered bytes above which ``Session.send`` returns False. The size at which
     Twisted's own transports pause a producer."""
 
     low_water_mark: int = 16_384
-    """Queued bytes at which ``Session.drained`` fires."""
+    """Buffered bytes at which ``Session.drained`` fires. A socket that does not take
+    more than these is full: what follows is queued."""
 
     max_buffered: int = 16_777_216
-    """Queued bytes above which a session ends with "slow client": one slow reader
-    must not hold the memory of all others. Ours; the reference has no limit."""
+    """Buffered bytes above which a session ends with "slow client": one slow reader
+    must not hold the memory of all others. Ours; the reference has no limit. What
+    is queued counts, and what waits for a socket that is full."""
+
+    max_sessions: int | None = 100_000
+    """Sessions at one time; who comes then is answered 503. As many idle ones take
+    about 1 GB: a flood of handshakes is to end with an answer, not with the process.
+    ``None`` for any number."""
+
+    max_sessions_per_address: int | None = None
+    """Sessions at one time from one client address; who comes then is answered 429. Of
+    IPv6, all addresses of a /64 network count as one, for a household has them all.
+    Without a limit by default: a whole office shares an address, and so do all clients
+    behind a proxy that is not in ``trusted_proxies``."""
+
+    max_handshakes_per_second: float | None = None
+    """New sessions each second, and as many at once; who comes then is answered 503.
+    Without a limit by default: what a machine can take is its operator's to measure,
+    and after a restart all clients come at once, rightly."""
+
+    max_messages_per_second: float | None = None
+    """Packets that a session may send each second, messages or others, and as many at
+    once. Without a limit by default: what is too many depends on the application."""
+
+    max_bytes_per_second: float | None = None
+    """Bytes of data that a session may send each second, and as many at once; a message
+    with more is paid for in the seconds that follow. Without a limit by default,
+    likewise."""
+
+    over_rate: str = "pause"
+    """What happens to a session that sends more than the two limits above allow.
+    ``"pause"``: nothing is lost, it is read more slowly, and TCP slows its client down.
+    ``"close"``: it ends with "rate exceeded"."""
 
     transports: Sequence[str] = ("polling", "websocket")
     """The transports that are switched on: these, and ``"sse"``, which no other server
@@ -162,6 +203,16 @@ class Config:
     """Whether a preflight goes on, its headers set, as any other request does: where
     somebody around the resource answers it."""
 
+    first_poll_timeout: float = 10.0
+    """Seconds that a client which began by polling has to come back with its id. A
+    handshake costs a session that nobody polls, which would else be held until its
+    ping is overdue, 45 seconds. As long as an upgrade may take."""
+
+    drain_timeout: float = 5.0
+    """Seconds that ``Server.stop`` takes at most: many sessions are ended spread over
+    most of them, so that their clients do not all connect anew in one second; then what
+    is left is cut off. systemd kills a process after 90, Docker after 10."""
+
     request_timeout: float = 60.0
     """Seconds that a client has to send a whole request, headers and body, on our own
     port, and that a connection may stay idle. nginx gives 60 for each; a slow sender
@@ -183,6 +234,7 @@ class Config:
             self._require_number(name, float, "a number of seconds above 0")
         for name in _AMOUNTS:
             self._require_number(name, int, "a whole number above 0")
+        self._check_limits()
         if self.low_water_mark > self.high_water_mark:
             raise ConfigError("low_water_mark", "must not be above high_water_mark")
         self._require_names("transports")
@@ -200,6 +252,18 @@ class Config:
         TrustedProxies(self.trusted_proxies)
         if not callable(self.cors):
             self._check_origins(self.cors)
+
+    def _check_limits(self) -> None:
+        for name in _AMOUNTS_OR_NONE:
+            if getattr(self, name) is not None:
+                self._require_number(name, int, "a whole number above 0, or None")
+        for name in _RATES:
+            if getattr(self, name) is not None:
+                self._require_number(name, float, "a number above 0, or None")
+        if self.over_rate not in OVER_RATE:
+            raise ConfigError(
+                "over_rate", f"must be one of {OVER_RATE}, not {self.over_rate!r}"
+            )
 
     def _check_jitter_and_flags(self) -> None:
         jitter: object = self.ping_jitter
@@ -263,6 +327,8 @@ _SECONDS: Final = (
     "upgrade_timeout",
     "close_timeout",
     "request_timeout",
+    "first_poll_timeout",
+    "drain_timeout",
     "sse_max_age",
     "sse_keepalive",
     "sse_ack_timeout",
@@ -270,6 +336,7 @@ _SECONDS: Final = (
 _AMOUNTS: Final = (
     "max_payload",
     "max_fragments",
+    "max_packets",
     "high_water_mark",
     "low_water_mark",
     "max_buffered",
@@ -279,6 +346,12 @@ _AMOUNTS: Final = (
     "sse_max_bytes",
     "sse_ring_events",
     "sse_ring_bytes",
+)
+_AMOUNTS_OR_NONE: Final = ("max_sessions", "max_sessions_per_address")
+_RATES: Final = (
+    "max_handshakes_per_second",
+    "max_messages_per_second",
+    "max_bytes_per_second",
 )
 _LISTS: Final = (
     "cors_methods",

@@ -33,7 +33,7 @@ from twisted.internet.tcp import Server as PlainConnection
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 
-from .asked import Asked
+from .asked import Asked, host_and_port
 from .exceptions import Refused
 from .handshake import Handshake, lower, parse_query
 from .proxies import Client, TrustedProxies
@@ -171,6 +171,7 @@ class Knock(Asked):
                 self._headers,
                 client.address,
                 self._door.is_secure if secure is None else secure,
+                server_address=host_and_port(self._door.transport.getHost()),
             )
         return self._view
 

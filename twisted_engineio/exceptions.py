@@ -7,6 +7,7 @@ Whose fault an error is shows in its class::
      +-- ConfigError          the operator's: an option that cannot work
      +-- SessionClosed        the application's: it used a session that is over
      +-- Reject               nobody's: the application refuses a client
+     |    +-- Unavailable     nor is it here: the server takes no more for now
      +-- ProtocolError        the client's
           +-- Refused         a request that the protocol answers with an error code
           +-- InvalidPacket   bytes that are no packet
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import enum
 import json
+import math
 from collections.abc import Iterable, Mapping
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "Refused",
     "Reject",
     "SessionClosed",
+    "Unavailable",
 ]
 
 
@@ -39,7 +42,7 @@ class CloseReason(enum.Enum):
     """
     Why a session ended; the values are the words of the reference server.
 
-    The last four are ours: the reference has no name for them.
+    The last five are ours: the reference has no name for them.
     """
 
     TRANSPORT_CLOSE = "transport close"
@@ -52,6 +55,7 @@ class CloseReason(enum.Enum):
     SLOW_CLIENT = "slow client"
     REPLAY_OVERFLOW = "replay overflow"
     APPLICATION_ERROR = "application error"
+    RATE_EXCEEDED = "rate exceeded"
 
 
 class ErrorCode(enum.IntEnum):
@@ -162,6 +166,32 @@ class Reject(EngineIOError):
     def to_json(self) -> bytes:
         """Give the body of the answer; the code is the protocol's "Forbidden"."""
         return _to_json(self.code, self.message)
+
+
+class Unavailable(Reject):
+    """
+    The server takes no new session for now: it is full, or it stops.
+
+    Attributes:
+        retry_after: After how many seconds it is worth trying again, at least 1.
+        limit: The option in ``Config`` that says so; ``None`` while it stops.
+
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        retry_after: float,
+        limit: str | None = None,
+    ) -> None:
+        # RFC 9110, 10.2.3: whole seconds.
+        seconds = max(1, math.ceil(retry_after))
+        super().__init__(status, message, headers={"Retry-After": str(seconds)})
+        self.retry_after = seconds
+        self.limit = limit
+        self.context = f"{limit} was reached" if limit else "the server is stopping"
 
 
 class ProtocolError(EngineIOError):

@@ -49,6 +49,8 @@ class Handshake:
         client_address: The client's IP address, or ``None`` on a UNIX socket.
         is_secure: Whether it came over TLS.
         method: Its method; a handshake's is always GET.
+        server_address: The IP address and port that it came to, or ``None`` on a UNIX
+            socket. Behind a proxy, that is where the proxy finds this server.
 
     """
 
@@ -58,6 +60,7 @@ class Handshake:
     client_address: str | None = None
     is_secure: bool = False
     method: str = "GET"
+    server_address: tuple[str, int] | None = None
 
     @property
     def base64(self) -> bool:
@@ -104,8 +107,12 @@ def parse_query(raw: bytes) -> dict[str, str]:
         fields = text.split("&", _MAX_FIELDS)[:_MAX_FIELDS]
         return dict(parse_qsl("&".join(fields), keep_blank_values=True))
     # What every client sends in fact needs no decoding.
-    pairs = (pair.partition("=") for pair in text.split("&") if pair)
-    return {key: value for key, _, value in pairs}
+    query = {}
+    for pair in text.split("&"):
+        if pair:
+            key, _, value = pair.partition("=")
+            query[key] = value
+    return query
 
 
 def upgrades_from(transport: str, config: Config) -> list[str]:

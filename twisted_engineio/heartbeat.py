@@ -3,9 +3,9 @@ A session's one timer, and the heartbeat that it measures most of the time.
 
 Rules of this file:
 
-1. One timer at a time: a ping that is due, a pong that is due, a goodbye that lingers,
-   or a verdict that is due. ``waiting`` says which; ``arm`` is the only place that sets
-   it and ``cancel`` the only one that ends it.
+1. One timer at a time: a client that is to come back, a ping that is due, a pong that
+   is due, a goodbye that lingers, or a verdict that is due. ``waiting`` says which;
+   ``arm`` is the only place that sets it and ``cancel`` the only one that ends it.
 2. Who pings is a matter of the protocol's revision, so there is a class for each way;
    the session doesn't know which it has.
 
@@ -32,10 +32,14 @@ class Waiting(enum.Enum):
     """What the timer waits for."""
 
     NOTHING = "nothing"
+    CLIENT_DUE = "client due"
     PING_DUE = "ping due"
     PONG_DUE = "pong due"
     LINGER = "linger"
     VERDICT = "verdict"
+
+
+_BEATING = (Waiting.PING_DUE, Waiting.PONG_DUE)
 
 
 class Beating(Protocol):
@@ -51,6 +55,9 @@ class Beating(Protocol):
     def fail(self, reason: CloseReason) -> None:
         """End: the heart has stopped, or beats the wrong way."""
 
+    def limit_reached(self, limit: str) -> None:
+        """Hear that the client went beyond one of the operator's limits."""
+
 
 class Heartbeat:
     """
@@ -63,7 +70,15 @@ class Heartbeat:
 
     """
 
-    __slots__ = ("_call", "_clock", "_session", "interval", "timeout", "waiting")
+    __slots__ = (
+        "_call",
+        "_clock",
+        "_put_off",
+        "_session",
+        "interval",
+        "timeout",
+        "waiting",
+    )
 
     def __init__(
         self, session: Beating, clock: IReactorTime, interval: float, timeout: float
@@ -84,6 +99,7 @@ class Heartbeat:
         self.timeout = timeout
         self._call: IDelayedCall | None = None
         self.waiting = Waiting.NOTHING
+        self._put_off = 0.0  # when what CLIENT_DUE came before is due
 
     # The timer.
 
@@ -160,6 +176,31 @@ class Heartbeat:
         """
         if self.waiting is Waiting.PONG_DUE and self.overdue() >= 0:
             self.silent()
+
+    # Whether the client comes at all.
+
+    def expect_client(self, patience: float) -> None:
+        """
+        Do not beat before the client has come back: it may never.
+
+        Args:
+            patience: For how long it may take, in seconds.
+
+        """
+        if self._call is not None and self.waiting in _BEATING:
+            self._put_off = self._call.getTime()
+            most = self.interval + self.timeout
+            self.arm(Waiting.CLIENT_DUE, min(patience, most), self._absent)
+
+    def client_came(self) -> None:
+        """Beat as it would have, had it not waited for the client."""
+        if self.waiting is Waiting.CLIENT_DUE:
+            rest = self._put_off - self._clock.seconds()
+            self.begin(early=self.interval - rest)
+
+    def _absent(self) -> None:
+        self._session.limit_reached("first_poll_timeout")
+        self._session.fail(CloseReason.PING_TIMEOUT)
 
 
 class ServerPings(Heartbeat):

@@ -53,7 +53,7 @@ class ObservedSession(Session):
         """Send a message, and tell of it unless it was refused."""
         direct = self._tell_flushing()
         sent = super().send(data, compress=compress, volatile=volatile)
-        if sent or not volatile:
+        if direct or not volatile:  # else it was dropped
             self._tell_sent(data)
         if direct:
             self.server.tell(lambda each: each.flushed(self))

@@ -63,6 +63,18 @@ class Observer:
     def payload_refused(self, error: PayloadTooLarge) -> None:
         """See a request body or a message refused: the error has size and limit."""
 
+    def limit_reached(self, limit: str, about: Session | Handshake) -> None:
+        """
+        See one of the operator's limits hit, and what it is for done.
+
+        Args:
+            limit: The option's name in ``Config``, like ``"max_sessions"``. For
+                ``max_payload`` there is ``payload_refused``, which says more.
+            about: The session that went too far, or the first request of a client that
+                was refused.
+
+        """
+
     def upgrading(self, session: Session, transport: str) -> None:
         """See a client try another transport."""
 

@@ -76,13 +76,28 @@ class Outbox(deque[Outgoing]):
         self._waiters.append((size, waiter))
         return waiter
 
-    def settle(self) -> None:
-        """Tell those who waited for the size that it has now."""
-        size = self.size if self else -1
-        ready = [waiter for limit, waiter in self._waiters if size <= limit]
-        self._waiters = [each for each in self._waiters if size > each[0]]
-        for waiter in ready:
-            waiter.callback(None)
+    @property
+    def awaited(self) -> bool:
+        """Whether anybody waits for its size."""
+        return bool(self._waiters)
+
+    def settled(self, held: int) -> list[Deferred[None]]:
+        """
+        Give back those who have waited long enough, and forget them.
+
+        Args:
+            held: Bytes that have left it and count all the same.
+
+        """
+        empty, size = not self, self.size + held
+        ready, others = [], []
+        for limit, waiter in self._waiters:
+            if empty if limit < 0 else size <= limit:
+                ready.append(waiter)
+            else:
+                others.append((limit, waiter))
+        self._waiters = others
+        return ready
 
     def fail(self, error: Exception) -> None:
         """

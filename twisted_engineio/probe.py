@@ -67,6 +67,9 @@ class Upgradable(Protocol):
     def probe_failed(self) -> None:
         """Go on as before."""
 
+    def limit_reached(self, limit: str) -> None:
+        """Hear that the client went beyond one of the operator's limits."""
+
 
 class Probe:
     """
@@ -116,6 +119,10 @@ class Probe:
 
     def transport_ready(self) -> None:
         """Hear that the candidate is writable: nothing waits to go over it yet."""
+
+    def limit_reached(self, limit: str) -> None:
+        """Pass it on."""
+        self._session.limit_reached(limit)
 
     def fail(self, reason: CloseReason) -> None:
         """Forget the candidate: it is lost, or what it read made no sense."""

@@ -31,6 +31,7 @@ from .handshake import upgrades_from
 from .proxies import TrustedProxies
 from .request import HTTPTransport
 from .revision import REVISION_4, revision_of
+from .server import Entry
 from .session import Session, State
 from .transports.eventsource import EventSourceTransport
 from .transports.jsonp import JSONPTransport, index_of
@@ -39,7 +40,7 @@ from .transports.polling import PollingTransport
 if TYPE_CHECKING:
     from twisted.web.server import Request
 
-    from .server import Entry, Server
+    from .server import Server
     from .transports.websocket import WebSocketTransport
 
 __all__ = ["EngineIOResource"]
@@ -256,6 +257,8 @@ class EngineIOResource(Resource):
             raise Refused(ErrorCode.BAD_REQUEST, "the application failed")
         self._tell_headers(asked, session)
         _begin(transport, asked.request)
+        if asked.transport == "polling":
+            session.expect_client()
 
     def _transport(self, entry: Entry, asked: Asked) -> HTTPTransport:
         codec, config = entry.revision.codec, self.engineio.config
@@ -370,7 +373,7 @@ class EngineIOResource(Resource):
             return None
         try:
             admitted: Entry | Deferred[Entry] = self.engineio.consider(asked.view)
-            if isinstance(admitted, Deferred):
+            if not isinstance(admitted, Entry):
                 return admitted
             self._open_websocket(admitted, asked)
         except (Refused, Reject) as error:

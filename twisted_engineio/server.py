@@ -1,10 +1,13 @@
 """
-The registry: which session has which id, who may open one, and how all of them end.
+The registry: which session has which id, and what is done to all of them.
 
 Rules of this file:
 
 1. A session is here from its opening to its end; ``session_ended`` takes it out, once.
 2. Before ``admit`` has accepted, there is no session and no id: nothing to find.
+
+Who may open a session stands in ``admitting.py``, and how all of them end in
+``drain.py``.
 
 Driven by the resource (``admit``, ``open``, ``find``), by its sessions
 (``session_ended``) and by whoever runs it (``broadcast``, ``stop``).
@@ -13,29 +16,34 @@ Driven by the resource (``admit``, ``open``, ``find``), by its sessions
 from __future__ import annotations
 
 import random
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import (
-    CancelledError,
     Deferred,
     ensureDeferred,
-    maybeDeferred,
 )
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .application import Admission
+from .admitting import Admitting, Entry, make_sid
 from .config import Config
-from .exceptions import CloseReason, ErrorCode, PayloadTooLarge, Refused, Reject
+from .drain import Drain, Stage
+from .exceptions import (
+    CloseReason,
+    ErrorCode,
+    PayloadTooLarge,
+    Refused,
+    Reject,
+    Unavailable,
+)
 from .handshake import Handshake, open_packet
-from .observed import ObservedSession
+from .limited import session_class
 from .observer import Observer
 from .packet import Encoded, Outgoing
-from .revision import Revision, revision_of
+from .quota import Quota
 from .session import Session, State
 from .transports.fastlane import FastWebSocketTransport
 from .transports.websocket import WebSocketFactory
@@ -45,38 +53,14 @@ if TYPE_CHECKING:
     from .asked import Asked
     from .transport import Transport
 
-__all__ = ["Server"]
+__all__ = ["Entry", "Server", "make_sid"]
 
 
-_PLAIN: Final = Admission()
-_RETRY: Final = {"Retry-After": "5"}
-"""What a client is told that comes while the server stops: another one starts soon."""
+_RETRY: Final = 5.0
+"""Seconds after which to come back to a server that stops: another one starts soon."""
 
 
-class Entry(NamedTuple):
-    """
-    A client that was admitted and has no session yet.
-
-    Attributes:
-        handshake: Its first request.
-        revision: The revision that it is made in.
-        sid: What its session's id will be.
-        admission: What the application said of it.
-
-    """
-
-    handshake: Handshake
-    revision: Revision
-    sid: str
-    admission: Admission
-
-
-def make_sid(handshake: Handshake) -> str:
-    """Make an id that cannot be guessed: 120 random bits, URL-safe."""
-    return secrets.token_urlsafe(15)
-
-
-class Server:
+class Server(Admitting):
     """
     All sessions of one application.
 
@@ -128,114 +112,32 @@ class Server:
         self._chance = chance
         self._sessions: dict[str, Session] = {}
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
-        self._stopped: Deferred[None] | None = None
-        # Applications that are still busy saying goodbye to a session.
-        self._goodbyes: set[Deferred[object]] = set()
-        self._cut_off: IDelayedCall | None = None
+        self._quota = Quota(self.config, clock.seconds())
+        self._drain = Drain(self, chance)
         self.websockets = WebSocketFactory(self.config, self.clock, self.too_large)
         if not self.config.per_message_deflate:
             # The lane reads and writes what is not compressed.
             self.websockets.use(FastWebSocketTransport)
+        self.websockets.lost = self._drain.settle
+        config = self.config
+        self._session_class = session_class(
+            observed=bool(self.observers),
+            limited=bool(config.max_messages_per_second or config.max_bytes_per_second),
+        )
         self._corked: list[Transport] = []
 
     # For the resource.
-
-    def admit(self, handshake: Handshake) -> Deferred[Entry]:
-        """
-        Ask whether a client may open a session, and as what.
-
-        The application is asked first, then whether its revision is spoken, and then
-        the session is given its id. Until it is opened, no client can find it.
-
-        Args:
-            handshake: The client's first request.
-
-        Returns:
-            A Deferred that fires when it may, and fails with ``Refused`` or ``Reject``
-            when not. Cancel it if the client leaves.
-
-        """
-        return maybeDeferred(self.consider, handshake)
-
-    def consider(self, handshake: Handshake) -> Any:
-        """
-        Ask as ``admit`` does, with a Deferred only if somebody thinks about it.
-
-        Args:
-            handshake: The client's first request.
-
-        Returns:
-            An ``Entry``, or a Deferred as ``admit`` returns it.
-
-        Raises:
-            Reject: If the application refuses, or the server stops.
-            Refused: If the client may not open a session for another reason.
-
-        """
-        self.refuse_when_stopped()
-        said = self._ask(self.application.admit, handshake)
-        if isinstance(said, Deferred):
-            return said.addCallback(self._identify, handshake)
-        return self._identify(said, handshake)
-
-    def _identify(self, admission: object, handshake: Handshake) -> Any:
-        """Choose the revision and the id of a client that the application admits."""
-        revision = revision_of(handshake.query, self.config)
-        if revision is None:
-            raise Refused(
-                ErrorCode.UNSUPPORTED_PROTOCOL_VERSION,
-                "EIO is neither 4 nor, where allow_eio3 is on, 3",
-            )
-        if not isinstance(admission, Admission):
-            admission = _PLAIN
-        sid = self._ask(self._make_sid, handshake)
-        if isinstance(sid, Deferred):
-            return sid.addCallback(self._enter, handshake, revision, admission)
-        return self._enter(sid, handshake, revision, admission)
-
-    def _enter(
-        self,
-        sid: object,
-        handshake: Handshake,
-        revision: Revision,
-        admission: Admission,
-    ) -> Entry:
-        known = sid in self._sessions
-        if not isinstance(sid, str) or not sid or not sid.isprintable() or known:
-            self.log.error("make_sid gave no new id; the client is refused")
-            raise Refused(ErrorCode.BAD_REQUEST, "no id could be made")
-        return Entry(handshake, revision, sid, admission)
-
-    def _ask(
-        self, function: Callable[[Handshake], object], handshake: Handshake
-    ) -> object:
-        """Call what the operator gave us; a Deferred if it is async."""
-        try:
-            result = function(handshake)
-        except Exception:
-            return self._no_answer(Failure())
-        if hasattr(result, "__await__"):  # a Deferred has it, too
-            # What has __await__ is a coroutine here; a type checker can't know.
-            result = ensureDeferred(result)  # type: ignore[arg-type]
-            result.addErrback(self._no_answer)
-        return result
-
-    def _no_answer(self, failure: Failure) -> NoReturn:
-        if failure.check(Reject, CancelledError):
-            failure.raiseException()
-        self.log.failure("a handshake failed; the client is refused", failure=failure)
-        raise Refused(ErrorCode.BAD_REQUEST, "an exception was raised")
 
     def refuse_when_stopped(self) -> None:
         """
         Let nobody in who comes too late.
 
         Raises:
-            Reject: If the server stops, or has stopped.
+            Unavailable: If the server stops, or has stopped.
 
         """
-        if self._stopped is not None:
-            raise Reject(503, "The server is going away", headers=_RETRY)
+        if self._drain.stage is not Stage.SERVING:
+            raise Unavailable(503, "The server is going away", retry_after=_RETRY)
 
     def open(self, entry: Entry, transport: Transport) -> Session:
         """
@@ -246,15 +148,15 @@ class Server:
             transport: What carries it; the session's from now on.
 
         Raises:
-            Reject: If the server has stopped meanwhile.
+            Unavailable: If the server has stopped meanwhile, or is full.
             Refused: If another session has got the same id meanwhile.
 
         """
         self.refuse_when_stopped()
         if entry.sid in self._sessions:
             raise Refused(ErrorCode.BAD_REQUEST, "the id was given away meanwhile")
-        session_class = ObservedSession if self.observers else Session
-        session = session_class(
+        self._let_in(self._quota.enter, entry.handshake)
+        session = self._session_class(
             entry.sid, entry.handshake, entry.revision, transport, self, entry.admission
         )
         transport.receiver = session
@@ -267,8 +169,12 @@ class Server:
             raise
         finally:
             if session.state is State.CLOSED:
-                self._sessions.pop(session.sid, None)
+                self._forget(session)
         return session
+
+    def _forget(self, session: Session) -> None:
+        if self._sessions.pop(session.sid, None) is not None:
+            self._quota.leave(session.handshake.client_address)
 
     def _first_packets(self, session: Session) -> list[Outgoing]:
         packets: list[Outgoing] = [
@@ -337,40 +243,29 @@ class Server:
 
     def stop(self, within: float | None = None) -> Deferred[None]:
         """
-        Refuse new sessions and close all there are.
+        Refuse new sessions and close all there are, spread over the time if many.
 
         Args:
-            within: Seconds after which sessions that nobody fetches the last words of
-                are cut off; ``close_timeout`` if left out. The first call decides.
+            within: Seconds after which what is left is cut off: sessions that nobody
+                fetches the last words of, WebSockets that their clients don't close;
+                ``drain_timeout`` if left out. The first call decides.
 
         Returns:
-            A Deferred that fires when the last session has ended, and the application
-            has said goodbye to it, be that async.
+            A Deferred that fires when the last session has ended, its WebSocket is
+            closed, and the application has said goodbye to it, be that async.
 
         """
-        if self._stopped is None:
-            self._stopped = Deferred()
-            for session in list(self._sessions.values()):
-                session.close(CloseReason.SERVER_CLOSE)
-            if within is None:
-                within = self.config.close_timeout
-            self._cut_off = self.clock.callLater(within, self._abort_all)
-            self._fire_stopped()
-        waiter: Deferred[None] = Deferred()
-        self._stopped.addCallback(lambda _: waiter.callback(None))
-        return waiter
+        self._drain.begin(self.config.drain_timeout if within is None else within)
+        return self._drain.over()
 
-    def _fire_stopped(self) -> None:
-        stopped = self._stopped
-        busy = self._sessions or self._goodbyes
-        if stopped is not None and not stopped.called and not busy:
-            if self._cut_off is not None and self._cut_off.active():
-                self._cut_off.cancel()
-            stopped.callback(None)
+    def cut_off(self) -> None:
+        """End what is left now: a stop that has begun need take no longer."""
+        self._drain.cut_off()
 
-    def _abort_all(self) -> None:
-        for session in list(self._sessions.values()):
-            session.abort()
+    @property
+    def connected(self) -> int:
+        """How many WebSockets are not closed yet."""
+        return int(self.websockets.countConnections)
 
     # For sessions, transports and the resource: what happened.
 
@@ -383,25 +278,19 @@ class Server:
             reason: Why it ended.
 
         """
-        self._sessions.pop(session.sid, None)
+        self._forget(session)
         try:
             result = self.application.session_closed(session, reason)
         except Exception:
             self._goodbye_failed(Failure(), session)
         else:
             if hasattr(result, "__await__"):
-                self._await_goodbye(result, session)
+                # What has __await__ is a coroutine here, or a Deferred.
+                goodbye: Deferred[object] = ensureDeferred(result)  # type: ignore[arg-type]
+                goodbye.addErrback(self._goodbye_failed, session)
+                self._drain.wait_for(goodbye)
         self.tell(lambda each: each.session_closed(session, reason))
-        self._fire_stopped()
-
-    def _await_goodbye(self, result: Any, session: Session) -> None:
-        """Let the application take its time; only the server's end waits for it."""
-        goodbye: Deferred[object] = ensureDeferred(result)
-        goodbye.addErrback(self._goodbye_failed, session)
-        if not goodbye.called:
-            self._goodbyes.add(goodbye)
-            goodbye.addCallback(lambda _: self._goodbyes.discard(goodbye))
-            goodbye.addCallback(lambda _: self._fire_stopped())
+        self._drain.settle()
 
     def _goodbye_failed(self, failure: Failure, session: Session) -> None:
         self.log.failure(
@@ -409,6 +298,11 @@ class Server:
             failure=failure,
             sid=session.sid[:6],
         )
+
+    def limit_reached(self, limit: str, about: Session | Handshake) -> None:
+        """Hear that a client went beyond one of the operator's limits."""
+        self.log.debug("a client went beyond {limit}", limit=limit)
+        self.tell(lambda each: each.limit_reached(limit, about))
 
     def too_large(self, error: PayloadTooLarge) -> None:
         """Hear of a payload over the limit."""

@@ -7,29 +7,17 @@ module that imports the reactor.
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
-import traceback
 from html import escape
-from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from twisted.application import strports
-from twisted.application.service import IService, MultiService
-from twisted.internet.defer import Deferred
+from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
-from twisted.internet.task import deferLater
-from twisted.logger import (
-    FilteringLogObserver,
-    InvalidLogLevelError,
-    LogLevel,
-    LogLevelFilterPredicate,
-    globalLogPublisher,
-)
+from twisted.logger import InvalidLogLevelError, LogLevel
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 from twisted.web.resource import IResource, Resource
@@ -39,8 +27,10 @@ from .application import Application, EchoApplication
 from .config import Config
 from .cookie import Cookie
 from .exceptions import ConfigError
+from .loading import load
 from .resource import EngineIOResource
 from .server import Server
+from .service import ServerService
 from .site import EngineIOSite
 
 __all__ = ["Options", "makeService"]
@@ -48,14 +38,7 @@ __all__ = ["Options", "makeService"]
 _DEFAULTS: Final = Config()
 _OPTIONS: Final = {"trusted_proxies": "trusted-proxy", "cookie.name": "cookie"}
 """Options that are not called as in ``Config``."""
-_PATIENCE: Final = 5.0
-"""Seconds that a stop waits for clients to fetch their last words. systemd kills after
-90, Docker after 10."""
-
-
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
-_SENDING: Final = 0.1
-"""Seconds that the last words have to leave the process."""
 
 
 class Options(UsageOptions):
@@ -78,6 +61,21 @@ class Options(UsageOptions):
                 ("ping_timeout", "Seconds a client has to answer a ping."),
                 ("upgrade_timeout", "Seconds a client has to upgrade."),
                 ("max_payload", "Bytes of one request or message."),
+                ("max_fragments", "Frames of one WebSocket message."),
+                ("max_packets", "Packets of one POST."),
+                ("max_sessions", "Sessions at one time."),
+                ("first_poll_timeout", "Seconds a client has to poll first."),
+                ("drain_timeout", "Seconds a stop takes at most."),
+                ("over_rate", "What to do with who sends more: pause or close."),
+            )
+        ),
+        *(
+            [name.replace("_", "-"), None, None, text]
+            for name, text in (
+                ("max_sessions_per_address", "Sessions of one client address."),
+                ("max_handshakes_per_second", "New sessions each second."),
+                ("max_messages_per_second", "Packets a session may send each second."),
+                ("max_bytes_per_second", "Bytes a session may send each second."),
             )
         ),
         ["transports", None, "polling,websocket", "The transports that are on."],
@@ -136,7 +134,7 @@ class Options(UsageOptions):
 
         """
         self["config"] = self._config()
-        self["application"] = _load(self["app"]) if self["app"] else EchoApplication()
+        self["application"] = self._application()
         self["endpoints"] = [_description(each) for each in self._addresses()]
         if not _PATH.fullmatch(self["path"]):
             raise UsageError(
@@ -159,6 +157,18 @@ class Options(UsageOptions):
                 ping_timeout=self._number("ping-timeout", float),
                 upgrade_timeout=self._number("upgrade-timeout", float),
                 max_payload=self._number("max-payload", int),
+                max_fragments=self._number("max-fragments", int),
+                max_packets=self._number("max-packets", int),
+                max_sessions=self._number("max-sessions", int),
+                max_sessions_per_address=self._limit("max-sessions-per-address", int),
+                max_handshakes_per_second=self._limit(
+                    "max-handshakes-per-second", float
+                ),
+                max_messages_per_second=self._limit("max-messages-per-second", float),
+                max_bytes_per_second=self._limit("max-bytes-per-second", float),
+                over_rate=self["over-rate"],
+                first_poll_timeout=self._number("first-poll-timeout", float),
+                drain_timeout=self._number("drain-timeout", float),
                 transports=[each.strip() for each in self["transports"].split(",")],
                 allow_upgrades=not self["no-upgrades"],
                 allow_eio3=bool(self["allow-eio3"]),
@@ -172,12 +182,24 @@ class Options(UsageOptions):
             option = _OPTIONS.get(error.option, error.option.replace("_", "-"))
             raise UsageError(f"--{option}: {error.problem}") from None
 
+    def _application(self) -> Application:
+        if not self["app"]:
+            return EchoApplication()
+        try:
+            return load(self["app"])
+        except ConfigError as error:
+            raise UsageError(f"--{error.option}: {error.problem}") from error.__cause__
+
     def _number(self, name: str, kind: type[int] | type[float]) -> Any:
         try:
             return kind(self[name])
         except ValueError:
             what = "a whole number" if kind is int else "a number"
             raise UsageError(f"--{name}: {self[name]!r} is not {what}") from None
+
+    def _limit(self, name: str, kind: type[int] | type[float]) -> Any:
+        """Read a number that need not be given."""
+        return None if self[name] is None else self._number(name, kind)
 
     def _addresses(self) -> list[str]:
         listen: list[str] = self["listen"]
@@ -209,83 +231,6 @@ def _description(address: str) -> str:
     return description
 
 
-def _load(name: str) -> Application:
-    """
-    Find the application that ``MODULE:NAME`` names, and make it if it is to be made.
-
-    Raises:
-        UsageError: If there is none there.
-
-    """
-    module_name, separator, attribute = name.partition(":")
-    if not (module_name and separator and attribute):
-        raise UsageError(f"--app: {name!r} must be MODULE:NAME")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # as "python -m" has it, and twistd's script has not
-    try:
-        found: Any = import_module(module_name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-        if inspect.isclass(found) or not isinstance(found, Application):
-            found = found()
-    except Exception as error:
-        raise UsageError(f"--app: {name}: {_first_line(error)}") from error
-    if not isinstance(found, Application):
-        raise UsageError(
-            f"--app: {name} gives a {type(found).__name__}, not an Application"
-        )
-    return found
-
-
-def _first_line(error: Exception) -> str:
-    """Tell in one line what an exception says, and where it was raised."""
-    first = str(error).partition("\n")[0]
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if len(frames) > 1 else ""
-    return f"{type(error).__name__}: {first}{where}"
-
-
-class ServerService(MultiService):
-    """Everything that ``twistd engineio`` runs; stopping it closes the sessions."""
-
-    def __init__(self, server: Server, level: Any) -> None:
-        super().__init__()
-        self.server = server
-        self._level = level
-
-    def startService(self) -> None:
-        """Start, with a log of the level that was asked for."""
-        # Not sooner: twistd adds its observers after it has made the service.
-        predicate = LogLevelFilterPredicate(defaultLogLevel=self._level)
-        for observer in list(globalLogPublisher._observers):
-            globalLogPublisher.removeObserver(observer)
-            globalLogPublisher.addObserver(FilteringLogObserver(observer, [predicate]))
-        super().startService()
-
-    def privilegedStartService(self) -> None:
-        """
-        Listen.
-
-        Raises:
-            SystemExit: If a port is taken, or not ours to take.
-
-        """
-        try:
-            super().privilegedStartService()
-        except (CannotListenError, OSError) as error:
-            raise SystemExit(f"twistd engineio: {error}") from None
-
-    def stopService(self) -> Deferred[Any]:
-        """Close every session, then listen no more."""
-        # Not the other way round: a client may need a new connection to fetch its last
-        # words. New sessions are refused meanwhile.
-        stopped: Deferred[Any] = self.server.stop(within=_PATIENCE)
-        # What was written last is not sent yet; the reactor cuts connections off.
-        stopped.addCallback(lambda _: deferLater(self.server.clock, _SENDING))
-        stopped.addCallback(lambda _: super(ServerService, self).stopService())
-        return stopped
-
-
 def makeService(options: Options) -> IService:
     """
     Make the service that the options describe.
@@ -300,7 +245,7 @@ def makeService(options: Options) -> IService:
     root = _root(options)
     _put(root, options["path"], EngineIOResource(server))
     site = EngineIOSite(root, server, options["path"])
-    service = ServerService(server, options["level"])
+    service = ServerService(server, options["level"], reactor)
     for description in options["endpoints"]:
         strports.service(description, site).setServiceParent(service)
     return service

@@ -29,6 +29,9 @@ class Receiver(Protocol):
     def transport_ready(self) -> None:
         """Hear that the transport became writable."""
 
+    def limit_reached(self, limit: str) -> None:
+        """Hear that the client went beyond one of the operator's limits."""
+
     def fail(self, reason: CloseReason) -> None:
         """Hear that the transport is lost, or that what it read makes no sense."""
 
@@ -45,6 +48,9 @@ class Nobody:
     def transport_ready(self) -> None:
         """Have nothing to send."""
 
+    def limit_reached(self, limit: str) -> None:
+        """Tell nobody."""
+
     def fail(self, reason: CloseReason) -> None:
         """Have nothing to lose."""
 
@@ -58,7 +64,10 @@ class Transport(Protocol):
 
     Attributes:
         name: ``"polling"``, ``"sse"`` or ``"websocket"``.
-        writable: Whether ``send`` may be called now.
+        writable: Whether ``send`` may be called now. While it is, no more than
+            ``low_water_mark`` bytes of what was sent wait in the process.
+        buffered: How many bytes of what was sent wait in the process, for a socket
+            that is full.
         receiver: Whom it feeds.
 
     """
@@ -66,6 +75,10 @@ class Transport(Protocol):
     name: str
     writable: bool
     receiver: Receiver
+
+    @property
+    def buffered(self) -> int:
+        """See above."""
 
     def send(self, item: Outgoing) -> None:
         """
@@ -109,7 +122,7 @@ class Transport(Protocol):
         """Leave: the session is over, for this reason."""
 
     def pause(self) -> None:
-        """Read no further: the application is busy with a message."""
+        """Read no further: what comes in has to wait."""
 
     def resume(self) -> None:
         """Read on."""

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from peers import POLLING, TEXT, WEBSOCKET, HttpPeer, frame, upgrade_request
 from pytest_twisted import ensureDeferred
-from stages import Serve, Stage, until
+from stages import Serve, Stage, turn, until
 from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.internet.endpoints import (
@@ -241,6 +241,30 @@ async def test_https_and_wss(
     assert stage.session.handshake.is_secure
     assert stage.session.handshake.client_address == "127.0.0.1"
     await works(stage)
+
+
+@ensureDeferred
+async def test_what_waits_under_tls_is_buffered(
+    serve: Serve, certificate: Path
+) -> None:
+    """Send says that it is too much, and drained waits until the socket takes it."""
+    stage = await secure(serve, certificate, True)
+    peer = await stage.peer()
+    peer.write(upgrade_request())
+    assert (await peer.answer()).status == 101
+    assert (await peer.frame())[1][:1] == b"0"
+    peer.transport.pauseProducing()
+    session = stage.session
+    for _ in range(500):
+        if not session.send(bytes(60_000)):
+            break
+        await turn()
+    assert session.buffered > 65_536
+    drained = session.drained()
+    assert not drained.called
+    peer.transport.resumeProducing()
+    await drained
+    assert session.buffered <= 16_384
 
 
 @pytest.mark.parametrize("way", ["leave", "drop"])

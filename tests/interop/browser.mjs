@@ -1,6 +1,7 @@
 /** One headless Chromium for all the tests: node browser.mjs EXECUTABLE. */
 import { chromium } from "playwright-core";
 
+import { tour } from "./crossbar_page.mjs";
 import { inTime, runErrands } from "./errands.mjs";
 import { force, visit } from "./live_page.mjs";
 
@@ -27,6 +28,7 @@ const errands = {
     return page.evaluate(inPage, [scenario, url, mode, args]);
   },
   force,
+  tour,
   visit,
 };
 

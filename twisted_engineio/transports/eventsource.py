@@ -102,7 +102,7 @@ class EventSourceTransport(PostingTransport):
             sid: The session's id.
 
         """
-        super().__init__(codec)
+        super().__init__(codec, config.max_packets)
         self._clock = clock
         self._config = config
         self._ring = Ring(sid, config.sse_ring_events, config.sse_ring_bytes)
@@ -161,6 +161,11 @@ class EventSourceTransport(PostingTransport):
             self._await_ack()
 
     # The session's side.
+
+    @property
+    def buffered(self) -> int:
+        """The bytes that were written and that the socket has not taken."""
+        return 0 if self._stream is None else self._stream.buffered
 
     def send(self, item: Outgoing) -> None:
         """Write an event with one packet; a probe's answer also while corked."""

@@ -25,6 +25,7 @@ from twisted.web.http import Request
 from zope.interface import implementer
 
 from ..answer import finish
+from .backlog import pause_above, unsent
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -116,9 +117,15 @@ class EventStream:
         for name, value in _HEADERS.items():
             request.responseHeaders.setRawHeaders(name, [value])
         request.notifyFinish().addErrback(self._lost)
+        pause_above(request.transport, self._config.low_water_mark)
         request.registerProducer(self, True)
         request.write(_PREAMBLE)
         self._wait()
+
+    @property
+    def buffered(self) -> int:
+        """The bytes that were written and that the socket has not taken."""
+        return unsent(self._request.transport)
 
     def write(self, event: bytes) -> None:
         """

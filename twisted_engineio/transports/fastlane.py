@@ -58,8 +58,8 @@ _SMALL_MASK: Final = 1536
 2.3 microseconds to be set up, the integers 1.6 per 1,000 bytes."""
 
 _MAX_HELD: Final = 64
-_LARGE: Final = 16_384
-"""Frames, and bytes of one, beyond which nothing is held back: at most 1 MiB is."""
+_ROOM: Final = 16_384
+"""Frames, and bytes of them all, beyond which nothing is held back."""
 
 _TEXT: Final = [bytes((0x81, length, 0x34)) for length in range(126)]
 """The head of a small text message by its length: FIN and text, length, ``4``."""
@@ -112,6 +112,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
 
     # First values, on the class: most connections are idle most of the time.
     _held: list[bytes] | None = None  # frames to leave together, while corked
+    _room = _ROOM  # how many bytes more of them
     _begun: list[bytes] | None = None  # the beginning of a frame
     _lacking = 0  # how many bytes it lacks, at least
     _socket: socket | None = None  # under a plain transport
@@ -177,6 +178,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
             self._dataReceived(data[position:])
         if not corked:
             held, self._held = self._held, None
+            self._room = _ROOM
             if held:
                 self._write(held[0] if len(held) == 1 else b"".join(held))
 
@@ -286,7 +288,8 @@ class FastWebSocketTransport(LeanWebSocketTransport):
             self._write(frame)
             return
         held.append(frame)
-        if len(held) > _MAX_HELD or len(frame) > _LARGE:
+        self._room -= len(frame)
+        if self._room < 0 or len(held) > _MAX_HELD:
             # Enough to go: else a socket that is full would never say so.
             self.uncork()
             self._held = []
@@ -325,6 +328,11 @@ class FastWebSocketTransport(LeanWebSocketTransport):
             data = data[sent:]
         transport.write(data)
 
+    @property
+    def buffered(self) -> int:
+        """The bytes that wait for the socket, or for the end of the turn."""
+        return super().buffered + sum(map(len, self._held or ()))
+
     def cork(self) -> bool:
         """Hold frames back from now on; False if they are held back already."""
         if self._held is not None:
@@ -335,6 +343,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
     def uncork(self) -> None:
         """Write what was held back, in one piece."""
         held, self._held = self._held, None
+        self._room = _ROOM
         if held:
             self._write(held[0] if len(held) == 1 else b"".join(held))
 

@@ -176,6 +176,7 @@ class LeanWebSocketTransport(WebSocketTransport):
         else:
             WebSocketProtocol._connectionLost(self, reason)  # type: ignore[arg-type]
         self.factory.countConnections -= 1
+        self.factory.lost()
 
     def _tell_opened(self) -> None:
         opened = self._opened

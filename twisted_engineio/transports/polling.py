@@ -65,7 +65,7 @@ class PollingTransport(PostingTransport):
             binary: Whether the client takes binary payloads, where there are any.
 
         """
-        super().__init__(codec)
+        super().__init__(codec, config.max_packets)
         self._config = config
         self._binary = binary
         self._get: Request | None = None

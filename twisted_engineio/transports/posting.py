@@ -49,22 +49,32 @@ class PostingTransport:
 
     """
 
-    __slots__ = ("_busy", "_codec", "_post", "_stage", "receiver", "writable")
+    __slots__ = (
+        "_busy",
+        "_codec",
+        "_max_packets",
+        "_post",
+        "_stage",
+        "receiver",
+        "writable",
+    )
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, max_packets: int) -> None:
         """
         Make a transport without a request.
 
         Args:
             codec: Reads and writes payloads.
+            max_packets: How many packets one POST may hold.
 
         """
         self.receiver: Receiver = NOBODY
         self.writable = False
         self._codec = codec
+        self._max_packets = max_packets
         self._post: Request | None = None
         self._stage = Stage.ARRIVING
-        self._busy = False  # the application's state, not this file's: it says so
+        self._busy = False  # the session's state, not this file's: it says so
 
     # The resource's side.
 
@@ -96,11 +106,14 @@ class PostingTransport:
         self.uncork()
 
     def _read(self, request: Request, body: bytes) -> bool:
-        """Feed the packets to the receiver; tell whether all could be read."""
+        """Feed the packets to the receiver; tell whether all were good."""
         kind = request.getHeader(b"content-type") or b""
         binary = kind.lower().startswith(b"application/octet-stream")
         try:
-            for item in self._packets(body, binary):
+            for number, item in enumerate(self._packets(body, binary), 1):
+                if number > self._max_packets:
+                    self.receiver.limit_reached("max_packets")
+                    return False
                 if isinstance(item, Packet):
                     self.receiver.receive_packet(item)
                 else:
@@ -138,6 +151,11 @@ class PostingTransport:
             self._post = None
 
     # The session's side.
+
+    @property
+    def buffered(self) -> int:
+        """None: what is answered is twisted.web's, and one answer at a time."""
+        return 0
 
     def cork(self) -> bool:
         """Hold back what is sent, so that it leaves together."""

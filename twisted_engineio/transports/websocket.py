@@ -7,8 +7,8 @@ Rules of this file:
    a whole message, and to a broken one, is ours.
 2. A connection that breaks the rules is closed with a code and no reason, and its
    session told, at once; what it still sends is not delivered.
-3. Twisted pauses us when 64 KiB wait in the socket: then ``writable`` is False and the
-   session's queue, which is bounded, takes over.
+3. Twisted pauses us when more than ``low_water_mark`` bytes wait for the socket: then
+   ``writable`` is False and the session's queue, which is bounded, takes over.
 
 Driven by Autobahn (``_onOpen``, ``onMessage``, ``onClose``), by the TCP transport as
 its producer (``pauseProducing``, ``resumeProducing``), and by the session.
@@ -36,6 +36,7 @@ from ..exceptions import CloseReason, InvalidPacket, PayloadTooLarge
 from ..outbox import Outbox
 from ..packet import Encoded, Outgoing, Packet, PacketType
 from ..transport import NOBODY, Receiver
+from .backlog import pause_above, unsent
 
 if TYPE_CHECKING:
     from autobahn.websocket.types import ConnectionRequest
@@ -68,6 +69,7 @@ class WebSocketTransport(WebSocketServerProtocol):
     Attributes:
         name: ``"websocket"``.
         writable: Whether it is open and the socket takes more.
+        buffered: The bytes that wait for the socket.
         receiver: Whom it feeds.
         codec: Reads and writes packets.
         base64: Whether binary goes out as text; the handshake's ``b64=1``.
@@ -166,6 +168,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         self._opening = None
         early, self._early = b"".join(self._early or ()), None
         self.writable = True
+        pause_above(self.transport, self.factory.low_water_mark)
         self.transport.registerProducer(self, True)
         self._tell_opened()
         if early:
@@ -211,6 +214,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         self._fragments += 1
         super().onMessageFrameBegin(length)
         if self._fragments > self.factory.max_fragments and not self.failedByMe:
+            self.receiver.limit_reached("max_fragments")
             self._fail_connection(_POLICY_VIOLATION, "too many fragments")
             # The flood goes on: leave it in the socket until the close times out.
             self.transport.pauseProducing()
@@ -235,6 +239,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         """Cancel the one timer that Autobahn leaves behind, and ours."""
         self._cancel_timers()
         super().connectionLost(reason)
+        self.factory.lost()
 
     def _cancel_timers(self) -> None:
         if self._opening is not None:
@@ -279,6 +284,11 @@ class WebSocketTransport(WebSocketServerProtocol):
         self.writable = False
 
     # The session's side.
+
+    @property
+    def buffered(self) -> int:
+        """The bytes that were written and that the socket has not taken."""
+        return unsent(self.transport)
 
     def send(self, item: Outgoing) -> None:
         """Write one packet or message as a frame."""
@@ -355,9 +365,12 @@ class WebSocketTransport(WebSocketServerProtocol):
             # It reads nothing: it would not read a close frame either.
             self.dropConnection(abort=True)
             return
-        self.sendClose(_NORMAL)
-        if reason is CloseReason.PING_TIMEOUT:
-            # It answers nothing: it would not answer a close frame either.
+        if reason is CloseReason.RATE_EXCEEDED:
+            self.sendCloseFrame(code=_POLICY_VIOLATION)
+        else:
+            self.sendClose(_NORMAL)
+        if reason in (CloseReason.PING_TIMEOUT, CloseReason.RATE_EXCEEDED):
+            # It answers nothing, or sends without end: no answer is waited for.
             self.unregisterProducer()
             self.transport.loseConnection()
 
@@ -406,12 +419,15 @@ class WebSocketFactory(WebSocketServerFactory):
     Attributes:
         protocol: Makes a transport; called as ``WebSocketTransport`` is.
         max_fragments: Frames that one message may be cut into.
+        low_water_mark: Bytes that may wait for a socket before more is queued.
         deflate_threshold: Bytes from which on a message is compressed, if at all.
         too_large: Called with the error when a message is over ``max_payload``.
+        lost: Called when a connection is gone.
 
     """
 
     protocol: Any
+    lost: Callable[[], None]
 
     def __init__(
         self,
@@ -423,7 +439,9 @@ class WebSocketFactory(WebSocketServerFactory):
         super().__init__(server=None, reactor=clock)
         self._batched_timer = _Timers(clock)
         self.max_fragments = config.max_fragments
+        self.low_water_mark = config.low_water_mark
         self.too_large = too_large
+        self.lost = lambda: None
         self.setProtocolOptions(
             webStatus=False,
             failByDrop=False,

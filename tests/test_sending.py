@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes import GOODBYE, NOOP, PROBE_PING, UPGRADE, RecordingTransport
+from fakes import GOODBYE, NOOP, PROBE_PING, UPGRADE, Onlooker, RecordingTransport
 from twisted.internet.defer import Deferred
 
 from twisted_engineio import CloseReason, Encoded, SessionClosed
@@ -218,6 +218,159 @@ def test_a_slow_client_that_is_closed_meanwhile_ends_once(
     clock.advance(30)
     assert listener.closed[0][0] is session
     assert len(listener.closed) == 1
+
+
+def test_a_slow_client_is_told_to_observers(make_server, open_session, clock):
+    """As a limit that was reached."""
+    onlooker = Onlooker()
+    session = open_session(make_server(max_buffered=100_000, observers=[onlooker]))
+    session.transport.writable = False
+    session.send(b"x" * 100_001)
+    clock.advance(0)
+    assert ("limit_reached", "max_buffered", session) in onlooker.events
+
+
+# What the transport still holds.
+
+
+@pytest.fixture
+def full(session):
+    """Give a session whose transport takes a message, is full then, and holds it."""
+    transport = session.transport
+    take = transport.send
+
+    def send(item):
+        take(item)
+        transport.buffered += len(item)
+        transport.writable = transport.buffered <= 16_384
+
+    def drain(size=0):
+        """Let the socket take bytes; Twisted says so when none are left."""
+        transport.buffered = size
+        if not size:
+            transport.ready()
+
+    transport.send, transport.drain = send, drain
+    return session
+
+
+def test_what_the_transport_holds_is_buffered(full):
+    """With what is queued behind it."""
+    assert full.send(b"x" * 20_000)
+    assert full.buffered == 20_000
+    assert full.send(b"y" * 5_000)
+    assert full.buffered == 25_000
+    full.transport.buffered = 12_000
+    assert full.buffered == 17_000
+
+
+def test_one_message_may_be_too_much(full):
+    """Send says so though nothing is queued."""
+    assert full.send(b"x" * HIGH)
+    full.transport.drain()
+    assert not full.send(b"x" * (HIGH + 1))
+    assert full._outbox is None
+
+
+def test_drained_waits_for_the_transport_too(full):
+    """Until little is buffered in both together."""
+    full.send(b"x" * 20_000)
+    waiting = outcome_of(full.drained())
+    assert waiting == []
+    full.transport.buffered = 16_384
+    assert outcome_of(full.drained()) == [None]
+    assert waiting == []
+    full.transport.drain()
+    assert waiting == [None]
+    assert full._outbox is None
+
+
+def test_drained_waits_while_the_queue_moves_into_the_transport(full):
+    """What has left the queue is not out yet."""
+    full.send(b"x" * 20_000)
+    full.send(b"y" * 30_000)
+    waiting = outcome_of(full.drained())
+    full.transport.drain()
+    assert full.transport.written == [b"x" * 20_000, b"y" * 30_000]
+    assert full.buffered == 30_000
+    assert waiting == []
+    assert full.send("z")  # behind what the transport holds, not before it
+    full.transport.drain()
+    assert waiting == [None]
+    assert full.transport.written[2:] == ["z"]
+
+
+def test_flushed_does_not_wait_for_the_transport(full):
+    """The queue is empty: what was sent is on its way to the socket."""
+    full.send(b"x" * 20_000)
+    assert outcome_of(full.flushed()) == [None]
+    waiting = outcome_of(full.drained())
+    assert outcome_of(full.flushed()) == [None]
+    full.send("y")
+    flushed = outcome_of(full.flushed())
+    assert flushed == waiting == []
+    full.transport.drain()
+    assert flushed == waiting == [None]
+
+
+def test_a_transport_that_is_writable_holds_little(full):
+    """Nobody waits for what no event would tell."""
+    full.send(b"x" * 10_000)
+    assert full.transport.writable
+    assert outcome_of(full.drained()) == [None]
+
+
+def test_who_waits_for_the_transport_hears_of_the_end(full):
+    """Though nothing is queued."""
+    full.send(b"x" * 20_000)
+    waiting = outcome_of(full.drained())
+    full.fail(CloseReason.TRANSPORT_ERROR)
+    (failure,) = waiting
+    assert failure.check(SessionClosed)
+
+
+def test_a_session_that_waits_only_for_its_transport_can_close(full, clock, listener):
+    """An empty queue that is waited for holds no goodbye up."""
+    full.send(b"x" * 20_000)
+    waiting = outcome_of(full.drained())
+    full.close()
+    clock.advance(0)
+    full.transport.send = full.transport.written.append
+    full.transport.drain()
+    assert full.transport.written[1:] == [GOODBYE]
+    assert waiting == [None]
+    assert listener.reasons == [CloseReason.FORCED_CLOSE]
+
+
+@pytest.mark.parametrize("queued", [True, False])
+def test_a_slow_client_is_one_whose_transport_holds_too_much(
+    make_server, open_session, listener, clock, queued
+):
+    """max_buffered counts both."""
+    session = open_session(make_server(max_buffered=100_000))
+    session.transport.room = 0 if queued else 1
+    session.transport.writable = not queued
+    session.transport.buffered = 90_000
+    assert not session.send(b"x" * 10_000)
+    assert listener.closed == []
+    session.transport.buffered = 100_001
+    assert not session.send(b"")
+    clock.advance(0)
+    assert listener.reasons == [CloseReason.SLOW_CLIENT]
+
+
+def test_a_session_that_a_write_ends_is_not_judged(session, clock):
+    """There is nobody left to be too slow, and no timer for it."""
+    transport = session.transport
+
+    def break_down(item):
+        transport.buffered = 100_000_000
+        session.fail(CloseReason.TRANSPORT_ERROR)
+
+    transport.send = break_down
+    session.send("x")
+    assert session.buffered == 0
+    assert clock.getDelayedCalls() == []
 
 
 # The queue and the upgrade.

@@ -183,6 +183,100 @@ def test_a_session_that_the_held_packets_end_reads_no_further(session, listener,
     assert session.transport.calls == ["pause", CloseReason.TRANSPORT_CLOSE]
 
 
+# Pausing.
+
+
+def test_a_pause_holds_what_comes(session, listener, clock):
+    """Until it is resumed, in a later turn; once is enough for each."""
+    session.pause_reading()
+    session.pause_reading()
+    assert session.transport.calls == ["pause"]
+    session.receive("one")
+    session.receive_packet(PONG)
+    assert listener.received == []
+    session.resume_reading()
+    session.resume_reading()
+    assert listener.received == []
+    clock.advance(0)
+    assert listener.received == ["one"]
+    assert session.transport.calls == ["pause", "resume"]
+
+
+def test_a_pause_outlasts_a_busy_application(session, listener, busy, clock):
+    """And the other way round: reading goes on when nothing holds it."""
+    session.receive("one")
+    session.pause_reading()
+    session.receive("two")
+    busy.done()
+    assert listener.received == ["one"]
+    session.resume_reading()
+    clock.advance(0)
+    assert listener.received == ["one", "two"]
+    session.pause_reading()
+    session.resume_reading()
+    clock.advance(0)
+    assert "resume" not in session.transport.calls
+    busy.done()
+    assert session.transport.calls[-1] == "resume"
+
+
+def test_a_pause_right_after_a_resume_counts(session, listener, clock):
+    """The last word does."""
+    session.pause_reading()
+    session.receive("one")
+    session.resume_reading()
+    session.pause_reading()
+    clock.advance(1)
+    assert listener.received == []
+
+
+def test_an_application_may_pause_at_each_message(session, listener, clock):
+    """What has come already waits, and is read one by one."""
+    listener.on_message = lambda session, _: session.pause_reading()
+    for data in ("one", "two", "three"):
+        session.receive(data)
+    assert listener.received == ["one"]
+    for count in (2, 3):
+        session.resume_reading()
+        clock.advance(0)
+        assert len(listener.received) == count
+
+
+def test_resuming_what_is_not_paused_does_nothing(session, busy, clock):
+    """Not even if the application is busy."""
+    session.resume_reading()
+    session.receive("one")
+    session.resume_reading()
+    clock.advance(0)
+    assert session.busy
+    assert session.transport.calls == ["pause"]
+
+
+def test_a_paused_session_is_not_given_up_for_silence(session, clock, listener):
+    """What its client says is not read."""
+    session.pause_reading()
+    clock.advance(25)
+    clock.advance(20)
+    clock.advance(20)
+    assert listener.closed == []
+    session.receive_packet(PONG)
+    session.resume_reading()
+    clock.advance(0)
+    clock.advance(24)
+    assert listener.closed == []
+
+
+def test_a_session_that_ends_while_it_resumes_leaves_no_timer(session, clock):
+    """There is nothing to read on."""
+    session.pause_reading()
+    session.resume_reading()
+    session.fail(CloseReason.TRANSPORT_ERROR)
+    assert clock.getDelayedCalls() == []
+    session.pause_reading()
+    session.resume_reading()
+    assert clock.getDelayedCalls() == []
+
+
 # Exceptions.
 
 OUTCOMES = {

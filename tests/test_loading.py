@@ -1,0 +1,38 @@
+"""Finding the application that MODULE:NAME names; test_tap.py has every kind of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from twisted_engineio import ConfigError, EchoApplication
+from twisted_engineio.loading import load
+
+
+class Broken:
+    """Cannot be made."""
+
+    def __init__(self) -> None:
+        raise ValueError("no luck\nat all")
+
+
+def test_what_is_named_is_made():
+    """A class is called; its module is imported."""
+    assert type(load("twisted_engineio:EchoApplication")) is EchoApplication
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("chat", "'chat' must be MODULE:NAME"),
+        ("no_such_module:Chat", "ModuleNotFoundError: No module named"),
+        (f"{__name__}:Broken", "ValueError: no luck (" + __file__),
+        ("builtins:object", "builtins:object gives a object, not an Application"),
+    ],
+)
+def test_what_is_not_there_is_told_in_one_line(name, problem):
+    """With the option's name, and where it was raised."""
+    with pytest.raises(ConfigError) as caught:
+        load(name)
+    assert caught.value.option == "app"
+    assert problem in caught.value.problem
+    assert "\n" not in caught.value.problem

@@ -1,0 +1,198 @@
+"""
+The half of a server that lets clients in: to a place, by the application, with an id.
+
+Rules of this file:
+
+1. First whether there is room, then what the application says, then whether the
+   revision is spoken, and then the id. The first that says no is the answer.
+2. Nobody who waits for an answer is counted when there is one: ``quota.py``.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    ensureDeferred,
+    maybeDeferred,
+)
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .application import Admission
+from .config import Config
+from .exceptions import ErrorCode, Refused, Reject, Unavailable
+from .handshake import Handshake
+from .quota import Quota
+from .revision import Revision, revision_of
+from .session import Session
+
+if TYPE_CHECKING:
+    from .application import Application
+
+__all__ = ["Admitting", "Entry", "make_sid"]
+
+_PLAIN: Final = Admission()
+
+
+class Entry(NamedTuple):
+    """
+    A client that was admitted and has no session yet.
+
+    Attributes:
+        handshake: Its first request.
+        revision: The revision that it is made in.
+        sid: What its session's id will be.
+        admission: What the application said of it.
+
+    """
+
+    handshake: Handshake
+    revision: Revision
+    sid: str
+    admission: Admission
+
+
+def make_sid(handshake: Handshake) -> str:
+    """Make an id that cannot be guessed: 120 random bits, URL-safe."""
+    return secrets.token_urlsafe(15)
+
+
+class Admitting:
+    """Who may open a session; ``Server`` is the rest of it."""
+
+    # The server's.
+    log: Logger
+    clock: IReactorTime
+    config: Config
+    application: Application
+    sessions: Mapping[str, Session]
+    _make_sid: Callable[[Handshake], object]
+    _quota: Quota
+
+    def admit(self, handshake: Handshake) -> Deferred[Entry]:
+        """
+        Ask whether a client may open a session, and as what.
+
+        The application is asked first, then whether its revision is spoken, and then
+        the session is given its id. Until it is opened, no client can find it.
+
+        Args:
+            handshake: The client's first request.
+
+        Returns:
+            A Deferred that fires when it may, and fails with ``Refused`` or ``Reject``
+            when not. Cancel it if the client leaves.
+
+        """
+        return maybeDeferred(self.consider, handshake)
+
+    def consider(self, handshake: Handshake) -> Any:
+        """
+        Ask as ``admit`` does, with a Deferred only if somebody thinks about it.
+
+        Args:
+            handshake: The client's first request.
+
+        Returns:
+            An ``Entry``, or a Deferred as ``admit`` returns it.
+
+        Raises:
+            Reject: If the application refuses, or the server stops.
+            Refused: If the client may not open a session for another reason.
+
+        """
+        self.refuse_when_stopped()
+        self._let_in(partial(self._quota.knock, self.clock.seconds()), handshake)
+        address = handshake.client_address
+        try:
+            entry = self._judge(handshake)
+        except BaseException:
+            self._quota.leave(address)
+            raise
+        if isinstance(entry, Deferred):
+            return entry.addBoth(self._judged, address)
+        return self._judged(entry, address)
+
+    def _let_in(
+        self, check: Callable[[str | None], None], handshake: Handshake
+    ) -> None:
+        """Ask whether there is room, and tell of the limit if there is none."""
+        try:
+            check(handshake.client_address)
+        except Unavailable as error:
+            self.limit_reached(str(error.limit), handshake)
+            raise
+
+    def _judged(self, entry: Any, address: str | None) -> Any:
+        """Count a client no longer that waited for what was said of it."""
+        self._quota.leave(address)
+        return entry
+
+    def _judge(self, handshake: Handshake) -> Any:
+        said = self._ask(self.application.admit, handshake)
+        if said is not None and isinstance(said, Deferred):
+            return said.addCallback(self._identify, handshake)
+        return self._identify(said, handshake)
+
+    def _identify(self, admission: object, handshake: Handshake) -> Any:
+        """Choose the revision and the id of a client that the application admits."""
+        revision = revision_of(handshake.query, self.config)
+        if revision is None:
+            raise Refused(
+                ErrorCode.UNSUPPORTED_PROTOCOL_VERSION,
+                "EIO is neither 4 nor, where allow_eio3 is on, 3",
+            )
+        if not isinstance(admission, Admission):
+            admission = _PLAIN
+        sid = self._ask(self._make_sid, handshake)
+        if not isinstance(sid, str) and isinstance(sid, Deferred):
+            return sid.addCallback(self._enter, handshake, revision, admission)
+        return self._enter(sid, handshake, revision, admission)
+
+    def _enter(
+        self,
+        sid: object,
+        handshake: Handshake,
+        revision: Revision,
+        admission: Admission,
+    ) -> Entry:
+        known = sid in self.sessions
+        if not isinstance(sid, str) or not sid or not sid.isprintable() or known:
+            self.log.error("make_sid gave no new id; the client is refused")
+            raise Refused(ErrorCode.BAD_REQUEST, "no id could be made")
+        return Entry(handshake, revision, sid, admission)
+
+    def _ask(
+        self, function: Callable[[Handshake], object], handshake: Handshake
+    ) -> object:
+        """Call what the operator gave us; a Deferred if it is async."""
+        try:
+            result = function(handshake)
+        except Exception:
+            return self._no_answer(Failure())
+        if hasattr(result, "__await__"):  # a Deferred has it, too
+            # What has __await__ is a coroutine here; a type checker can't know.
+            result = ensureDeferred(result)  # type: ignore[arg-type]
+            result.addErrback(self._no_answer)
+        return result
+
+    def _no_answer(self, failure: Failure) -> NoReturn:
+        if failure.check(Reject, CancelledError):
+            failure.raiseException()
+        self.log.failure("a handshake failed; the client is refused", failure=failure)
+        raise Refused(ErrorCode.BAD_REQUEST, "an exception was raised")
+
+    # The rest of the server.
+
+    def refuse_when_stopped(self) -> None:
+        """Let nobody in who comes too late."""
+
+    def limit_reached(self, limit: str, about: Session | Handshake) -> None:
+        """Hear that a client went beyond one of the operator's limits."""

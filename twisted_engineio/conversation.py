@@ -1,0 +1,105 @@
+"""
+What the halves of a session share: its state, and the server that it belongs to.
+
+``session.py`` has the whole, ``sending.py`` and ``reading.py`` the halves.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from .exceptions import CloseReason
+
+if TYPE_CHECKING:
+    from .application import Application
+    from .config import Config
+    from .handshake import Handshake
+    from .heartbeat import Heartbeat
+    from .inbox import Inbox
+    from .outbox import Outbox
+    from .probe import Probe
+    from .revision import Revision
+    from .session import Session
+    from .transport import Transport
+
+__all__ = ["Conversation", "Owner", "State"]
+
+
+class State(enum.Enum):
+    """Where a session is in its life; it only ever moves down this list."""
+
+    OPENING = "opening"
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Owner(Protocol):
+    """What a session asks of the server that it belongs to."""
+
+    clock: IReactorTime
+    config: Config
+    application: Application
+    log: Logger
+
+    def jitter(self) -> float:
+        """Choose the seconds by which a session's first ping comes early."""
+
+    def broadcast(self, data: str | bytes, *, compress: bool = True) -> None:
+        """Send a message to every open session; the application's to call."""
+
+    def limit_reached(self, limit: str, about: Session) -> None:
+        """Hear that a session went beyond one of the operator's limits."""
+
+    def session_ended(self, session: Session, reason: CloseReason) -> None:
+        """Forget a session; ``_finish`` calls it, once."""
+
+
+class Conversation:
+    """A session's state, which its halves work on."""
+
+    __slots__ = (
+        "__weakref__",
+        "_ended",
+        "_heartbeat",
+        "_inbox",
+        "_outbox",
+        "data",
+        "handshake",
+        "probe",
+        "reason",
+        "revision",
+        "server",
+        "sid",
+        "state",
+        "transport",
+    )
+
+    sid: str
+    revision: Revision
+    handshake: Handshake
+    server: Owner
+    transport: Transport
+    state: State
+    probe: Probe | None
+    reason: CloseReason | None
+    data: Any
+    _heartbeat: Heartbeat
+    # Made when something must wait: most sessions have none most of the time.
+    _outbox: Outbox | None
+    _inbox: Inbox | None
+    _ended: list[Deferred[CloseReason]] | None
+
+    def _finish(self, reason: CloseReason) -> None:
+        """Close the session."""
+
+    def _too_slow(self) -> None:
+        """End a client that does not read what it is sent."""
+
+    def _beaten(self) -> None:
+        """Have a heart that has beaten."""

@@ -1,0 +1,176 @@
+"""
+For Crossbar's configuration: an Engine.IO server as a web service of type "resource".
+
+Crossbar calls ``mount`` or ``root`` with what stands under ``extra``. Mistakes in there
+end its start, with one line that says what is wrong.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.web.resource import Resource
+from twisted.web.static import File
+
+from .application import Application, EchoApplication
+from .config import Config
+from .cookie import Cookie
+from .exceptions import ConfigError
+from .loading import load
+from .resource import EngineIOResource
+from .server import Server
+from .wamp import WampApplication, connect
+
+__all__ = ["mount", "root"]
+
+_OURS: Final = ("app", "router", "realm", "authentication", "prefix")
+"""What ``mount`` takes besides the names of ``Config``."""
+_ROOTS: Final = ("path", "static")
+"""What ``root`` takes besides those."""
+_PATH: Final = re.compile(r"/([A-Za-z0-9._~-]+)/?")
+_PATIENCE: Final = 5.0
+"""Seconds that a stop waits for clients to fetch their last words, as twistd's does."""
+_SENDING: Final = 0.1
+"""Seconds that the last words have to leave the process."""
+
+
+def mount(
+    extra: Mapping[str, Any] | None = None, *, reactor: Any = None
+) -> EngineIOResource:
+    """
+    Make a resource for a path of Crossbar's.
+
+    Args:
+        extra: Options, named as in ``Config``, and ``app``: ``MODULE:NAME`` of an
+            Application. With ``router``, the URL of a WAMP router, it is a
+            ``WampApplication``, to which ``realm``, ``authentication`` and ``prefix``
+            belong. Without either, it echoes.
+        reactor: What it runs on; Twisted's if left out.
+
+    Raises:
+        ConfigError: If an option is unknown or cannot work.
+
+    """
+    options = _known(extra, _OURS)
+    ours = {str(name): options.pop(name) for name in _OURS if name in options}
+    application = _application(ours)
+    server = Server(application, _config(options), clock=reactor)
+    # Crossbar gives us no reactor: it is the server's clock.
+    reactor = server.clock
+    # As Crossbar does for its own services: nobody else starts a factory that stands
+    # inside a resource.
+    server.websockets.startFactory()
+    service = _Service(server)
+    if isinstance(application, WampApplication) and "router" in ours:
+        connect(
+            application,
+            ours["router"],
+            ours.get("realm", "realm1"),
+            authentication=ours.get("authentication"),
+            reactor=reactor,
+        ).setServiceParent(service)
+    service.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    return EngineIOResource(server)
+
+
+def root(extra: Mapping[str, Any] | None = None, *, reactor: Any = None) -> Resource:
+    """
+    Make a resource for Crossbar's path ``"/"``, with the server at a path below it.
+
+    Crossbar refuses a path with a dot, such as ``engine.io``, where clients look for a
+    server. This puts it there. Crossbar's other paths go on working beside it.
+
+    Args:
+        extra: As for ``mount``, and ``path``: where the server stands, ``/engine.io``
+            if left out; and ``static``: a directory to serve at ``/``.
+        reactor: As for ``mount``.
+
+    Raises:
+        ConfigError: If an option is unknown or cannot work.
+
+    """
+    options = _known(extra, (*_OURS, *_ROOTS))
+    path = options.pop("path", "/engine.io")
+    found = _PATH.fullmatch(path) if isinstance(path, str) else None
+    if found is None:
+        raise ConfigError("path", f"must be one step like /engine.io, not {path!r}")
+    static = options.pop("static", None)
+    if static is not None and not (isinstance(static, str) and Path(static).is_dir()):
+        raise ConfigError("static", f"{static!r} is not a directory")
+    top = Resource() if static is None else File(static)
+    top.putChild(found[1].encode(), mount(options, reactor=reactor))
+    return top
+
+
+class _Service(MultiService):
+    """Closes the sessions, and then what they stood on."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._server = server
+
+    def stopService(self) -> Deferred[Any]:
+        stopped: Deferred[Any] = self._server.stop(within=_PATIENCE)
+        # What was written last is not sent yet; the reactor cuts connections off.
+        stopped.addCallback(lambda _: deferLater(self._server.clock, _SENDING))
+        return stopped.addCallback(lambda _: super(_Service, self).stopService())
+
+
+def _known(extra: Mapping[str, Any] | None, besides: tuple[str, ...]) -> dict[str, Any]:
+    """Copy the options, and refuse those that there are not."""
+    if extra is not None and not isinstance(extra, Mapping):
+        raise ConfigError("extra", f"must be an object, not {extra!r}")
+    options = dict(extra or {})
+    _refuse_unknown(options, [*besides, *(each.name for each in fields(Config))])
+    return options
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: list[str], of: str = "") -> None:
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {known}"
+            raise ConfigError(of + name, f"there is no such option; {hint}")
+
+
+def _config(options: dict[str, Any]) -> Config:
+    """Make a Config of what JSON can say: a cookie is its name, or its options."""
+    cookie = options.get("cookie")
+    if isinstance(cookie, str):
+        options["cookie"] = Cookie(name=cookie)
+    elif isinstance(cookie, Mapping):
+        _refuse_unknown(cookie, [each.name for each in fields(Cookie)], "cookie.")
+        options["cookie"] = Cookie(**cookie)
+    return Config(**options)
+
+
+def _application(ours: Mapping[str, Any]) -> Application:
+    for name in ("app", "router", "realm"):
+        if name in ours and not isinstance(ours[name], str):
+            raise ConfigError(name, f"must be text, not {ours[name]!r}")
+    if "router" not in ours:
+        for name in ("realm", "authentication", "prefix"):
+            if name in ours:
+                raise ConfigError(name, "goes with router, the URL of a WAMP router")
+        return load(ours["app"]) if "app" in ours else EchoApplication()
+    application = load(ours["app"]) if "app" in ours else WampApplication()
+    if not isinstance(application, WampApplication):
+        kind = type(application).__name__
+        raise ConfigError(
+            "router", f"app must be a WampApplication to use it, not {kind}"
+        )
+    if "prefix" in ours:
+        prefix = ours["prefix"]
+        if prefix is not None and not isinstance(prefix, str):
+            raise ConfigError("prefix", f"must be text or null, not {prefix!r}")
+        application.prefix = prefix
+    return application

@@ -1,0 +1,101 @@
+"""
+A session whose client may send only so much a second.
+
+A server without such limits never makes one, so its message path pays nothing. What is
+one too many waits in the inbox, or ends the session: ``over_rate`` says which.
+"""
+
+from __future__ import annotations
+
+from .application import Admission
+from .buckets import Bucket
+from .conversation import Owner, State
+from .exceptions import CloseReason
+from .handshake import Handshake
+from .inbox import Hold
+from .observed import ObservedSession
+from .outbox import size_of
+from .packet import Packet, PacketType
+from .revision import Revision
+from .session import Session
+from .transport import Transport
+
+__all__ = ["LimitedSession", "ObservedLimitedSession", "session_class"]
+
+
+class LimitedSession(Session):
+    """A session that counts what it reads."""
+
+    __slots__ = ("_bytes", "_packets")
+
+    def __init__(
+        self,
+        sid: str,
+        handshake: Handshake,
+        revision: Revision,
+        transport: Transport,
+        server: Owner,
+        admission: Admission,
+    ) -> None:
+        super().__init__(sid, handshake, revision, transport, server, admission)
+        config, now = server.config, server.clock.seconds()
+        self._packets = _bucket(config.max_messages_per_second, now)
+        self._bytes = _bucket(config.max_bytes_per_second, now)
+
+    def receive(self, data: str | bytes) -> None:
+        """Count a message, and deliver it if it is not one too many."""
+        self._count(data)
+        super().receive(data)
+
+    def receive_packet(self, packet: Packet) -> None:
+        """Count a packet that is no message, and act on it likewise."""
+        if packet.type is not PacketType.MESSAGE:  # else it is counted when delivered
+            self._count(packet.data)
+        super().receive_packet(packet)
+
+    def _count(self, data: str | bytes) -> None:
+        """Take what it costs, or see to it that it waits, or end the session."""
+        if self._inbox is not None or self.state is not State.OPEN:
+            return  # its turn comes later, or never
+        now, size = self.server.clock.seconds(), size_of(data)
+        packets, data_bytes = self._packets, self._bytes
+        wait = 0.0
+        if packets is not None and (seconds := packets.wait(1, now)):
+            self.limit_reached("max_messages_per_second")
+            wait = seconds
+        if data_bytes is not None and (seconds := data_bytes.wait(size, now)):
+            self.limit_reached("max_bytes_per_second")
+            wait = max(wait, seconds)
+        if not wait:
+            if packets is not None:
+                packets.take(1)
+            if data_bytes is not None:
+                data_bytes.take(size)
+        elif self.server.config.over_rate == "pause":
+            self._hold(Hold.RATE, wait)
+        else:
+            self._finish(CloseReason.RATE_EXCEEDED)
+
+
+class ObservedLimitedSession(LimitedSession, ObservedSession):
+    """A session that does both: what is one too many is told when its turn comes."""
+
+    __slots__ = ()
+
+
+def _bucket(rate: float | None, now: float) -> Bucket | None:
+    return None if rate is None else Bucket(rate, now)
+
+
+def session_class(*, observed: bool, limited: bool) -> type[Session]:
+    """
+    Choose the class that does what is asked for and no more.
+
+    Args:
+        observed: Whether the server has observers.
+        limited: Whether it limits how much a session may send.
+
+    """
+    if limited:
+        return ObservedLimitedSession if observed else LimitedSession
+    return ObservedSession if observed else Session

@@ -1,0 +1,55 @@
+"""
+What was written and still waits in the process, because a socket is full.
+
+Twisted's transports count it, and pause their producer above a limit, but tell nobody
+how much it is. What is read of them is named in ``TWISTED``, and a test asserts that it
+still exists. Of TLS, what it has encrypted counts; what it still collects until the end
+of a turn, 64,000 bytes at most, does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.protocols.policies import ProtocolWrapper
+
+__all__ = ["TWISTED", "pause_above", "unsent"]
+
+TWISTED: Final = ("dataBuffer", "offset", "_tempDataLen", "bufferSize")
+"""What is known here of ``FileDescriptor``, which a TCP or UNIX transport is."""
+
+
+def _bare(transport: Any) -> Any:
+    """Find the transport that has the socket, under TLS and the like."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    return transport
+
+
+def unsent(transport: Any) -> int:
+    """
+    Count the bytes that a transport was given and its socket has not taken.
+
+    Args:
+        transport: Any; one that is no socket's (of HTTP/2, say) has none.
+
+    """
+    bare = _bare(transport)
+    if not isinstance(bare, FileDescriptor):
+        return 0
+    return len(bare.dataBuffer) - bare.offset + bare._tempDataLen
+
+
+def pause_above(transport: Any, size: int) -> None:
+    """
+    Have a transport pause its producer when more waits in it than this.
+
+    Args:
+        transport: Any; what is no socket's is left as it is.
+        size: In bytes; Twisted's own is 65,536.
+
+    """
+    bare = _bare(transport)
+    if isinstance(bare, FileDescriptor):
+        bare.bufferSize = size
