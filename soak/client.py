@@ -26,6 +26,7 @@ import enum
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from soak.carrier import CLOSE, Carrier
@@ -112,7 +113,9 @@ class Session:
 
     def hurry(self, seconds: float) -> None:
         """End within so many seconds, as planned: the run is over."""
-        self._later("life", self.chance.uniform(0, seconds), self._life_is_over)
+        # The plan's, for a session that is not open yet begins to count when it is.
+        self.plan = replace(self.plan, life=self.chance.uniform(0, seconds))
+        self._later("life", self.plan.life, self._life_is_over)
 
     # Time.
 
