@@ -120,7 +120,8 @@ $(CROSSBAR)/.venv/.stamp: $(CROSSBAR)/requirements.txt setup.py pyproject.toml
 
 # What the tests start besides: the command, and Debian's package that has it. Debian
 # keeps servers where only root looks for commands.
-DEBIAN := chromium:chromium nginx:nginx-light haproxy:haproxy systemd-analyze:systemd
+DEBIAN := chromium:chromium nginx:nginx-light haproxy:haproxy curl:curl \
+	systemd-socket-activate:systemd prometheus:prometheus
 
 debian-packages:
 	@missing=; \
@@ -131,5 +132,5 @@ debian-packages:
 	elif command -v apt-get >/dev/null && $(SUDO) true 2>/dev/null; then \
 		$(SUDO) apt-get update -q && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y $$missing; \
-	else echo "Missing, and only an administrator can install it (apt-get install$$missing): the browser tests or those behind proxies cannot run." >&2; \
+	else echo "Missing, and only an administrator can install it (apt-get install$$missing): the browser tests, those behind proxies or those with Prometheus cannot run." >&2; \
 	fi

@@ -14,6 +14,8 @@ HERE = Path(__file__).parent
 PACKAGE = (HERE / "twisted_engineio" / "__init__.py").read_text(encoding="utf-8")
 VERSION = re.search(r'^__version__ = "(.+)"$', PACKAGE, re.MULTILINE).group(1)
 TLS = ["twisted[tls]"]
+METRICS = ["prometheus-client>=0.20"]
+HTTP2 = ["twisted[http2]"]
 
 setup(
     name="twisted-engineio",
@@ -47,20 +49,29 @@ setup(
     extras_require={
         # For "--listen ssl:..." and for answering https:// by yourself.
         "tls": TLS,
+        # For "--metrics /metrics".
+        "metrics": METRICS,
+        # For polling and server-sent events over HTTP/2, where there is TLS.
+        "http2": HTTP2,
         "test": [
             *TLS,
+            *HTTP2,
+            *METRICS,
             "build",
             "cbor2",
+            "flask",
             "hypothesis",
+            "klein",
             "pytest>=8",
             "pytest-cov",
             "pytest-twisted",
-            "python-engineio[client]",
+            # The page about it names all that it has, so a test pins what that is.
+            "python-engineio[client]~=4.15.0",
             "treq",
         ],
         # Pinned to a series: a new release of a judge must not turn a build red.
-        "lint": ["mypy~=2.4.1", "mypy-zope", "ruff~=0.17.5", "towncrier"],
-        "docs": ["furo", "sphinx"],
+        "lint": [*METRICS, "mypy~=2.4.1", "mypy-zope", "ruff~=0.17.5", "towncrier"],
+        "docs": [*METRICS, "furo", "sphinx"],
         "bench": ["matplotlib>=3.8", "pytest-benchmark>=5"],
     },
     # "twisted.plugins" is Twisted's own package, and this adds one module to it. There

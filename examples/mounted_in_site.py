@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.static import Data
 
-from twisted_engineio import Application, EngineIOResource, Server
+from twisted_engineio import Application, EngineIOResource, Server, protect
 
 
 class Shout(Application):
@@ -33,7 +33,7 @@ root = Resource()
 root.putChild(b"", Data(b"<h1>A page of the site</h1>", "text/html"))
 root.putChild(b"count", Count())
 root.putChild(b"engine.io", EngineIOResource(server))
-reactor.listenTCP(port, Site(root))
+reactor.listenTCP(port, protect(Site(root), server))
 reactor.addSystemEventTrigger("before", "shutdown", server.stop)
 print(f"The site: open http://localhost:{port}/", flush=True)
 reactor.run()

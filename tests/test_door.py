@@ -22,6 +22,7 @@ from twisted_engineio import (
     Config,
     EngineIOResource,
     EngineIOSite,
+    Observer,
     Reject,
     Server,
 )
@@ -297,6 +298,40 @@ def test_a_server_that_needs_all_of_a_request_gets_it(
     knock(site_of(server), head())
     assert read_by_twisted_web == [URI.encode()]
     assert len(server.sessions) == 1
+
+
+class Counts(Observer):
+    """An observer that reads little of a request."""
+
+    whole_requests = False
+
+    def __init__(self):
+        self.refused = 0
+
+    def connection_refused(self, error, request):
+        self.refused += 1
+
+
+def test_who_only_counts_leaves_the_door_open(make_server, knock, read_by_twisted_web):
+    """And hears of each refusal once."""
+    observer = Counts()
+    server = make_server(observers=[observer])
+    knock(site_of(server), head())
+    assert read_by_twisted_web == []
+    assert len(server.sessions) == 1
+    knock(site_of(server), head(f"{URI}&sid=unknown"))
+    assert observer.refused == 1
+
+
+def test_who_adds_headers_adds_them_behind_the_door(
+    make_server, knock, read_by_twisted_web
+):
+    """However little it reads."""
+    observer = Counts()
+    observer.headers = lambda headers, *_: headers.addRawHeader(b"X-Seen", b"yes")
+    browser = knock(site_of(make_server(observers=[observer])), head())
+    assert read_by_twisted_web == [URI.encode()]
+    assert browser.answer.headers["x-seen"] == "yes"
 
 
 def test_a_server_without_websockets_refuses(make_server, knock):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pytest
 from fakes import NOOP, PING, PONG, RecordingTransport, frame
@@ -15,6 +14,7 @@ from twisted_engineio import (
     EchoApplication,
     Encoded,
     EngineIOResource,
+    Observer,
     State,
 )
 from twisted_engineio.codecs import v4
@@ -881,15 +881,8 @@ def test_a_stream_asked_for_with_an_upgrade_header(make_server, browse):
 def test_headers_are_told_to_the_observers(make_server, browse):
     """Of the handshake, and of every attach."""
     seen = []
-    observer = SimpleNamespace(
-        headers=lambda headers, request, session: seen.append(session),
-        session_opened=lambda session: None,
-        session_closed=lambda session, reason: None,
-        flushing=lambda session: None,
-        flushed=lambda session: None,
-        packet_sent=lambda session, item: None,
-        connection_refused=lambda error: None,
-    )
+    observer = Observer()
+    observer.headers = lambda headers, request, session: seen.append(session)
     server = make_server(transports=ALL, observers=[observer])
     client = Client(browse, server)
     client.attach(1)

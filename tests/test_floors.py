@@ -79,6 +79,9 @@ FLOORS = (
             "admitting",
             "asked",
             "channel",
+            "places",
+            "protected",
+            "timed",
             "cors",
             "door",
             "drain",
@@ -109,12 +112,16 @@ FLOORS = (
             "wamp.link",
             "wamp.member",
             "wamp.topics",
+            "guard",
+            "metrics",
+            "status",
+            "tally",
         ],
         WINGS,
     ),
     (
         # The roof: the command line knows the house and its wings.
-        ["service", "tap"],
+        ["service", "tap", "watching"],
         WINGS,
     ),
 )
@@ -145,7 +152,7 @@ def imports_of(name: str) -> set[str]:
             found |= {
                 f".{target}.{each.name}".replace("..", ".")
                 if f"{target}.{each.name}".lstrip(".") in MODULES
-                else f".{target}"
+                else f".{target or '__init__'}"
                 for each in node.names
             }
         elif isinstance(node, ast.ImportFrom):

@@ -18,6 +18,7 @@ MODULES = (
     "handshake",
     "observer",
     "packet",
+    "protected",
     "resource",
     "server",
     "session",

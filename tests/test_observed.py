@@ -16,9 +16,16 @@ from fakes import (
 )
 from twisted.internet.defer import Deferred
 
-from twisted_engineio import CloseReason, Encoded, Packet, PacketType, SessionClosed
-from twisted_engineio.observed import ObservedSession
-from twisted_engineio.session import Session
+from twisted_engineio import (
+    CloseReason,
+    Encoded,
+    Observer,
+    Packet,
+    PacketType,
+    SessionClosed,
+)
+from twisted_engineio.observed import Hearing, ObservedSession
+from twisted_engineio.session import Session, State
 
 MESSAGE = PacketType.MESSAGE
 
@@ -178,3 +185,133 @@ def test_what_goes_at_once_is_flushed_at_once(make_server):
     session.send("now")
     assert onlooker.events == [("flushing",), ("packet_sent", "now"), ("flushed",)]
     session.abort()
+
+
+# What is not overridden.
+
+
+class Hears(Observer):
+    """An observer that hears of messages that come in, and of nothing else."""
+
+    def __init__(self):
+        self.heard = []
+
+    def packet_received(self, session, kind, data):
+        self.heard.append(data)
+
+
+class Greets(Observer):
+    """An observer that hears of no event that comes often."""
+
+    def session_opened(self, session):
+        """Hear of it."""
+
+
+def test_what_nobody_overrides_costs_nothing(make_server, open_session):
+    """Whoever only counts sessions leaves them plain."""
+    server = make_server(observers=[Observer(), Greets()])
+    assert type(open_session(server)) is Session
+    assert server.hearing == Hearing()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        *("packet_received", "packet_sent", "flushing", "flushed"),
+        *("heartbeat", "upgrading", "upgraded"),
+    ],
+)
+def test_whatever_a_session_does_makes_it_watched(make_server, open_session, event):
+    """One event is enough."""
+    observer = Observer()
+    setattr(observer, event, lambda *_: None)
+    session = open_session(make_server(observers=[observer]))
+    assert type(session) is ObservedSession
+
+
+def test_only_who_overrides_is_called(make_server, open_session):
+    """Each event has those that hear it, in their order."""
+    one, other = Hears(), Hears()
+    server = make_server(observers=[one, Greets(), other])
+    assert server.hearing == Hearing(
+        packet_received=(one.packet_received, other.packet_received)
+    )
+    session = open_session(server)
+    session.receive("hello")
+    session.send("unheard")
+    assert one.heard == other.heard == ["hello"]
+
+
+def test_a_method_of_an_instance_counts(make_server):
+    """It may have been put there before the server was made."""
+    observer = Observer()
+    observer.packet_sent = lambda *_: None
+    server = make_server(observers=[observer])
+    assert server.hearing.packet_sent == (observer.packet_sent,)
+
+
+class Half(Observer):
+    """An observer that hears only one half of a write."""
+
+    def __init__(self):
+        self.heard = []
+
+
+class Begins(Half):
+    def flushing(self, session):
+        self.heard.append("flushing")
+
+
+class Ends(Half):
+    def flushed(self, session):
+        self.heard.append("flushed")
+
+
+@pytest.mark.parametrize(
+    ("kind", "heard"), [(Begins, ["flushing"]), (Ends, ["flushed"])]
+)
+def test_half_of_a_write_may_be_heard(make_server, open_session, kind, heard):
+    """Its beginning or its end."""
+    observer = kind()
+    session = open_session(make_server(observers=[observer]))
+    observer.heard.clear()
+    session.send("now")
+    assert observer.heard == heard
+    session.write(PING)
+    assert observer.heard == heard * 2
+
+
+@pytest.mark.parametrize(
+    ("event", "do"),
+    [
+        ("packet_received", lambda session: session.receive("x")),
+        ("packet_received", lambda session: session.receive_packet(NOOP)),
+        ("packet_sent", lambda session: session.send("x")),
+        ("packet_sent", lambda session: session.send_many(["x"])),
+        ("flushed", lambda session: session.send("x")),
+    ],
+)
+def test_one_that_raises_is_logged_wherever_it_does(
+    make_server, open_session, logged, event, do
+):
+    """The next is told all the same, and the session goes on."""
+    raising, onlooker = make_raising(event), Onlooker()
+    session = open_session(make_server(observers=[raising, onlooker]))
+    onlooker.events.clear()
+    logged.clear()
+    do(session)
+    assert event in {name for name, *_ in onlooker.events}
+    assert session.state is State.OPEN
+    failure = logged.take(ZeroDivisionError)
+    assert failure["observer"] == getattr(raising, event)
+
+
+def make_raising(event):
+    """Make an observer that raises when it hears of an event."""
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    observer = Observer()
+    setattr(observer, event, fail)
+    return observer

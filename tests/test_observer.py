@@ -67,11 +67,15 @@ def test_an_observer_that_raises_changes_nothing(make_server, open_session, logg
     """It is logged; the others are told, the session goes on."""
 
     class Broken(Observer):
+        def session_opened(self, _):
+            raise ZeroDivisionError
+
         def packet_received(self, *_):
             raise ZeroDivisionError
 
     onlooker = Onlooker()
     session = open_session(make_server(observers=[Broken(), onlooker]))
+    logged.take(ZeroDivisionError)
     session.receive("hello")
     assert session.server.application.received == ["hello"]
     assert onlooker.events[-1] == ("packet_received", PacketType.MESSAGE, "hello")

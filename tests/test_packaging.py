@@ -15,6 +15,9 @@ import twisted_engineio
 
 PROJECT = Path(__file__).parent.parent
 
+OF_EXTRAS = ["twisted_engineio.metrics"]
+"""Modules that need an extra, and are imported by who asks for them."""
+
 # Where Twisted itself comes from, and whether it is whole.
 WHOSE_TWISTED = """
 import twisted, twisted.plugins, twisted.plugins.engineio_plugin
@@ -60,6 +63,7 @@ def test_the_wheel_holds_the_package_and_the_plugin(wheel):
     assert {
         "twisted_engineio/__init__.py",
         "twisted_engineio/live.html",
+        "twisted_engineio/status.html",
         "twisted_engineio/py.typed",
         "twisted/plugins/engineio_plugin.py",
     } <= names
@@ -91,7 +95,7 @@ def test_twistd_finds_the_plugin(installed, tmp_path):
 
 
 def test_everything_it_imports_is_installed(installed, tmp_path):
-    """Each module is importable with nothing but the declared dependencies."""
+    """Each module but those of an extra needs nothing but the declared dependencies."""
     run(
         installed / "python",
         "-W",
@@ -99,8 +103,22 @@ def test_everything_it_imports_is_installed(installed, tmp_path):
         "-c",
         "import importlib, pkgutil, twisted_engineio as package\n"
         "for found in pkgutil.walk_packages(package.__path__, 'twisted_engineio.'):\n"
-        "    importlib.import_module(found.name)\n",
+        f"    if found.name not in {OF_EXTRAS}:\n"
+        "        importlib.import_module(found.name)\n",
         cwd=tmp_path,
+    )
+
+
+def test_an_extra_that_is_missing_is_one_line(installed, tmp_path):
+    """It says what to install; the status page needs no extra."""
+    twistd = (installed / "twistd", "-n", "engineio", "--metrics", "/metrics")
+    done = subprocess.run(
+        twistd, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "twistd engineio: --metrics: prometheus_client is missing;"
+        " pip install 'twisted-engineio[metrics]'\n"
     )
 
 

@@ -76,6 +76,7 @@ def test_the_mounting_runs():
     exec(compile(MOUNTING, "README.rst", "exec"), names)
     assert isinstance(root.children[b"engine.io"], EngineIOResource)
     assert names["server"].config.ping_interval == 10.0
+    assert names["site"].engineio_places.server_at(b"/engine.io") is names["server"]
 
 
 def test_the_testing_runs():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from fakes import Browser, Onlooker
+from fakes import PONG, Browser, Onlooker
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+from twisted.web._http2 import H2Stream
 from twisted.web.resource import Resource
-from twisted.web.test.requesthelper import DummyChannel
 
 from twisted_engineio import CloseReason, EngineIOResource, EngineIOSite
 from twisted_engineio.request import EngineIORequest
@@ -210,14 +212,136 @@ def test_a_wrapper_s_cookie_is_sent(server, browse):
     browser.lose()
 
 
-def test_a_stream_of_http_2_is_twisted_web_s_own(server):
-    """It has neither a path nor a command that could be looked at so early."""
-    channel = DummyChannel()
-    channel.site = EngineIOSite(Resource(), server)
-    request = EngineIORequest(channel)
-    request.gotLength(5)
-    request.handleContentChunk(b"hello")
-    assert request.content.getvalue() == b"hello"
+# HTTP/2, where a request has a stream instead of a connection.
+
+
+class Connection:
+    """An HTTP/2 connection as its streams see it: it writes down what they ask."""
+
+    def __init__(self):
+        self.headers = []
+        self.body = b""
+        self.ended = 0
+        self.aborted = 0
+
+    def getPeer(self):
+        return None
+
+    getHost = getPeer
+
+    def _isSecure(self):
+        return True
+
+    def writeHeaders(self, version, code, reason, headers, stream):
+        self.headers.append((code, dict(headers)))
+
+    def writeDataToStream(self, stream, data):
+        self.body += data
+
+    def endRequest(self, stream):
+        self.ended += 1
+
+    def abortRequest(self, stream):
+        self.aborted += 1
+
+    def openStreamWindow(self, stream, increment):
+        pass
+
+
+@pytest.fixture
+def stream(make_server, browse, onlooker):
+    """Open a session where bodies have 100 bytes; begin requests to it on streams."""
+    server = make_server(max_payload=100, observers=[onlooker])
+    first = browse(server)
+    sid = first.get(POLLING).answer.open()["sid"]
+    first.get(f"{POLLING}&sid={sid}")
+    onlooker.events.clear()
+
+    def begin(method="POST", path=f"/engine.io/?{POLLING}&sid={sid}", **headers):
+        connection = Connection()
+        named = [(b":method", method.encode()), (b":path", path.encode())]
+        named += [(b":authority", b"example.com")]
+        named += [
+            (name.replace("_", "-").encode(), value.encode())
+            for name, value in headers.items()
+        ]
+        site = first.site
+        begun = H2Stream(1, connection, named, site.requestFactory, site, site)
+        begun.connection = connection
+        return begun
+
+    return begin
+
+
+def test_a_stream_s_body_is_taken(stream, listener):
+    """The limit is the same, to the byte."""
+    post = stream(content_length="100")
+    post.receiveDataChunk(b"4" + b"x" * 99, 100)
+    post.requestComplete()
+    assert listener.received == ["x" * 99]
+    assert post.connection.headers[0][0] == b"200"
+    assert (post.connection.body, post.connection.ended) == (b"ok", 1)
+
+
+@pytest.mark.parametrize("headers", [{}, {"content_length": "101"}])
+def test_a_stream_s_body_is_cut_at_the_limit(stream, listener, onlooker, headers):
+    """By what came alone: its headers are not all there when its length is."""
+    post = stream(**headers)
+    post.receiveDataChunk(b"4" * 100, 100)
+    assert post.connection.headers == []
+    post.receiveDataChunk(b"4", 1)
+    assert post.connection.headers[0][0] == b"413"
+    assert onlooker.events == [("payload_refused", 101, 100)]
+    post.requestComplete()
+    assert (post.connection.ended, listener.received) == (1, [])
+    assert listener.closed == []
+
+
+def test_a_stream_without_end_is_cut_alone(stream, listener):
+    """The connection may have others."""
+    post = stream()
+    for _ in range(18):
+        post.receiveDataChunk(b"4" * 100, 100)
+    assert post.connection.aborted == 0
+    post.receiveDataChunk(b"4" * 100, 100)
+    assert post.connection.aborted == 1
+    assert listener.closed == []
+
+
+def test_a_stream_has_the_time_of_a_request(stream, listener, clock):
+    """What has come of the POST is broken off, which ends its session."""
+    post = stream()
+    for _ in range(6):
+        clock.advance(9.9)
+        assert post.connection.aborted == 0
+        post.receiveDataChunk(b"4", 1)
+        listener.opened[0].receive_packet(PONG)
+    clock.advance(0.6)
+    assert post.connection.aborted == 1
+    assert listener.reasons == [CloseReason.TRANSPORT_ERROR]
+
+
+def test_a_stream_that_its_client_resets_leaves_no_timer(stream, listener):
+    """The house fixture looks for one."""
+    post = stream()
+    post.connectionLost(Failure(ConnectionDone()))
+    assert listener.reasons == [CloseReason.TRANSPORT_ERROR]
+
+
+def test_a_stream_for_another_resource_is_twisted_web_s_own(stream):
+    """Its body is that resource's affair, and its time."""
+    post = stream(path="/elsewhere")
+    post.receiveDataChunk(b"x" * 200, 200)
+    post.requestComplete()
+    assert post.connection.headers[0][0] == b"404"
+
+
+def test_a_stream_without_a_path_is_for_no_resource(stream):
+    """An ordinary CONNECT: RFC 9113, 8.5; twisted.web alone would fail."""
+    connect = stream("CONNECT", path="")
+    connect.path = None
+    connect.requestComplete()
+    assert connect.connection.headers[0][0] == b"404"
 
 
 def test_a_post_for_another_transport_is_not_the_session_s(server, browse, listener):

@@ -398,16 +398,21 @@ def test_a_session_that_fails_to_open_is_forgotten(server):
 
 
 def test_an_observer_may_end_a_session_before_it_opens(make_server, listener):
-    """Then the application is never told of it."""
+    """Then the application is never told of it, but every observer is of its end."""
 
     class Bouncer(Observer):
         def session_opened(self, session):
             session.close()
 
-    server = make_server(observers=[Bouncer()])
+    onlooker = Onlooker()
+    server = make_server(observers=[Bouncer(), onlooker])
     assert join(server, RecordingTransport()).state is State.CLOSED
     assert server.sessions == {}
     assert listener.opened == listener.closed == []
+    assert onlooker.events == [
+        ("session_opened",),
+        ("session_closed", CloseReason.FORCED_CLOSE),
+    ]
 
 
 def test_a_stop_waits_for_the_application_s_goodbyes(server, clock, listener):

@@ -292,7 +292,7 @@ def test_the_server_stands_at_its_path(site, path):
     served = site("--path", path)
     for requested in (path.rstrip("/"), path.rstrip("/") + "/"):
         assert fetch(served, requested).json()["code"] == 0
-    assert served.serves(path.encode())
+    assert served.engineio_places.server_at(path.encode()) is served.server
     assert fetch(served, "/nothing").status == 404
 
 

@@ -29,6 +29,7 @@ from .flow import Flow
 from .handshake import Handshake
 from .observer import Observer
 from .packet import Encoded, Packet, PacketType
+from .protected import protect
 from .resource import EngineIOResource
 from .server import Server
 from .session import Session, State
@@ -67,6 +68,8 @@ __all__ = [  # noqa: RUF022  grouped by module, not by alphabet
     "Encoded",
     "Packet",
     "PacketType",
+    # protected
+    "protect",
     # server
     "Server",
     # session

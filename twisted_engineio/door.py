@@ -226,8 +226,8 @@ class Door(Protocol):
 
     def connectionMade(self) -> None:
         """Begin to wait for the first bytes."""
-        site = self.site
-        self._timer = site.clock.callLater(site.request_timeout, self._timed_out)
+        places = self.site.engineio_places
+        self._timer = places.clock.callLater(places.request_timeout, self._timed_out)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Wait no longer: the client left without a word."""

@@ -2,8 +2,9 @@
 What an operator may watch: every event of a server and its sessions.
 
 Each method does nothing; override what you need and give an instance to
-``Server(observers=[...])``. With none given, the message path pays nothing. An observer
-that raises is logged, and changes nothing for the session.
+``Server(observers=[...])``. With none given, the message path pays nothing, and what
+nobody overrides costs nothing either: that is looked up when the server is made. An
+observer that raises is logged, and changes nothing for the session.
 """
 
 from __future__ import annotations
@@ -22,7 +23,18 @@ __all__ = ["Observer"]
 
 
 class Observer:
-    """An onlooker that is told everything and decides nothing."""
+    """
+    An onlooker that is told everything and decides nothing.
+
+    Attributes:
+        whole_requests: Whether ``headers`` and ``connection_refused`` shall see every
+            header of every request. Say False in a class that overrides one of them and
+            reads little: then our own site may drop, before they are read, those
+            headers of a session's later requests that no answer depends on.
+
+    """
+
+    whole_requests = True
 
     def session_opened(self, session: Session) -> None:
         """See a session open, before its application does."""

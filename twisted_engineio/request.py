@@ -1,5 +1,5 @@
 """
-A request on our own port: its body bounded as it comes, its answer written at once.
+A request whose body is bounded as it comes; on our own port, answered at once.
 
 Rules of this file:
 
@@ -8,7 +8,9 @@ Rules of this file:
    gets to read the answer; past ``_SPARE`` times the limit the connection is cut.
 2. A POST is known to its session from its headers on, so that one that is broken off,
    or a second one, ends the session.
-3. Requests for other resources of the site are twisted.web's own affair.
+3. Requests for other resources of the site are their Site's own affair.
+4. Over HTTP/2 there is no connection to time as a whole, so a request times itself, and
+   is judged by what comes alone: its headers are not all there when its length is.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from twisted.internet import tcp, unix
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.server import Request
 
@@ -30,9 +35,10 @@ from .transports.eventsource import EventSourceTransport
 from .transports.polling import PollingTransport
 
 if TYPE_CHECKING:
-    from .site import EngineIOSite
+    from .places import Places
+    from .server import Server
 
-__all__ = ["EngineIORequest", "HTTPTransport"]
+__all__ = ["Body", "BoundedRequest", "EngineIORequest", "HTTPTransport"]
 
 HTTPTransport: TypeAlias = PollingTransport | EventSourceTransport
 """What takes POSTs."""
@@ -45,50 +51,70 @@ is cut while its client sends loses the answer on the way; nginx reads on for 30
 class Body(enum.Enum):
     """What becomes of a request's body."""
 
+    UNKNOWN = "unknown"
     FOREIGN = "foreign"
     WELCOME = "welcome"
     REFUSED = "refused"
 
 
-class EngineIORequest(Request):
-    """A request whose body is checked as it comes."""
+class BoundedRequest(Request):
+    """
+    A request whose body is checked as it comes, if it is for a server of ours.
+
+    ``protect`` puts it before a request class that isn't ours: what it leaves to
+    ``super`` may be that class's, and its own names must not be.
+
+    Attributes:
+        engineio_body: What becomes of its body.
+
+    """
 
     channel: Any  # twisted.web gives a channel its site from outside
-    site: EngineIOSite
-    _encoder: Any  # of a resource that compresses what is in it
+    site: Any
 
     def __init__(self, channel: Any, *args: Any, **options: Any) -> None:
         super().__init__(channel, *args, **options)
         self.site = channel.site
-        self._body = Body.FOREIGN
-        self._room = 0  # bytes of body that may still come
-
-    # The body.
+        self.engineio_body = Body.UNKNOWN
+        self.__server: Server  # once the body is ours
+        self.__room = 0  # bytes of body that may still come
+        self.__deadline: IDelayedCall | None = None  # of a stream of HTTP/2
 
     def gotLength(self, length: int | None) -> None:
         """See the headers end: decide whether the body is welcome."""
-        if not isinstance(self.channel, HTTPChannel):
-            super().gotLength(length)  # a stream of HTTP/2, which has its own ways
-            return
-        uri: bytes = self.channel._path
+        places: Places = self.site.engineio_places
+        method, uri, _ = self.__first_line()
         path, _, query = uri.partition(b"?")
-        if not self.site.serves(path):
+        server = places.server_at(path)
+        if server is None:
+            self.engineio_body = Body.FOREIGN
             super().gotLength(length)
             return
+        self.__server = server
         # In memory, for it is bounded; twisted.web would put it on the disk.
         self.content = BytesIO()
-        self._body = Body.WELCOME
-        self._room = self.site.server.config.max_payload
-        if self.channel._command == b"POST":
-            transport = self._transport_of(query)
+        self.engineio_body = Body.WELCOME
+        self.__room = server.config.max_payload
+        if method == b"POST":
+            transport = self.__transport_of(query)
             if transport is not None:
                 transport.begin(self)
-        if length is not None and length > self._room:
-            self._refuse(length)
+        if not isinstance(self.channel, HTTPChannel):
+            timeout = server.config.request_timeout
+            self.__deadline = server.clock.callLater(timeout, self.__cut)
+        elif length is not None and length > self.__room:
+            self.__refuse(length)
 
-    def _transport_of(self, raw: bytes) -> HTTPTransport | None:
+    def __first_line(self) -> tuple[bytes, bytes, bytes]:
+        channel = self.channel
+        if isinstance(channel, HTTPChannel):
+            return channel._command, channel._path, channel._version
+        # An ordinary CONNECT has no path: RFC 9113, 8.5.
+        return channel.command, channel.path or b"", b"HTTP/2"
+
+    def __transport_of(self, raw: bytes) -> HTTPTransport | None:
         query = parse_query(raw)
-        session = self.site.server.sessions.get(query.get("sid", ""))
+        session = self.__server.sessions.get(query.get("sid", ""))
         if session is None:
             return None
         transport = session.carrier(query.get("transport", ""))
@@ -98,45 +124,67 @@ class EngineIORequest(Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a piece of the body, or throw it away."""
-        if self._body is Body.FOREIGN:
+        if self.engineio_body is Body.FOREIGN:
             super().handleContentChunk(data)
             return
-        self._room -= len(data)
-        limit = self.site.server.config.max_payload
-        if self._body is Body.REFUSED:
-            if self._room < -_SPARE * limit:
-                self.channel.transport.abortConnection()
-        elif self._room < 0:
-            self._refuse(limit - self._room)
+        self.__room -= len(data)
+        limit = self.__server.config.max_payload
+        if self.engineio_body is Body.REFUSED:
+            if self.__room < -_SPARE * limit:
+                self.__cut()
+        elif self.__room < 0:
+            self.__refuse(limit - self.__room)
         else:
-            super().handleContentChunk(data)
+            assert self.content is not None  # gotLength made it
+            self.content.write(data)
 
-    def _refuse(self, size: int) -> None:
+    def __refuse(self, size: int) -> None:
         """Answer 413 now; the request ends when the rest of its body has come."""
-        server = self.site.server
+        server = self.__server
         server.too_large(PayloadTooLarge(size, server.config.max_payload))
-        transport = self._transport_of(self.channel._path.partition(b"?")[2])
+        self.method, self.uri, self.clientproto = self.__first_line()
+        transport = self.__transport_of(self.uri.partition(b"?")[2])
         if transport is not None:
             transport.break_off(self)
-        self._body = Body.REFUSED
-        self._room = 0
+        self.engineio_body = Body.REFUSED
+        self.__room = 0
         self.content = BytesIO()
         # Else twisted.web would still ask the client to go on.
         self.requestHeaders.removeHeader(b"expect")
-        self.method, self.uri = self.channel._command, self.channel._path
-        self.clientproto = self.channel._version
         self.setResponseCode(413)
         self.setHeader(b"Content-Length", b"0")
         self.setHeader(b"Cache-Control", b"no-store")
         self.write(b"")
 
+    def __cut(self) -> None:
+        """Hear no more of a client that takes too long, or sends too much."""
+        channel = self.channel
+        if isinstance(channel, HTTPChannel):
+            transport: Any = channel.transport
+            transport.abortConnection()
+        else:
+            # Of the connection it ends this stream alone, and tells nobody.
+            channel.abortConnection()
+            self.connectionLost(Failure(ConnectionLost("the request was cut off")))
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Hear that the client has left."""
+        self.__in_time()
+        super().connectionLost(reason)
+
+    def __in_time(self) -> None:
+        if self.__deadline is not None and self.__deadline.active():
+            self.__deadline.cancel()
+
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """See the body end."""
-        if self._body is Body.REFUSED:
+        self.__in_time()
+        if self.engineio_body is Body.REFUSED:
             self.finish()
             return
-        if self._body is Body.FOREIGN:
-            super().requestReceived(command, path, version)
+        if self.engineio_body is Body.FOREIGN:
+            # Without a path twisted.web would fail.
+            super().requestReceived(command, path or b"/", version)
             return
         # As twisted.web does, without reading the body as a form, which it never is.
         assert self.content is not None  # gotLength made it
@@ -146,7 +194,11 @@ class EngineIORequest(Request):
         self.path = path.partition(b"?")[0]
         self.process()
 
-    # The answer.
+
+class EngineIORequest(BoundedRequest):
+    """A request on our own port."""
+
+    _encoder: Any  # of a resource that compresses what is in it
 
     def answer_whole(self, kind: bytes, body: bytes) -> bool:
         """
@@ -161,7 +213,7 @@ class EngineIORequest(Request):
 
         """
         channel = self.channel
-        if type(channel) is not EngineIOChannel or self._body is Body.FOREIGN:
+        if type(channel) is not EngineIOChannel or self.engineio_body is Body.FOREIGN:
             return False
         if self._encoder is not None or self.cookies:
             return False  # somebody around us has a part in the answer

@@ -411,7 +411,7 @@ class EngineIOResource(Resource):
         self._hand_over(asked, transport)
 
     def _tell_headers(self, asked: Asked, session: Session | None) -> None:
-        if self.engineio.observers:
+        if self.engineio.hearing.headers:
             headers, view = asked.answer_headers, asked.view
             self.engineio.tell(lambda each: each.headers(headers, view, session))
 

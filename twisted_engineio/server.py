@@ -41,6 +41,7 @@ from .exceptions import (
 )
 from .handshake import Handshake, open_packet
 from .limited import session_class
+from .observed import Hearing
 from .observer import Observer
 from .packet import Encoded, Outgoing
 from .quota import Quota
@@ -69,6 +70,8 @@ class Server(Admitting):
         config: Its limits and intervals.
         sessions: Every open session by its id, read-only.
         clock: What its timers run on.
+        observers: Its onlookers, in the order in which they are told.
+        hearing: Which of their methods hear what comes often.
         log: Where it logs.
         websockets: The options that its WebSockets share.
 
@@ -108,6 +111,7 @@ class Server(Admitting):
         self.config = config or Config()
         self.clock: IReactorTime = clock
         self.observers = tuple(observers)
+        self.hearing = Hearing.of(self.observers)
         self._make_sid = make_sid
         self._chance = chance
         self._sessions: dict[str, Session] = {}
@@ -121,7 +125,7 @@ class Server(Admitting):
         self.websockets.lost = self._drain.settle
         config = self.config
         self._session_class = session_class(
-            observed=bool(self.observers),
+            observed=self.hearing.watches_sessions,
             limited=bool(config.max_messages_per_second or config.max_bytes_per_second),
         )
         self._corked: list[Transport] = []
@@ -162,6 +166,9 @@ class Server(Admitting):
         transport.receiver = session
         self._sessions[session.sid] = session
         self.tell(lambda each: each.session_opened(session))
+        if (reason := session.reason) is not None:
+            # An observer has ended it; the application never hears of it.
+            self.tell(lambda each: each.session_closed(session, reason))
         try:
             session.open(*self._first_packets(session))
         except Exception:
@@ -311,7 +318,7 @@ class Server(Admitting):
     def refused(self, error: Refused | Reject, asked: Asked) -> None:
         """Hear of a request that was refused."""
         self.log.debug("refused a request: {error}", error=error)
-        if self.observers:
+        if self.hearing.connection_refused:
             request = asked.view
             self.tell(lambda each: each.connection_refused(error, request))
 
@@ -327,4 +334,14 @@ class Server(Admitting):
             try:
                 event(observer)
             except Exception:
-                self.log.failure("an observer failed: {observer}", observer=observer)
+                self.observer_failed(observer)
+
+    def observer_failed(self, observer: object) -> None:
+        """
+        Log the exception that is being handled.
+
+        Args:
+            observer: The observer that raised it, or the method of it that did.
+
+        """
+        self.log.failure("an observer failed: {observer}", observer=observer)

@@ -2,15 +2,15 @@
 Our own port: a twisted.web Site with the limits that a Resource cannot enforce.
 
 twisted.web calls a Resource when the whole body of a request is there, and lets a
-client take for ever to send it as long as it sends something. ``channel.py`` bounds a
-request's time, ``request.py`` its body; this file puts the two into a Site.
+client take for ever to send it as long as it sends something. ``timed.py`` bounds a
+request's time, ``request.py`` its body, and ``places.py`` knows for whom; this file
+puts them into a Site of ours, and ``protected.py`` into another.
 """
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote_to_bytes
 
 from twisted.web.http import Request, _GenericHTTPChannelProtocol
 from twisted.web.resource import Resource
@@ -18,6 +18,7 @@ from twisted.web.server import Site
 
 from .channel import EngineIOChannel
 from .door import Door
+from .places import Places
 from .request import EngineIORequest
 from .resource import EngineIOResource
 
@@ -37,9 +38,9 @@ class EngineIOSite(Site):
     A twisted.web Site that guards the Engine.IO server in it.
 
     Attributes:
-        server: The server that it guards.
-        clock: What its connections measure time with; the server's.
-        request_timeout: Seconds for a whole request; see ``Config``.
+        server: The server that it was made for.
+        engineio_places: Which of its paths are which servers'; ``protect`` adds
+            others.
 
     """
 
@@ -70,11 +71,12 @@ class EngineIOSite(Site):
                 ``logPath`` is given.
 
         """
-        # EngineIOChannel measures the time itself.
-        super().__init__(root, timeout=None, reactor=server.clock, **options)
+        config = server.config
+        # For HTTP/2, which twisted.web times as idle while a poll is held.
+        idle = max(config.request_timeout, config.ping_interval + config.ping_timeout)
+        super().__init__(root, timeout=idle, reactor=server.clock, **options)
         self.server = server
-        self.clock = server.clock
-        self.request_timeout = server.config.request_timeout
+        self.engineio_places = Places(server, path)
         self._lean = lean
         self._door = door
         self._path = b"/" + path.strip("/").encode()
@@ -110,7 +112,10 @@ class EngineIOSite(Site):
         """
         if path.rstrip(b"/") != self._path or path[-2:] == b"//":
             return None
-        if not self._undressed or self.server.config.per_message_deflate:
+        server = self.server
+        if not self._undressed or server.hearing.headers:
+            return None
+        if server.config.per_message_deflate:
             return None
         if self.requestFactory is not EngineIORequest:
             return None
@@ -128,19 +133,8 @@ class EngineIOSite(Site):
     @property
     def _undressed(self) -> bool:
         """Whether nobody but our resource looks at its requests."""
-        return self._lean and not self.server.observers and self.logPath is None
-
-    def serves(self, path: bytes) -> bool:
-        """
-        Tell whether a request is for the Engine.IO server.
-
-        Args:
-            path: The request's path, as it came.
-
-        """
-        if b"%" in path:
-            path = unquote_to_bytes(path)
-        return path.rstrip(b"/") == self._path.rstrip(b"/")
+        watched = self.server.hearing.whole_requests
+        return self._lean and not watched and self.logPath is None
 
     def is_lean(self, request_line: bytes) -> bool:
         """
@@ -157,7 +151,7 @@ class EngineIOSite(Site):
         if not sids or sids[-1].decode("latin-1") not in self.server.sessions:
             return False
         _, _, uri = request_line.partition(b" ")
-        return self.serves(uri.partition(b"?")[0])
+        return self.engineio_places.server_at(uri.partition(b"?")[0]) is self.server
 
     def log(self, request: Request) -> None:
         """Log a request if a log was asked for; a poll a second is no news."""

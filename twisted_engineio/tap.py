@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final
 from twisted.application import strports
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import InvalidLogLevelError, LogLevel
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
@@ -32,6 +33,7 @@ from .resource import EngineIOResource
 from .server import Server
 from .service import ServerService
 from .site import EngineIOSite
+from .watching import PARAMETERS, PATH, Watching
 
 __all__ = ["Options", "makeService"]
 
@@ -81,6 +83,7 @@ class Options(UsageOptions):
         ["transports", None, "polling,websocket", "The transports that are on."],
         ["cookie", None, None, "The name of a cookie to set with the session's id."],
         ["static", None, None, "A directory to serve at /."],
+        *PARAMETERS,
         ["log-level", None, "info", "debug, info, warn, error or critical."],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
@@ -136,10 +139,11 @@ class Options(UsageOptions):
         self["config"] = self._config()
         self["application"] = self._application()
         self["endpoints"] = [_description(each) for each in self._addresses()]
-        if not _PATH.fullmatch(self["path"]):
+        if not PATH.fullmatch(self["path"]):
             raise UsageError(
                 f"--path: {self['path']!r} must be a path like /engine.io, not the root"
             )
+        self["watching"] = self._watching()
         if self["static"] is not None and not Path(self["static"]).is_dir():
             raise UsageError(f"--static: {self['static']!r} is not a directory")
         try:
@@ -190,6 +194,14 @@ class Options(UsageOptions):
         except ConfigError as error:
             raise UsageError(f"--{error.option}: {error.problem}") from error.__cause__
 
+    def _watching(self) -> Watching:
+        from twisted.internet import reactor
+
+        if self["metrics-listen"] is not None:
+            endpoint = _description(self["metrics-listen"], "--metrics-listen")
+            self["metrics-listen"] = endpoint
+        return Watching(self, IReactorTime(reactor))
+
     def _number(self, name: str, kind: type[int] | type[float]) -> Any:
         try:
             return kind(self[name])
@@ -206,9 +218,9 @@ class Options(UsageOptions):
         return [self["port"], *listen] if self._port_given or not listen else listen
 
 
-def _description(address: str) -> str:
+def _description(address: str, option: str = "--port or --listen") -> str:
     """
-    Make an endpoint description of what --port or --listen was given.
+    Make an endpoint description of what --port or another option was given.
 
     Raises:
         UsageError: If it is neither a port nor such a description.
@@ -218,14 +230,14 @@ def _description(address: str) -> str:
 
     digits = address.isascii() and address.isdigit()
     if digits and int(address) > 65535:
-        raise UsageError(f"--port: {address} is above 65535")
+        raise UsageError(f"{option.split()[0]}: {address} is above 65535")
     description = f"tcp:{address}" if digits else address
     try:
         serverFromString(reactor, description)
     except Exception as error:
         # Whatever an endpoint's parser raises: a plugin's may raise anything.
         raise UsageError(
-            f"--port or --listen: {address!r}: {error}; give a port number, or an"
+            f"{option}: {address!r}: {error}; give a port number, or an"
             " endpoint like tcp:3000:interface=127.0.0.1"
         ) from None
     return description
@@ -241,14 +253,36 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    server = Server(options["application"], options["config"], clock=reactor)
+    watching: Watching = options["watching"]
+    server = Server(
+        options["application"],
+        options["config"],
+        clock=reactor,
+        observers=watching.observers,
+    )
     root = _root(options)
     _put(root, options["path"], EngineIOResource(server))
+    for path, page in watching.pages.items():
+        _put(root, path, page)
     site = EngineIOSite(root, server, options["path"])
     service = ServerService(server, options["level"], reactor)
     for description in options["endpoints"]:
         strports.service(description, site).setServiceParent(service)
+    _serve_apart(options, service)
+    for each in watching.services:
+        each.setServiceParent(service)
     return service
+
+
+def _serve_apart(options: Options, service: ServerService) -> None:
+    """Serve what has an endpoint of its own."""
+    apart = options["watching"].apart
+    if apart:
+        root = Resource()
+        for path, page in apart.items():
+            _put(root, path, page)
+        site = EngineIOSite(root, service.server)
+        strports.service(options["metrics-listen"], site).setServiceParent(service)
 
 
 def _root(options: Options) -> Resource:
@@ -273,7 +307,9 @@ def _put(root: Resource, path: str, child: IResource) -> None:
     """Put a resource at a path of any depth."""
     *folders, last = path.strip("/").encode().split(b"/")
     for folder in folders:
-        inner = Resource()
-        root.putChild(folder, inner)
+        inner = root.children.get(folder)  # two may stand in one folder
+        if inner is None:
+            inner = Resource()
+            root.putChild(folder, inner)
         root = inner
     root.putChild(last, child)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -52,10 +54,10 @@ class Connection(StringTransport):
 class House:
     """A server on a clock that stands still until it is told."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, **options: Any) -> None:
         """Build the server as ``twistd engineio`` does."""
         self.clock = Clock()
-        self.server = Server(application, clock=self.clock)
+        self.server = Server(application, clock=self.clock, **options)
         root = Resource()
         root.putChild(b"engine.io", EngineIOResource(self.server))
         self.site = EngineIOSite(root, self.server)

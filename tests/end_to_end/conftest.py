@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
-from stages import Logged, Serve, Stage, sockets, until
+from certificates import make_certificate
+from stages import Logged, Serve, Stage, sockets, turn, until
 from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.logger import (
@@ -72,6 +74,7 @@ async def serve(clean_reactor: None) -> AsyncIterator[Serve]:
     for stage in stages:
         await stage.close()
     await until(lambda: sockets() <= before)
+    await turn()  # twisted.web's HTTP/2 looks once more whether there is data to send
 
 
 @pytest_twisted.async_yield_fixture
@@ -87,3 +90,9 @@ async def http(clean_reactor: None) -> AsyncIterator[HTTPClient]:
 def own_site(request: pytest.FixtureRequest) -> bool:
     """Whether the Site is one of ours, or twisted.web's."""
     return bool(request.param)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost, signed by itself, and its key, in one file."""
+    return make_certificate(tmp_path_factory.mktemp("tls") / "localhost.pem")

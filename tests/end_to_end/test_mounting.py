@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_twisted
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from peers import POLLING, TEXT, WEBSOCKET, HttpPeer, frame, upgrade_request
 from pytest_twisted import ensureDeferred
 from stages import Serve, Stage, turn, until
+from tls import secure
 from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
     UNIXClientEndpoint,
-    wrapClientTLS,
 )
-from twisted.internet.ssl import Certificate, optionsForClientTLS
+from twisted.internet.ssl import Certificate
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.resource import EncodingResourceWrapper, Resource
 from twisted.web.server import GzipEncoderFactory, Request, Site
@@ -176,40 +170,6 @@ async def test_a_wrapper_may_compress_its_answers(
 # TLS.
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate for localhost, signed by itself, and its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    names = [
-        x509.DNSName("localhost"),
-        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-    ]
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path / "localhost.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + signed.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
 @pytest_twisted.async_yield_fixture
 async def https(certificate: Path, clean_reactor: None) -> AsyncIterator[HTTPClient]:
     """treq, that trusts the test's certificate."""
@@ -218,16 +178,6 @@ async def https(certificate: Path, clean_reactor: None) -> AsyncIterator[HTTPCli
     policy = BrowserLikePolicyForHTTPS(trustRoot=root)
     yield HTTPClient(Agent(reactor, contextFactory=policy, pool=pool))
     await pool.closeCachedConnections()
-
-
-async def secure(serve: Serve, certificate: Path, own_site: bool) -> Stage:
-    """Start a server with TLS."""
-    endpoint = f"ssl:0:privateKey={certificate}:interface=127.0.0.1"
-    stage = await serve(endpoint=endpoint, own_site=own_site)
-    root = Certificate.loadPEM(certificate.read_bytes())
-    stage.client = wrapClientTLS(optionsForClientTLS("localhost", root), stage.client)
-    stage.scheme = "https"
-    return stage
 
 
 @ensureDeferred

@@ -2,7 +2,7 @@
 const DEADLINE = 15_000; // milliseconds
 
 /** Watch what a page complains of, and whether it asks anybody but its own server. */
-function watch(page, url) {
+export function watch(page, url) {
   const seen = { complaints: [], foreign: [] };
   page.on("console", (message) => {
     const kind = message.type();
@@ -29,6 +29,14 @@ function state(page) {
   return page.evaluate(() => {
     const { state, transport, errors, unanswered, probeFailed } = globalThis.engineioPage;
     return { state, transport, errors, unanswered, probeFailed };
+  });
+}
+
+/** The protocols over which the page's requests went. */
+function protocols(page) {
+  return page.evaluate(() => {
+    const entries = performance.getEntries().map((each) => each.nextHopProtocol);
+    return [...new Set(entries.filter(Boolean))];
   });
 }
 
@@ -73,5 +81,6 @@ export async function visit(page, { url, screenshot }) {
   await write(page, "Bytes from Chromium", "#send-binary");
   const shown = await page.locator("#log").innerText();
   await page.screenshot({ path: screenshot, fullPage: true });
-  return { first, last: await state(page), ...seen, shown };
+  const spoke = await protocols(page);
+  return { first, last: await state(page), ...seen, shown, spoke };
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from certificates import make_certificate
 from players import Player
-from running import PROJECT, StartOurs
+from running import PROJECT, StartOurs, free_port
 
 
 def test_visit(ours: StartOurs, browser: Player) -> None:
@@ -11,6 +13,7 @@ def test_visit(ours: StartOurs, browser: Player) -> None:
     service = ours("--ping-interval", "0.4")
     screenshot = PROJECT / "build" / "live-page.png"
     facts = browser.run("visit", service, screenshot=str(screenshot))
+    assert facts.pop("spoke") == ["http/1.1"]
     shown = facts.pop("shown")
     assert facts == {
         "first": "polling",
@@ -47,3 +50,21 @@ def test_a_stream_is_forced(ours: StartOurs, browser: Player) -> None:
         "foreign": [],
         "shown": "Connected over server\u2011sent events",
     }
+
+
+def test_a_visit_over_http_2(
+    ours: StartOurs, browser: Player, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Polls go over HTTP/2; the browser opens its WebSocket over HTTP/1.1 by itself."""
+    pem = make_certificate(tmp_path_factory.mktemp("tls") / "localhost.pem")
+    port = free_port()
+    secure = f"ssl:{port}:privateKey={pem}:interface=127.0.0.1"
+    service = ours("--ping-interval", "0.4", "--listen", secure)
+    screenshot = PROJECT / "build" / "live-page-http2.png"
+    url = f"https://localhost:{port}"
+    facts = browser.run("visit", service, url=url, screenshot=str(screenshot))
+    assert facts["spoke"] == ["h2"]
+    assert facts["first"] == "polling"
+    assert facts["last"]["transport"] == "websocket"
+    assert facts["last"]["errors"] == 0
+    assert facts["complaints"] == []

@@ -17,8 +17,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.with_name("interop")))
 
+from certificates import make_certificate
 from fixtures import Services, node, node_player, ours, play, services
-from proxying import HAProxy, Nginx, StartNginx, make_certificate
+from proxying import HAProxy, Nginx, StartNginx
 from running import APP, EIO3, Service, StartOurs, free_port
 
 __all__ = ["node", "node_player", "ours", "play", "services"]

@@ -1,0 +1,29 @@
+"""Members only: whoever has a login, however their client can show it."""
+
+from twisted_engineio import Admission, Application, Reject
+
+
+class Members(Application):
+    def __init__(self, find_user):
+        self.find_user = find_user  # of a token: a name, or None; may ask a database
+
+    async def admit(self, handshake):
+        user = await self.find_user(token_of(handshake))
+        if user is None:
+            raise Reject(401, "Sign in first", close_code=4401)
+        return Admission(data=user)
+
+    def message_received(self, session, data):
+        session.server.broadcast(f"{session.data}: {data}")
+
+
+def token_of(handshake):
+    """Give a program's header, else a browser's cookie, else the ticket in the URL."""
+    scheme, _, token = handshake.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token
+    for pair in handshake.headers.get("cookie", "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == "login":
+            return value
+    return handshake.query.get("ticket", "")

@@ -1,0 +1,40 @@
+"""
+A Flask application, or any of WSGI, gets a realtime channel beside its routes.
+
+Run ``python examples/flask_site.py [PORT]``: Engine.IO is at ``/engine.io``, and what
+else there is is Flask's. It needs ``pip install flask``.
+"""
+
+import sys
+
+from flask import Flask
+from twisted.internet import reactor
+from twisted.internet.threads import blockingCallFromThread
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from twisted.web.wsgi import WSGIResource
+
+from twisted_engineio import Application, EngineIOResource, Server, protect
+
+flask, server = Flask(__name__), Server(Application())
+
+
+@flask.post("/say/<word>")
+def say(word):
+    blockingCallFromThread(reactor, server.broadcast, word)  # Flask is in a thread
+    return "said"
+
+
+class Root(Resource):
+    def getChild(self, name, request):
+        request.prepath.pop()
+        request.postpath.insert(0, name)  # Flask's routes are whole paths
+        return WSGIResource(reactor, reactor.getThreadPool(), flask)
+
+
+root, port = Root(), int(sys.argv[1]) if len(sys.argv) > 1 else 3000
+root.putChild(b"engine.io", EngineIOResource(server))
+reactor.listenTCP(port, protect(Site(root), server))
+reactor.addSystemEventTrigger("before", "shutdown", server.stop)
+print(f"Flask's site: open http://localhost:{port}/", flush=True)
+reactor.run()

@@ -1,0 +1,40 @@
+"""
+A Klein application gets a realtime channel beside its routes.
+
+Run ``python examples/klein_site.py [PORT]``: ``/`` is Klein's, and Engine.IO is at
+``/engine.io/``. It needs ``pip install klein``.
+"""
+
+import sys
+
+from klein import Klein
+from twisted.internet import reactor
+from twisted.web.server import Site
+
+from twisted_engineio import Application, EngineIOResource, Server, protect
+
+
+class Shout(Application):
+    def message_received(self, session, data):
+        session.send(data.upper())
+
+
+app, server = Klein(), Server(Shout())
+resource = EngineIOResource(server)
+
+
+@app.route("/")
+def home(request):
+    return "<h1>A page of Klein's</h1>"
+
+
+@app.route("/engine.io/", branch=True)
+def engineio(request):
+    return resource  # made once: a new one for each request would know no sessions
+
+
+port = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
+reactor.listenTCP(port, protect(Site(app.resource()), server))
+reactor.addSystemEventTrigger("before", "shutdown", server.stop)
+print(f"Klein's site: open http://localhost:{port}/", flush=True)
+reactor.run()

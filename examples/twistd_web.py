@@ -1,0 +1,30 @@
+"""
+A site for ``twistd web``, which makes the Site and asks for its root.
+
+Run ``PYTHONPATH=examples twistd -n web --listen tcp:3000 --class twistd_web.Root``.
+
+That Site can't be protected, for nobody sees it: put a proxy with limits of its own in
+front, or say what ``site.tac`` says.
+"""
+
+from __future__ import annotations
+
+from twisted.internet import reactor
+from twisted.web.resource import Resource
+from twisted.web.static import Data
+
+from twisted_engineio import Application, EngineIOResource, Server
+
+
+class Shout(Application):
+    def message_received(self, session, data):
+        session.send(data.upper())
+
+
+class Root(Resource):
+    def __init__(self):
+        super().__init__()
+        server = Server(Shout())
+        reactor.addSystemEventTrigger("before", "shutdown", server.stop)
+        self.putChild(b"", Data(b"<h1>A page of twistd's</h1>", "text/html"))
+        self.putChild(b"engine.io", EngineIOResource(server))

@@ -1,0 +1,137 @@
+"""
+Who may see what only an operator should: whoever shows the token, or this machine.
+
+Rules of this file:
+
+1. With a token, whoever shows it may, from wherever, and nobody else, from nowhere. It
+   is shown in a header, for URLs end up in logs.
+2. Without one, only a program on this machine that asks without a proxy between. A
+   request that says of itself that it was handed on comes from elsewhere, whatever
+   address it comes from; and one that asks for another name than this machine's comes
+   from a page that made its own name point here.
+"""
+
+from __future__ import annotations
+
+import hmac
+from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from .answer import PLAIN, answer
+from .asked import Asked
+from .exceptions import Reject
+from .proxies import TrustedProxies
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from twisted.web.server import Request
+
+    from .handshake import Handshake
+
+__all__ = ["Guard"]
+
+_LEAST: Final = 16
+"""Characters of a token: fewer might be guessed by asking."""
+_HANDED_ON: Final = frozenset(
+    (
+        "forwarded",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-real-ip",
+    )
+)
+
+
+class Guard:
+    """Lets an operator in, and nobody else."""
+
+    def __init__(
+        self, token: str | None = None, trusted_proxies: Sequence[str] = ()
+    ) -> None:
+        """
+        Make a guard.
+
+        Args:
+            token: What an operator shows; ``None`` for this machine only.
+            trusted_proxies: As in ``Config``: whose word about who asks counts.
+
+        Raises:
+            ValueError: If the token cannot stand in a header, or is short enough to be
+                guessed.
+
+        """
+        if token is not None:
+            if not token.isascii() or not token.isprintable() or " " in token:
+                raise ValueError("a token is of ASCII letters, digits and signs")
+            if len(token) < _LEAST:
+                raise ValueError(f"a token has {_LEAST} characters or more")
+        self._token = token
+        self._proxies = TrustedProxies(trusted_proxies) if trusted_proxies else None
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks for a token."""
+        return self._token is not None
+
+    def check(self, request: Handshake) -> None:
+        """
+        Let an operator's request pass.
+
+        Args:
+            request: The request.
+
+        Raises:
+            Reject: If it is somebody else's.
+
+        """
+        if self._token is None:
+            if not _from_here(request):
+                raise Reject(403, "Only for this machine itself, and without a proxy")
+            return
+        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+        same = hmac.compare_digest(shown.strip().encode(), self._token.encode())
+        if scheme.lower() != "bearer" or not same:
+            # RFC 9110, 15.5.2: with a challenge; RFC 6750, 3.
+            raise Reject(401, "Show the token", headers={"WWW-Authenticate": "Bearer"})
+
+    def lets_in(self, request: Request) -> bool:
+        """
+        Tell whether a request for a page may be answered; else it has been refused.
+
+        Args:
+            request: twisted.web's request.
+
+        """
+        try:
+            self.check(Asked(request, self._proxies).view)
+        except Reject as error:
+            for name, value in error.headers.items():
+                request.setHeader(name, value)
+            answer(request, error.status, PLAIN, error.message.encode() + b"\n")
+            return False
+        return True
+
+
+def _from_here(request: Handshake) -> bool:
+    headers = request.headers
+    if not _HANDED_ON.isdisjoint(headers) or not _is_here(request.client_address):
+        return False
+    try:
+        name = urlsplit("//" + headers.get("host", "")).hostname
+    except ValueError:
+        return False
+    return name == "localhost" or _is_here(name)
+
+
+def _is_here(address: str | None) -> bool:
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return False
+    if isinstance(found, IPv6Address) and found.ipv4_mapped:
+        return found.ipv4_mapped.is_loopback
+    return found.is_loopback

@@ -1,0 +1,78 @@
+"""
+Which paths of a site are which servers', and how long a client may take there.
+
+What a Site enforces for a resource of ours, it must know before there is a resource:
+from the request's path. ``request.py`` and ``timed.py`` ask here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.interfaces import IReactorTime
+
+from .exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from .server import Server
+
+__all__ = ["Places"]
+
+
+class Places:
+    """
+    The Engine.IO servers of one site.
+
+    Attributes:
+        clock: What the site's connections measure time with; the first server's.
+        request_timeout: Seconds for a whole request: the shortest of its servers'
+            ``Config.request_timeout``.
+
+    """
+
+    def __init__(self, server: Server, path: str) -> None:
+        """
+        Know one server.
+
+        Args:
+            server: The server.
+            path: Where its resource stands, from the root of the site.
+
+        """
+        self._servers: dict[bytes, Server] = {}
+        self.clock: IReactorTime = server.clock
+        self.request_timeout = server.config.request_timeout
+        self.add(server, path)
+
+    def add(self, server: Server, path: str) -> None:
+        """
+        Know one more; again what is known already is nothing new.
+
+        Args:
+            server: The server.
+            path: Where its resource stands, from the root of the site.
+
+        Raises:
+            ConfigError: If another server stands there.
+
+        """
+        place = b"/" + path.strip("/").encode()
+        if self._servers.setdefault(place.rstrip(b"/"), server) is not server:
+            raise ConfigError(
+                "path", f"{path!r} is another server's; give each a path of its own"
+            )
+        timeout = server.config.request_timeout
+        self.request_timeout = min(self.request_timeout, timeout)
+
+    def server_at(self, path: bytes) -> Server | None:
+        """
+        Tell whose request it is.
+
+        Args:
+            path: The request's path, as it came.
+
+        """
+        if b"%" in path:
+            path = unquote_to_bytes(path)
+        return self._servers.get(path.rstrip(b"/"))
