@@ -5,6 +5,8 @@ VENV ?= .venv
 PORT ?= 3000
 # Given to pytest, for example: make test PYTEST_FLAGS="-k upgrade -x"
 PYTEST_FLAGS ?=
+# Given to the soak, for example: make soak SOAK_FLAGS="--minutes 1 --sessions 1000"
+SOAK_FLAGS ?=
 # Given to the benchmarks, for example: make bench BENCH_FLAGS=--quick
 BENCH_FLAGS ?=
 # Given to the fuzz targets, for example: make fuzz FUZZ_FLAGS="--runs 10000000 lane"
@@ -17,7 +19,7 @@ INTEROP := tests/interop
 CROSSBAR := tests/crossbar
 
 .PHONY: help run test lint format types coverage coverage-report docs changelog \
-	dist bench fuzz clean node-packages debian-packages crossbar-node
+	dist bench fuzz soak clean node-packages debian-packages crossbar-node
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +30,7 @@ help:
 	@echo 'make docs      docs/_build/html          make changelog what the next release will say'
 	@echo 'make dist      dist/                     make bench     the benchmarks'
 	@echo 'make fuzz      every fuzz target for a minute; FUZZ_FLAGS="--seconds 600"'
+	@echo 'make soak      ten minutes of 5,000 sessions: is a message lost, does memory grow?'
 	@echo 'make clean     remove what the above left behind'
 
 run: $(VENV)/run.stamp
@@ -69,6 +72,9 @@ bench: $(VENV)/bench.stamp
 
 fuzz: $(VENV)/fuzz.stamp
 	$(BIN)/python -m fuzzing $(FUZZ_FLAGS)
+
+soak: $(VENV)/bench.stamp
+	$(BIN)/python -m soak $(SOAK_FLAGS)
 
 clean:
 	rm -rf $(VENV) .fuzz build dist docs/_build *.egg-info .coverage .coverage.* htmlcov \

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -14,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks import install, meter, report
+from benchmarks.limits import allow_descriptors
 from benchmarks.servers import SERVERS
 from benchmarks.suite import FULL, QUICK, Run, interleaved
 from benchmarks.summary import Summary
@@ -34,7 +34,8 @@ def main() -> int:
     if options.show:
         _show(json.loads(RESULTS.read_text()))
         return 0
-    _raise_limit(max(workload.sessions for workload in workloads))
+    most = max(workload.sessions for workload in workloads)
+    allow_descriptors(most + SPARE_DESCRIPTORS)
     for server in servers:
         server.install()
         (install.BUILD / f"{server.name}.log").unlink(missing_ok=True)
@@ -93,16 +94,6 @@ def _names(known: Iterable[str]) -> Callable[[str], list[str]]:
         return found
 
     return names
-
-
-def _raise_limit(sessions: int) -> None:
-    """Allow ourselves, and so the servers that we start, enough descriptors."""
-    needed = sessions + SPARE_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        sys.exit(f"needs {needed} file descriptors, and `ulimit -Hn` allows {hard}")
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _heading(kind: str, rounds: int) -> str:

@@ -1,0 +1,233 @@
+"""The operator's pages say what is so: no limit, reason or log line is missing."""
+
+from __future__ import annotations
+
+import ast
+import datetime
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import fields
+from http.client import HTTPConnection, HTTPSConnection
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+import twisted_engineio
+from benchmarks.servers import free_port
+from twisted_engineio import CloseReason, Config
+
+PAGES = Path(__file__).parent.parent / "docs" / "operations"
+PACKAGE = Path(twisted_engineio.__file__).parent
+RUNNING = (PAGES / "running.rst").read_text("utf-8")
+LIMITS = (PAGES / "limits.rst").read_text("utf-8")
+LOG = " ".join((PAGES / "log.rst").read_text("utf-8").split())
+UNITS = re.findall(r"code-block:: ini\n\n((?:    .*\n|\n)+)", RUNNING)
+
+
+def analyze(*arguments):
+    """Ask systemd about a unit."""
+    command = shutil.which("systemd-analyze")
+    assert command, "systemd-analyze is missing: run `make test`"
+    return subprocess.run(
+        [command, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def units(tmp_path):
+    """The unit and the socket, as files; the program is one that is there."""
+    service, socket = (dedent(each) for each in UNITS)
+    paths = tmp_path / "chat.service", tmp_path / "chat.socket"
+    paths[0].write_text(service.replace("/srv/chat/venv/bin/twistd", "/bin/true"))
+    paths[1].write_text(socket)
+    return paths
+
+
+def test_systemd_takes_the_units(units):
+    """Every key is known, every value makes sense."""
+    done = analyze("verify", "--man=no", *map(str, units))
+    said = [line for line in done.stderr.splitlines() if "chat." in line]
+    assert (done.returncode, said) == (0, [])
+
+
+def test_a_unit_with_a_mistake_is_found(units):
+    """Else the test above would say nothing."""
+    units[0].write_text(units[0].read_text().replace("LimitNOFILE", "LimitFiles"))
+    assert "LimitFiles" in analyze("verify", "--man=no", str(units[0])).stderr
+
+
+def test_the_unit_is_as_closed_as_the_page_says(units):
+    """By systemd's own rating: below 2, where 10 is a service without any of it."""
+    done = analyze("security", "--offline=true", "--no-pager", str(units[0]))
+    [exposure] = re.findall(r"Overall exposure level for \S+: (\d+\.\d+)", done.stdout)
+    assert float(exposure) < 2
+
+
+def test_the_unit_outlasts_the_drain():
+    """For systemd kills later than the server itself gives up."""
+    [patience] = re.findall(r"^    TimeoutStopSec=(\d+)$", RUNNING, re.M)
+    assert float(patience) > 2 * getattr(Config(), "drain_timeout", 5.0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        each.name
+        for each in fields(Config)
+        if isinstance(getattr(Config(), each.name), (int, float))
+        and not isinstance(getattr(Config(), each.name), bool)
+    ],
+)
+def test_every_limit_is_explained(name):
+    """Whatever is a number in Config has a word for the operator."""
+    assert f"``{name}" in LIMITS
+
+
+# The command lines, run.
+
+COMMANDS = {
+    name: command.split()[1:]
+    for name in ("ssl", "systemd")
+    for command in re.findall(rf"^    (twistd .*--listen {name}:.*)$", RUNNING, re.M)
+}
+TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Start a command, wait for a line of its log, and end it after the test."""
+    processes = []
+
+    def start(command, line):
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        processes.append(process)
+        seen = []
+        for each in process.stdout:
+            seen.append(each)
+            if line in each:
+                return
+        pytest.fail("".join(seen))
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.stdout.close()
+        process.wait(30)
+
+
+def certificate(folder):
+    """Write a key and its certificate, signed by itself, as the page calls them."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    kind = serialization.PrivateFormat.PKCS8
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, kind, plain))
+    for each in ("cert.pem", "chain.pem"):
+        (folder / each).write_bytes(signed.public_bytes(pem))
+
+
+def handshake(connection):
+    """Open a session by polling: the open packet."""
+    with closing(connection):
+        connection.request("GET", "/engine.io/?EIO=4&transport=polling")
+        return connection.getresponse().read()
+
+
+def with_port(command, name, port):
+    """Give a command line another port, and the application that is always there."""
+    words = [
+        re.sub(rf"^{name}:3443:", f"{name}:{port}:interface=127.0.0.1:", each)
+        for each in command
+    ]
+    at = words.index("--app") if "--app" in words else len(words)
+    return words[:at] + words[at + 2 :]
+
+
+def test_it_speaks_tls(started, tmp_path):
+    """With the page's endpoint, and files that are called so."""
+    certificate(tmp_path)
+    port = free_port()
+    command = with_port(COMMANDS["ssl"], "ssl", port)
+    started([*TWISTD, "--pidfile=", *command], "EngineIOSite (TLS) starting")
+    trust = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+    connection = HTTPSConnection("localhost", port, timeout=30, context=trust)
+    assert handshake(connection).startswith(b'0{"sid":')
+
+
+def test_it_takes_a_socket_of_systemd(started):
+    """With the page's endpoint, as it says for IPv4, from systemd's own tool."""
+    activate = shutil.which("systemd-socket-activate")
+    assert activate, "systemd-socket-activate is missing: run `make test`"
+    port = free_port()
+    command = with_port(COMMANDS["systemd"], "systemd", port)
+    command = [each.replace("INET6", "INET") for each in command]
+    # systemd gives every socket a name, its tool only if it is told to.
+    tool = [activate, "-l", f"127.0.0.1:{port}", "--fdname=chat.socket"]
+    started([*tool, *TWISTD, *command], "Listening on")
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    assert handshake(connection).startswith(b'0{"sid":')
+
+
+# The log.
+
+
+def log_lines():
+    """Every line that the house logs, and the name of its level."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            function, text = node.func, node.args[0]
+            of_a_log = isinstance(function, ast.Attribute) and re.search(
+                r"\blog$", ast.unparse(function.value)
+            )
+            if of_a_log and isinstance(text, ast.Constant):
+                level = {"failure": "critical"}.get(function.attr, function.attr)
+                yield pytest.param(level, text.value, id=text.value[:40])
+
+
+def test_the_log_has_lines():
+    """The search above finds them."""
+    assert len(list(log_lines())) > 8
+
+
+@pytest.mark.parametrize(("level", "text"), list(log_lines()))
+def test_every_line_of_the_log_is_explained(level, text):
+    """With its level, and what to do."""
+    assert f"* - {level} - ``{text}``" in LOG
+
+
+@pytest.mark.parametrize("reason", CloseReason)
+def test_every_reason_is_explained(reason):
+    """The reasons for which sessions end stand among the log's lines."""
+    assert f"``{reason.value}``" in LOG
