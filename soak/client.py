@@ -38,8 +38,9 @@ from twisted_engineio.packet import Packet, PacketType
 
 PATIENCE = 120.0
 """Seconds that anything may take, far more than a busy machine needs."""
-SPARE = 3.0
-"""Seconds that a frozen client keeps its sockets longer than the server does."""
+SPARE = 25.0
+"""Seconds that a frozen client keeps its sockets longer than the server does: one that
+was itself kept waiting by the machine gives it ``ping_timeout`` once more."""
 POST_SIZE = 150_000
 UPGRADE = Packet(PacketType.UPGRADE)
 PROBED = Packet(PacketType.PONG, "probe")

@@ -137,7 +137,8 @@ class Streams(RuleBasedStateMachine):
             for packet in read_payload(data):
                 self.take(packet)
         self.read = stop
-        if self.stream.ended and stop == len(events):
+        over = self.stream.ended or self.stream.browser.wire.disconnected
+        if over and stop == len(events):
             self.lose_stream()
             if self.on == "polling":
                 self.forget_candidate()
