@@ -12,7 +12,6 @@ from soak.carrier import CLOSE, NOOP, PROBE, Carrier, Client
 from soak.connection import Answer, Connection
 from twisted_engineio.packet import Packet, PacketType
 
-
 STALE = 30.0
 """Seconds after which an idle connection is not written to any more: the server closes
 it after 60, and a POST that crosses the end of its connection is lost."""

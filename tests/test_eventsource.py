@@ -827,9 +827,7 @@ def test_a_client_that_comes_back_and_does_not_pong_is_gone(client, clock, liste
 
 
 @pytest.mark.parametrize("seen", [7, 1000])
-def test_a_client_that_may_not_attach_has_not_come_back(
-    client, clock, listener, seen
-):
+def test_a_client_that_may_not_attach_has_not_come_back(client, clock, listener, seen):
     """Nor is what it asks for a reason to keep the session."""
     client.stream.lose()
     clock.advance(25)

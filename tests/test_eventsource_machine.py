@@ -235,9 +235,7 @@ class Streams(RuleBasedStateMachine):
 
     # Streams.
 
-    @precondition(
-        lambda self: self.on == "sse" and not (self.paused and self.let_go)
-    )
+    @precondition(lambda self: self.on == "sse" and not (self.paused and self.let_go))
     @rule(header=st.booleans(), first_url=st.booleans())
     def attach(self, header, first_url):
         """Go on from the last event: also while the last stream seems alive."""
