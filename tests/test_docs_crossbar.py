@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from twisted.application.service import IServiceCollection
+from twisted.internet.testing import MemoryReactorClock
 from twisted.web.resource import IResource
 
 from twisted_engineio import crossbar, wamp
