@@ -55,6 +55,13 @@ class Proxy:
         """Pass on a piece of what the server sends on a stream of events."""
         connection.client.sendall(data)
 
+    def answer_post(self, connection: Connection, data: bytes) -> None:
+        """Pass on the answer to a POST of a client that listens to a stream."""
+        connection.client.sendall(data)
+
+    def post_begins(self) -> None:
+        """See such a POST begin."""
+
     def ended(self, connection: Connection) -> None:
         """See the server end its side."""
 
@@ -69,6 +76,7 @@ class Connection:
         self.client = client
         self.server = server
         self.streams = False
+        self.posts = False
         self.quiet = False
         self.seen = b""
         self.budget = 0
@@ -82,6 +90,9 @@ class Connection:
                 if line.startswith(b"GET ") and b"transport=sse" in line:
                     self.seen, self.budget = b"", 0
                     self.streams = True
+                if line.startswith(b"POST ") and b"transport=sse" in line:
+                    self.posts = True
+                    self.proxy.post_begins()
                 self.server.sendall(data)
         if not self.quiet:
             self._close(self.server)
@@ -91,6 +102,8 @@ class Connection:
             while data := self.server.recv(CHUNK):
                 if self.streams:
                     self.proxy.answer(self, data)
+                elif self.posts:
+                    self.proxy.answer_post(self, data)
                 else:
                     self.client.sendall(data)
             self.proxy.ended(self)
@@ -133,6 +146,27 @@ class CuttingProxy(Proxy):
         connection.client.sendall(data[: connection.budget])
         connection.cut(quietly=self._chance.random() < 0.3)
         raise OSError("cut")
+
+
+class LateProxy(Proxy):
+    """Is slow to pass on that a POST was taken, and sees whether the client waits."""
+
+    def __init__(self, service: Service) -> None:
+        self.overlapped = False
+        self._open = 0
+        self._rival = threading.Event()
+        super().__init__(service)
+
+    def post_begins(self) -> None:
+        self._open += 1
+        if self._open > 1:
+            self.overlapped = True
+            self._rival.set()
+
+    def answer_post(self, connection: Connection, data: bytes) -> None:
+        self._rival.wait(0.2)
+        self._open -= 1
+        connection.client.sendall(data)
 
 
 class BufferingProxy(Proxy):

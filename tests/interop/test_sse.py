@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from between import BufferingProxy, CuttingProxy, Nginx, Proxy
+from between import BufferingProxy, CuttingProxy, LateProxy, Nginx, Proxy
 from fixtures import Play
 from running import APP, QUICK, Service, StartOurs
 
@@ -131,6 +131,16 @@ def test_a_stream_that_is_cut(
         "transport": "sse",
         "errors": [],
     }
+
+
+def test_one_post_at_a_time(
+    meet: Meet, server: Service, between: Callable[[Any], Any]
+) -> None:
+    """A probe is answered on the stream before its POST is: what follows waits."""
+    proxy = between(LateProxy(server))
+    journal = meet("numbered", proxy, "polling to sse", count=20)
+    assert journal["echoes"] == list(range(20))
+    assert not proxy.overlapped
 
 
 @modes

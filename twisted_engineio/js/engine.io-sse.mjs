@@ -52,6 +52,8 @@ export class SSE extends Fetch {
   #candidate = false; // whether the session is on another transport yet
   #attempts = 0;
   #reconnects = 0;
+  #unsent = []; // bodies of POSTs, the first one on its way
+  #written = null; // what to call once all are taken
   #letGo = false; // whether the last packet was a noop: nothing comes after it
   #paused = null; // what to call once we are let go
   #rivalFailed = null; // listens for the end of WebSocket's upgrade
@@ -86,10 +88,23 @@ export class SSE extends Fetch {
 
   doPoll() {} // one stream does for all
 
+  /**
+   * One POST at a time, or one could overtake another: a probe is answered on the stream,
+   * perhaps before its POST is, and then engine.io-client writes without asking.
+   */
   doWrite(data, callback) {
-    const groups = split(data, this.#limit());
-    const next = () => super.doWrite(groups.shift(), groups.length > 0 ? next : callback);
-    next();
+    const idle = this.#unsent.length === 0;
+    this.#unsent.push(...split(data, this.#limit()));
+    this.#written = callback;
+    if (idle) this.#post();
+  }
+
+  #post() {
+    super.doWrite(this.#unsent[0], () => {
+      this.#unsent.shift();
+      if (this.#unsent.length > 0) this.#post();
+      else this.#written();
+    });
   }
 
   /** Let the server send what it has begun to; its last packet is a noop. */
