@@ -138,9 +138,11 @@ class Pausing(RuleBasedStateMachine):
     @invariant()
     def the_transport_is_paused_while_something_holds(self):
         last = self.transport.calls[-1] if self.transport.calls else "resume"
-        assert last == ("pause" if self.session.busy else "resume")
+        assert last == ("pause" if self.session._inbox is not None else "resume")
         if self.application.jobs or self.application.paused:
             assert self.session.busy
+        if self.session.busy:
+            assert last == "pause"
 
     def teardown(self):
         """When nothing holds it any more, all comes through, and no timer is left."""

@@ -192,6 +192,59 @@ def test_a_session_that_ends_while_it_waits_leaves_no_timer(limited, listener, c
     assert listener.received == ["one"]
 
 
+@pytest.mark.parametrize(
+    "reason", [CloseReason.TRANSPORT_CLOSE, CloseReason.PARSE_ERROR]
+)
+def test_who_is_gone_is_not_read_at_its_rate(limited, listener, clock, reason):
+    """A minute's worth of messages would keep its session for a minute."""
+    session, _ = limited(max_messages_per_second=1)
+    for number in range(60):
+        session.receive(str(number))
+    session.fail(reason)
+    assert listener.received == ["0"]
+    assert listener.closed == [(session, reason)]
+    assert clock.getDelayedCalls() == []
+
+
+def test_who_left_a_busy_application_is_not_read_at_its_rate(limited, listener, clock):
+    """The end stood behind what came before it, which turns out to be too much."""
+    job = Deferred()
+    listener.on_message = lambda *_: None if job.called else job
+    session, _ = limited(max_messages_per_second=2)
+    for number in range(60):
+        session.receive(str(number))
+    session.fail(CloseReason.TRANSPORT_CLOSE)
+    assert listener.closed == []
+    job.callback(None)
+    assert listener.received == ["0", "1"]
+    assert listener.reasons == [CloseReason.TRANSPORT_CLOSE]
+    assert clock.getDelayedCalls() == []
+
+
+def test_who_is_too_fast_and_silent_is_gone_in_time(limited, listener, clock):
+    """That it is not read is its own doing, and excuses nothing."""
+    session, _ = limited(max_messages_per_second=1)
+    for number in range(60):
+        session.receive(str(number))
+    assert not session.busy
+    clock.pump([1.0] * 45)
+    assert listener.reasons == [CloseReason.PING_TIMEOUT]
+
+
+def test_an_application_that_pauses_who_is_too_fast_excuses_it(
+    limited, listener, clock
+):
+    """What is paused is not read, whatever else holds it."""
+    session, _ = limited(max_messages_per_second=1)
+    session.receive("one")
+    session.receive("two")
+    session.pause_reading()
+    assert session.busy
+    clock.pump([1.0] * 60)
+    assert listener.closed == []
+    assert listener.received == ["one"]
+
+
 def test_a_post_that_is_too_fast_is_answered_late(make_server, browse, clock, listener):
     """On polling that is what holds a client back."""
     server = make_server(max_messages_per_second=1)

@@ -73,7 +73,7 @@ class Beating(Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether the application is busy with a message, so that none is read."""
+        """Whether its application keeps what the client says from being read."""
 
     def write(self, packet: Packet) -> None:
         """Send a packet, now or when there is a way."""

@@ -54,8 +54,15 @@ class Reading(Conversation):
 
     @property
     def busy(self) -> bool:
-        """Whether the reading waits; what comes in is held."""
-        return self._inbox is not None
+        """
+        Whether its application holds the reading, so that the client may seem silent.
+
+        A client that is too fast for a limit on the rate has only itself to blame.
+        """
+        inbox = self._inbox
+        return inbox is not None and (
+            inbox.holds(Hold.BUSY) or inbox.holds(Hold.PAUSED)
+        )
 
     # The transport's side.
 
@@ -165,6 +172,9 @@ class Reading(Conversation):
                 self.receive(item)
             if self._inbox is not None:
                 self._inbox.extend(held)
+                last = held[-1] if held else None
+                if isinstance(last, CloseReason) and self._inbox.holds(Hold.RATE):
+                    self._finish(last)  # as if it had come now
                 return
         if self.state is not State.CLOSED:
             self.transport.resume()
