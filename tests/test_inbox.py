@@ -82,6 +82,19 @@ class Working(Application):
         return None
 
 
+def test_an_inbox_goes_on_as_another_that_came_after_it(clock):
+    """What came to the other stands first; what that waits for, it waits for now."""
+    older, newer = Inbox(clock), Inbox(clock)
+    older.extend(["c", "d"])
+    newer.extend(["a", "b"])
+    newer.hold_for(Hold.RATE, 1.0, lambda: None)
+    older.go_on_as(newer)
+    assert list(older) == ["a", "b", "c", "d"]
+    assert older.holds(Hold.RATE)
+    assert older.let_go(Hold.RATE)
+    assert clock.getDelayedCalls() == []
+
+
 class Pausing(RuleBasedStateMachine):
     """An async application, an explicit pause and a rate, in any interleaving."""
 

@@ -92,6 +92,21 @@ def test_what_is_too_much_waits(limited, listener, clock):
     assert told() == [MESSAGES] * 3
 
 
+def test_what_waits_is_not_copied_for_each_that_comes_through(limited, listener, clock):
+    """Else those that wait would cost the square of their number."""
+    session, _ = limited(max_messages_per_second=2)
+    for number in range(10):
+        session.receive(str(number))
+    inbox = session._inbox
+    for count in range(3, 10):
+        clock.advance(0.5)
+        assert len(listener.received) == count
+        assert session._inbox is inbox
+    clock.advance(0.5)
+    assert session._inbox is None
+    assert listener.received == [str(number) for number in range(10)]
+
+
 def test_or_ends_its_session(limited, listener):
     """Where the operator wants it so."""
     session, told = limited(max_messages_per_second=2, over_rate="close")
