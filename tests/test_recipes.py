@@ -100,8 +100,7 @@ def test_the_page_of_tickets_gives_one_to_whoever_has_signed_in():
     def post(cookie):
         request = DummyRequest([b"ticket"])
         request.method = b"POST"
-        request.received_cookies[b"login"] = cookie
-        request.getCookie = request.received_cookies.get
+        request.getCookie = {b"login": cookie}.get
         body = names["root"].children[b"ticket"].render(request)
         return request.responseCode or 200, body.decode()
 
