@@ -35,7 +35,7 @@ def add_the_next_release(app, docname, source):
     if docname == "changelog":
         command = [sys.executable, "-m", "towncrier", "build", "--draft"]
         draft = subprocess.check_output(
-            [*command, "--version", "Next"],
+            [*command, "--version", "Next", "--date", "not released yet"],
             cwd=Path(__file__).parent.parent,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -44,16 +44,21 @@ def add_the_next_release(app, docname, source):
 
 
 def let_long_names_break(app, doctree, docname):
-    """Let the names of tests in tables break where a reader would, and be no wider."""
+    """Let a long name in a table break where a reader would; that of a test is small."""
     for cell in doctree.findall(nodes.entry):
         for literal in cell.findall(nodes.literal):
             name = literal.astext()
             if re.match(r"tests/\S+::", name):
                 literal["classes"].append("test")
-                literal.clear()
-                for part in re.split(r"(?<=[/_:])(?=[^/_:])", name):
-                    literal += nodes.Text(part)
-                    literal += nodes.raw("", "<wbr>", format="html")
+                breaks = r"(?<=[/_:])(?=[^/_:])"
+            elif re.fullmatch(r"[\w.]{30,}", name):
+                breaks = r"(?<=\.)"
+            else:
+                continue
+            literal.clear()
+            for part in re.split(breaks, name):
+                literal += nodes.Text(part)
+                literal += nodes.raw("", "<wbr>", format="html")
 
 
 def setup(app):
