@@ -44,7 +44,7 @@ def add_the_next_release(app, docname, source):
 
 
 def let_long_names_break(app, doctree, docname):
-    """Let a long name in a table break where a reader would; that of a test is small."""
+    """Let a long name in a table break where a reader would; a test's is small."""
     for cell in doctree.findall(nodes.entry):
         for literal in cell.findall(nodes.literal):
             name = literal.astext()

@@ -17,6 +17,7 @@ from twisted_engineio import Application, EngineIOResource, EngineIOSite, Server
 
 class Chat(Application):
     guests = count(1)
+
     def session_opened(self, session):
         session.data = f"Guest {next(self.guests)}"
         session.send(f"Welcome, {session.data}")
