@@ -1,8 +1,4 @@
-"""
-Browser tabs talk to each other.
-
-Run ``python examples/chat.py [PORT]`` and open the page it names, twice.
-"""
+"""Browser tabs talk: run ``python examples/chat.py [PORT]``, open its page twice."""
 
 import sys
 from itertools import count
