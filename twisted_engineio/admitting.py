@@ -150,11 +150,24 @@ class Admitting:
                 "EIO is neither 4 nor, where allow_eio3 is on, 3",
             )
         if not isinstance(admission, Admission):
+            self._require_yes(admission)
             admission = _PLAIN
         sid = self._ask(self._make_sid, handshake)
         if not isinstance(sid, str) and isinstance(sid, Deferred):
             return sid.addCallback(self._enter, handshake, revision, admission)
         return self._enter(sid, handshake, revision, admission)
+
+    def _require_yes(self, said: object) -> None:
+        """Refuse whom the application admits with anything but a plain yes."""
+        # Elsewhere returning False refuses a client: who means that must not let
+        # everybody in, and whoever means something else is to hear of it.
+        if said is not None and said is not True:
+            self.log.error(
+                "admit returned {said!r}, which is neither None nor an Admission;"
+                " the client is refused",
+                said=said,
+            )
+            raise Refused(ErrorCode.FORBIDDEN, "admit returned no Admission")
 
     def _enter(
         self,
