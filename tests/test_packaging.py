@@ -74,18 +74,23 @@ def test_the_wheel_holds_the_package_and_the_plugin(wheel):
     assert plugins == {"twisted/plugins/engineio_plugin.py"}
 
 
-def test_the_source_holds_what_its_tests_read(wheel):
-    """Whoever unpacks it can read the pages, and run the tests that look into them."""
+def test_the_source_holds_all_that_there_is(wheel):
+    """Whoever unpacks it can build the pages, and run the tests and the examples."""
     [source] = wheel.parent.glob("*.tar.gz")
     with tarfile.open(source) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {
-        "SECURITY.md",
-        "docs/_static/tables.css",
-        "docs/faults.rst",
-        "docs/security.rst",
-        "tests/faults/faulty_server.py",
-    } <= names
+        files = {each.name.partition("/")[2] for each in archive if each.isfile()}
+    ours = {name for name in files if not is_generated(name)}
+    assert ours == tracked() - LEFT_OUT
+
+
+def tracked() -> set[str]:
+    """Tell the project's files, by git; where there is none, all but what tools make."""
+    if (PROJECT / ".git").exists():
+        return set(run("git", "ls-files", cwd=PROJECT).splitlines())
+    paths = (each.relative_to(PROJECT) for each in PROJECT.rglob("*") if each.is_file())
+    ignored = TOOLS & {".git"}
+    assert ignored == set()
+    return {str(each) for each in paths if not TOOLS & set(each.parts)}
 
 
 def test_the_version_stands_in_one_place(wheel):
