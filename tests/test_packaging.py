@@ -8,6 +8,7 @@ import sys
 import tarfile
 import venv
 import zipfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ import pytest
 import twisted_engineio
 
 PROJECT = Path(__file__).parent.parent
+
+LEFT_OUT = {".ci/run"}
+"""What is for a checkout only."""
 
 OF_EXTRAS = ["twisted_engineio.metrics"]
 """Modules that need an extra, and are imported by who asks for them."""
@@ -79,18 +83,45 @@ def test_the_source_holds_all_that_there_is(wheel):
     [source] = wheel.parent.glob("*.tar.gz")
     with tarfile.open(source) as archive:
         files = {each.name.partition("/")[2] for each in archive if each.isfile()}
-    ours = {name for name in files if not is_generated(name)}
-    assert ours == tracked() - LEFT_OUT
+    assert {name for name in files if not is_made(name)} == everything() - LEFT_OUT
 
 
-def tracked() -> set[str]:
-    """Tell the project's files, by git; where there is none, all but what tools make."""
+def everything() -> set[str]:
+    """Tell the project's files: git's, or where there is none all but what is made."""
     if (PROJECT / ".git").exists():
-        return set(run("git", "ls-files", cwd=PROJECT).splitlines())
+        words = ("git", "ls-files", "--cached", "--others", "--exclude-standard")
+        return set(run(*words, cwd=PROJECT).splitlines())
     paths = (each.relative_to(PROJECT) for each in PROJECT.rglob("*") if each.is_file())
-    ignored = TOOLS & {".git"}
-    assert ignored == set()
-    return {str(each) for each in paths if not TOOLS & set(each.parts)}
+    return {str(each) for each in paths if not is_made(str(each))}
+
+
+def is_made(name: str) -> bool:
+    """Tell whether a tool has made a file, which .gitignore knows, or setuptools."""
+    patterns = (PROJECT / ".gitignore").read_text().split()
+    ignored = [each.rstrip("/") for each in patterns]
+    parts = name.split("/")
+    return (
+        name in ("PKG-INFO", "setup.cfg")
+        or name.startswith("docs/_build/")
+        or any(fnmatch(part, pattern) for part in parts for pattern in ignored)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("setup.py", False),
+        ("docs/crossbar/client.mjs", False),
+        ("examples/crossbar/.crossbar/config.json", False),
+        ("PKG-INFO", True),
+        ("twisted_engineio.egg-info/SOURCES.txt", True),
+        ("tests/interop/node_modules/ws/index.js", True),
+        ("docs/_build/html/index.html", True),
+    ],
+)
+def test_what_tools_make_is_told_from_what_is_ours(name, made):
+    """Where there is no git, this decides what is compared."""
+    assert is_made(name) is made
 
 
 def test_the_version_stands_in_one_place(wheel):
