@@ -381,6 +381,20 @@ def test_without_a_clock_time_is_the_reactor_s():
     assert server.config.ping_interval == 25.0
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ((Application,), "an Application, not the class Application: say Applica"),
+        ((Application(), {"ping_interval": 1}), "a Config, not {'ping_interval': 1}"),
+    ],
+)
+def test_what_a_server_cannot_use_is_refused(given, wanted):
+    """At once: every client would be refused later."""
+    with pytest.raises(TypeError) as caught:
+        Server(*given)
+    assert str(caught.value).startswith(f"Server takes {wanted}")
+
+
 def test_two_servers_know_nothing_of_each_other(make_server, open_session):
     """A session of one is unknown to the other."""
     one, other = make_server(), Server(Application(), clock=Clock())
