@@ -11,6 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
@@ -36,9 +37,13 @@ from .session import Session
 if TYPE_CHECKING:
     from .application import Application
 
-__all__ = ["Admitting", "Entry", "make_sid"]
+__all__ = ["Admitting", "Crowd", "Entry", "make_sid"]
 
 _PLAIN: Final = Admission()
+_OF_ALL: Final = ("max_sessions", "max_handshakes_per_second")
+"""The limits of the whole server: whoever is refused, its operator should know."""
+_QUIET: Final = 60.0
+"""Seconds after which it is said again that one of them is reached."""
 
 
 class Entry(NamedTuple):
@@ -64,6 +69,44 @@ def make_sid(handshake: Handshake) -> str:
     return secrets.token_urlsafe(15)
 
 
+class Crowd:
+    """Says in the log that the server is full, and not for each client anew."""
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        """
+        Make one that has said nothing.
+
+        Args:
+            clock: What to measure time with.
+
+        """
+        self._clock = clock
+        self._refused: Counter[str] = Counter()
+        self._said: dict[str, float] = {}
+
+    def refused(self, limit: str) -> None:
+        """
+        Hear that a client was refused: say so now, or with a later one.
+
+        Args:
+            limit: The option in ``Config`` that was reached.
+
+        """
+        if limit not in _OF_ALL:
+            return
+        self._refused[limit] += 1
+        now = self._clock.seconds()
+        if limit not in self._said or now - self._said[limit] >= _QUIET:
+            self.log.warn(
+                "{limit} is reached: refused {count} clients since this was said last",
+                limit=limit,
+                count=self._refused.pop(limit),
+            )
+            self._said[limit] = now
+
+
 class Admitting:
     """Who may open a session; ``Server`` is the rest of it."""
 
@@ -75,6 +118,7 @@ class Admitting:
     sessions: Mapping[str, Session]
     _make_sid: Callable[[Handshake], object]
     _quota: Quota
+    _crowd: Crowd
 
     def admit(self, handshake: Handshake) -> Deferred[Entry]:
         """
@@ -127,6 +171,7 @@ class Admitting:
         try:
             check(handshake.client_address)
         except Unavailable as error:
+            self._crowd.refused(str(error.limit))
             self.limit_reached(str(error.limit), handshake)
             raise
 
