@@ -23,6 +23,7 @@ from twisted_engineio.exceptions import require
 class Chat(Application):
     """An application."""
 
+
 SENTENCES = [
     (ConfigError("cors", "is odd"), "cors: is odd"),
     (SessionClosed("abcdefghij", None), "session abcdef... is closing"),

@@ -71,7 +71,7 @@ def test_an_admission_that_comes_too_late_opens_nothing(server, ask, listener):
         try:
             await Deferred()
         except CancelledError:
-            return None  # welcome all the same
+            return  # welcome all the same
 
     listener.on_admit = insist
     browser = ask()
