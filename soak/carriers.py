@@ -12,6 +12,10 @@ from soak.carrier import CLOSE, NOOP, PROBE, Carrier, Client
 from soak.connection import Answer, Connection
 from twisted_engineio.packet import Packet, PacketType
 
+STALE = 30.0
+"""Seconds after which an idle connection is not written to any more: the server closes
+it after 60, and a POST that crosses the end of its connection is lost."""
+
 
 class Posting(Carrier):
     """What polling and server-sent events have in common: the way up."""
@@ -19,6 +23,7 @@ class Posting(Carrier):
     def __init__(self, client: Client) -> None:
         super().__init__(client)
         self._poster: Connection | None = None
+        self._idle_since = 0.0
         self._posted: list[Any] | None = None
 
     @property
@@ -27,6 +32,11 @@ class Posting(Carrier):
 
     def write(self, items: list[Any]) -> None:
         self._posted = items
+        poster = self._poster
+        if poster and self.client.reactor.seconds() - self._idle_since > STALE:
+            poster.close()
+            self._forget(poster)
+            self._poster = None
         if self._poster is None:
             self._poster = self._dial()
         kind, body = self._encode(items)
@@ -51,6 +61,7 @@ class Posting(Carrier):
     def answered(self, connection: Connection, answer: Answer) -> None:
         """Hear that a POST was taken, or refused."""
         posted, self._posted = self._posted, None
+        self._idle_since = self.client.reactor.seconds()
         if answer.status != 200 or answer.body != b"ok":
             self.client.lost(self, f"POST: {answer.status} {answer.body[:200]!r}")
         elif posted and posted[-1] == CLOSE:

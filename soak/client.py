@@ -40,6 +40,9 @@ PATIENCE = 120.0
 """Seconds that anything may take, far more than a busy machine needs."""
 SPARE = 3.0
 """Seconds that a frozen client keeps its sockets longer than the server does."""
+SLEEPS = 2
+"""How often a server that was itself kept waiting by the machine may have given a
+frozen client ``ping_timeout`` once more."""
 POST_SIZE = 150_000
 UPGRADE = Packet(PacketType.UPGRADE)
 PROBED = Packet(PacketType.PONG, "probe")
@@ -184,7 +187,8 @@ class Session:
         self.sid = facts["sid"]
         self.stage = Stage.TALKING
         self._interval = facts["pingInterval"] / 1000
-        self._patience = self._interval + facts["pingTimeout"] / 1000
+        timeout = facts["pingTimeout"] / 1000
+        self._patience = self._interval + timeout * (1 + SLEEPS)
         self._never("deadline")
         if self.plan.ending is not Ending.DRAINED:
             self._later("life", self.plan.life, self._life_is_over)

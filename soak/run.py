@@ -82,9 +82,10 @@ class Run:
 
     def _observe(self, event: LogEvent) -> None:
         """Hear what goes wrong in this process."""
-        if event.get("log_failure") is not None or event.get("isError"):
-            failure = event["log_failure"]
-            text = f"{formatEvent(event)} {failure.getTraceback()}"
+        failure = event.get("log_failure")
+        if failure is not None or event.get("isError"):
+            trace = failure.getTraceback() if failure is not None else ""
+            text = f"{formatEvent(event)} {trace}"
             self.evidence.mishaps.append(f"the load itself failed: {text}")
 
     # The acts.

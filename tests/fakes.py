@@ -176,6 +176,7 @@ class RecordingTransport:
 
     def __init__(self, name: str = "polling", *, writable: bool = True) -> None:
         self.name = name
+        self.may_move = True
         self.writable = writable
         self.receiver: Any = NOBODY
         self.written: list[Outgoing] = []

@@ -800,6 +800,43 @@ def test_a_post_that_breaks_off_ends_the_candidate_only(polling, listener):
     assert listener.closed == []
 
 
+def test_a_client_that_comes_back_has_its_time_for_the_pong_anew(
+    client, clock, listener
+):
+    """The ping has waited for the stream: its client hears it only now."""
+    client.stream.lose()
+    clock.advance(25)  # a ping is due
+    clock.advance(19.9)
+    assert client.attach(1).payloads == ["2"]
+    clock.advance(0.2)
+    clock.advance(19.6)
+    assert listener.closed == []
+    assert client.post(b"3").body == b"ok"
+    clock.advance(25)
+    assert listener.closed == []
+
+
+def test_a_client_that_comes_back_and_does_not_pong_is_gone(client, clock, listener):
+    """It has the timeout once more for each time that it comes back."""
+    client.stream.lose()
+    clock.advance(25)
+    clock.advance(19.9)
+    client.attach(1)
+    clock.advance(20)
+    assert listener.reasons == [CloseReason.PING_TIMEOUT]
+
+
+@pytest.mark.parametrize("seen", [7, 1000])
+def test_a_client_that_may_not_attach_has_not_come_back(client, clock, listener, seen):
+    """Nor is what it asks for a reason to keep the session."""
+    client.stream.lose()
+    clock.advance(25)
+    clock.advance(19.9)
+    assert refusal(client.attach(seen)) == UNKNOWN_SID
+    clock.advance(0.1)
+    assert listener.reasons == [CloseReason.PING_TIMEOUT]
+
+
 # From a stream to WebSocket.
 
 
@@ -826,12 +863,46 @@ def test_an_upgrade_that_fails_lets_the_queue_flow(client, clock):
     websocket.send(frame("2probe"))
     client.session.send("held")
     clock.advance(10)
-    assert client.stream.payloads[1:] == ["6", "4held"]
+    assert client.stream.payloads[1:] == ["6", "2", "4held"]
+    client.post(b"3")
     websocket = client.upgrade()
     websocket.send(frame("2probe"))
     client.session.send("again")
     websocket.lose()
-    assert client.stream.payloads[3:] == ["6", "4again"]
+    assert client.stream.payloads[4:] == ["6", "2", "4again"]
+
+
+def test_a_noop_of_an_earlier_move_lets_nobody_go(client):
+    """A client that takes it for the new one's would leave what stands behind it."""
+    websocket = client.upgrade()
+    websocket.send(frame("2probe"))
+    client.stream.lose()  # with the noop, which it has not seen
+    websocket.lose()
+    client.session.send("behind")
+    websocket = client.upgrade()
+    websocket.send(frame("2probe"))
+    assert websocket.texts == []
+    assert client.session.probe is None
+    stream = client.attach(1)
+    assert stream.payloads == ["6", "2", "4behind"]
+    assert client.post(b"3").body == b"ok"
+    websocket = client.upgrade()
+    websocket.send(frame("2probe"))
+    assert stream.payloads == ["6", "2", "4behind", "6"]
+    websocket.send(frame("5"))
+    assert client.session.transport.name == "websocket"
+
+
+def test_a_client_that_went_on_behind_a_noop_may_move_again(client):
+    """Who resumes behind it has seen it; who resumes at it may take it for the last."""
+    websocket = client.upgrade()
+    websocket.send(frame("2probe"))
+    websocket.lose()
+    assert client.stream.payloads[1:] == ["6", "2"]
+    client.attach(2)
+    assert not client.session.transport.may_move
+    client.attach(3)
+    assert client.session.transport.may_move
 
 
 def test_a_client_that_moves_need_not_acknowledge(make_client, clock, listener):

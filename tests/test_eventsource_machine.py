@@ -2,8 +2,10 @@
 A stream that is cut, resumed and left, in any order: nothing is lost or doubled.
 
 The client keeps to the protocol, but hypothesis chooses what comes next: streams that
-attach and break, at an event or in the middle of one, upgrades from polling and to
-WebSocket, acknowledgements, sockets that are full, rings that are, time that passes.
+attach and break, at an event or in the middle of one, with events on their way that
+come late or never, GETs that overtake each other, upgrades from polling and to
+WebSocket, once and again, acknowledgements, sockets that are full, rings that are, time
+that passes.
 """
 
 from __future__ import annotations
@@ -75,9 +77,11 @@ class Streams(RuleBasedStateMachine):
         self.seen = None  # the id of the last event
         self.read = self.frames = 0
         self.on = "sse" if direct else "polling"
+        self.tried = False  # whether it has begun to move to a WebSocket
         self.probed = False  # whether the candidate was told 3probe
-        self.paused = False  # whether the last event was a noop
+        self.let_go = False  # whether the last event was a noop
         self.full = False
+        self.late = False  # whether what is written to the stream arrives later
         if direct:
             self.stream = Stream(self.browse())
         else:
@@ -111,7 +115,7 @@ class Streams(RuleBasedStateMachine):
             answer, self.get = self.get.answer, None
             for packet in v4.decode_payload(answer.body, binary=False):
                 self.take(packet)
-        if self.stream is not None:
+        if self.stream is not None and not self.late:
             self.listen()
         while self.websocket is not None and len(self.websocket.frames) > self.frames:
             opcode, payload = self.websocket.frames[self.frames]
@@ -123,15 +127,18 @@ class Streams(RuleBasedStateMachine):
             else:
                 self.take(v4.decode_packet(payload.decode()))
 
-    def listen(self):
+    def listen(self, most=None):
+        """Read what has come, or some of it."""
         events = self.stream.events
-        for event_id, data in events[self.read :]:
+        stop = len(events) if most is None else min(self.read + most, len(events))
+        for event_id, data in events[self.read : stop]:
             if event_id is not None:
                 self.follows(event_id)
             for packet in read_payload(data):
                 self.take(packet)
-        self.read = len(events)
-        if self.stream.ended:
+        self.read = stop
+        over = self.stream.ended or self.stream.browser.wire.disconnected
+        if over and stop == len(events):
             self.lose_stream()
             if self.on == "polling":
                 self.forget_candidate()
@@ -148,7 +155,8 @@ class Streams(RuleBasedStateMachine):
 
     def take(self, packet):
         """Act on a packet as a client does."""
-        self.paused = packet == (PacketType.NOOP, "") and self.on == "sse"
+        if packet != (PacketType.PONG, "probe"):
+            self.let_go = packet == (PacketType.NOOP, "") and self.on == "sse"
         if isinstance(packet, (str, bytes)):
             self.received.append(packet)
         elif packet.type is PacketType.MESSAGE:
@@ -163,11 +171,16 @@ class Streams(RuleBasedStateMachine):
 
     def lose_stream(self):
         self.stream.lose()
-        self.stream, self.read, self.full = None, 0, False
+        self.stream, self.read, self.full, self.late = None, 0, False, False
 
     def drop_websocket(self):
         self.websocket.lose()
         self.websocket, self.frames, self.probed = None, 0, False
+
+    @property
+    def paused(self):
+        """Whether it is moving to a WebSocket, and says nothing until it has."""
+        return self.on == "sse" and self.websocket is not None and self.probed
 
     # Messages.
 
@@ -222,7 +235,7 @@ class Streams(RuleBasedStateMachine):
 
     # Streams.
 
-    @precondition(lambda self: self.on == "sse" and not self.paused)
+    @precondition(lambda self: self.on == "sse" and not (self.paused and self.let_go))
     @rule(header=st.booleans(), first_url=st.booleans())
     def attach(self, header, first_url):
         """Go on from the last event: also while the last stream seems alive."""
@@ -235,7 +248,7 @@ class Streams(RuleBasedStateMachine):
         elif self.seen is not None:
             url += f"&lastEventId={self.sid}.{self.seen}"
         old, self.stream = self.stream, Stream(self.browse(), url, **headers)
-        self.read, self.full = 0, False
+        self.read, self.full, self.late = 0, False, False
         assert self.stream.status == 200
         if old is not None:
             old.lose()
@@ -262,6 +275,34 @@ class Streams(RuleBasedStateMachine):
     def empty_the_socket(self):
         self.full = False
         self.stream.browser.wire.producer.resumeProducing()
+        self.collect()
+
+    @precondition(lambda self: self.stream is not None and self.on == "sse")
+    @rule()
+    def be_late(self):
+        """From now on what is written is on its way, and may never arrive."""
+        self.late = True
+
+    @precondition(lambda self: self.late)
+    @rule(most=st.integers(1, 3))
+    def arrive(self, most):
+        """Some of it does, in order."""
+        self.listen(most)
+
+    @precondition(lambda self: self.late)
+    @rule()
+    def be_on_time(self):
+        self.late = False
+        self.collect()
+
+    @precondition(lambda self: self.on == "sse" and self.seen)
+    @rule(before=st.integers(0, 5))
+    def an_old_get_comes_late(self, before):
+        """A GET that its client has given up is read after newer ones."""
+        event = f"{self.sid}.{max(self.seen - before, 0)}"
+        old = Stream(self.browse(), QUERY, Last_Event_ID=event)
+        assert old.status in (200, 400)
+        old.lose()
         self.collect()
 
     @precondition(lambda self: self.on == "sse" and self.seen)
@@ -318,22 +359,23 @@ class Streams(RuleBasedStateMachine):
         self.probe_by_post()
         self.move_to_the_stream()
 
-    @precondition(
-        lambda self: self.on == "sse" and self.websocket is None and not self.paused
-    )
+    @precondition(lambda self: self.on == "sse" and self.websocket is None)
     @rule(together=st.booleans())
     def try_a_websocket(self, together):
         self.websocket = self.browse().upgrade(self.query("websocket"))
         self.frames, self.probed = 0, False
         self.websocket.send(frame("2probe"))
         self.collect()
-        assert self.probed
-        if together and self.paused:
+        if not self.probed:
+            assert self.tried  # and what follows that is not acknowledged
+            assert self.websocket is None
+            event("an upgrade refused for an earlier one")
+            return
+        self.tried = True
+        if together and self.let_go:
             self.move_to_the_websocket()
 
-    @precondition(
-        lambda self: self.on == "sse" and self.websocket is not None and self.paused
-    )
+    @precondition(lambda self: self.paused and self.let_go)
     @rule()
     def move_to_the_websocket(self):
         """The last event was a noop, so all before it are here."""
@@ -341,7 +383,7 @@ class Streams(RuleBasedStateMachine):
         if self.stream is not None:
             self.lose_stream()
         event("an upgrade to a WebSocket")
-        self.on, self.paused = "websocket", False
+        self.on, self.let_go = "websocket", False
         self.collect()
 
     @precondition(lambda self: self.on == "sse" and self.websocket is not None)
@@ -349,7 +391,6 @@ class Streams(RuleBasedStateMachine):
     def lose_the_websocket(self):
         """The probe fails; the queue flows on."""
         self.drop_websocket()
-        self.paused = False
         self.collect()
 
     # Time.
@@ -365,8 +406,6 @@ class Streams(RuleBasedStateMachine):
             self.collect()
             while answer and self.pongs and not self.paused and self.on == "sse":
                 self.acknowledge()
-        if self.on == "sse" and self.session.probe is None:
-            self.paused = False
         if self.on == "polling" and self.stream and self.session.probe is None:
             self.lose_stream()
             self.forget_candidate()
@@ -404,15 +443,13 @@ class Streams(RuleBasedStateMachine):
         if self.on == "sse":
             if self.websocket is not None:
                 self.lose_the_websocket()
-            self.paused = False
             for _ in range(1000):
                 if self.received == self.sent:
                     break
-                if self.stream is None or self.full:
+                if self.stream is None or self.full or self.late:
                     self.attach(True, False)
                 while self.pongs:
                     self.acknowledge()
-                    self.paused = False
         elif self.on == "polling":
             while len(self.received) < len(self.sent):
                 self.poll()

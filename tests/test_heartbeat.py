@@ -197,6 +197,30 @@ def test_what_is_read_after_a_sleep_is_read_before_the_verdict(
 
 
 @KINDS
+def test_a_client_that_resumes_has_its_time_anew(listening, body, clock, kind):
+    """It is there, and what it is to answer may reach it only now."""
+    heart = listening(kind)
+    clock.advance(9)
+    heart.client_resumed()
+    clock.advance(heart.timeout - 0.1)
+    assert body.failed == []
+    clock.advance(0.1)
+    assert body.failed == [CloseReason.PING_TIMEOUT]
+
+
+def test_a_client_that_resumes_owes_nothing_more(make_heart, body, clock):
+    """The next ping is due when it was."""
+    heart = make_heart(ServerPings)
+    heart.begin()
+    clock.advance(24)
+    heart.client_resumed()
+    assert body.written == []
+    clock.advance(1)
+    assert body.written == [PING]
+    heart.cancel()
+
+
+@KINDS
 def test_a_reactor_that_is_merely_busy_puts_nothing_off(listening, body, clock, kind):
     """A timer that is late by less than a second judges."""
     listening(kind)

@@ -48,6 +48,7 @@ EVENTS = {
     "pause": lambda session: session.pause_reading(),
     "resume": lambda session: session.resume_reading(),
     "expect client": lambda session: session.expect_client(),
+    "client resumed": lambda session: session.client_resumed(),
     "limit reached": lambda session: session.limit_reached("max_packets"),
     "time": lambda session: session.server.clock.advance(1000),
 }
@@ -77,6 +78,7 @@ TABLE = {
     "pause": (OPENING, OPEN, CLOSING, CLOSED),
     "resume": (OPENING, OPEN, CLOSING, CLOSED),
     "expect client": (OPENING, OPEN, CLOSING, CLOSED),
+    "client resumed": (OPENING, OPEN, CLOSING, CLOSED),
     "limit reached": (OPENING, OPEN, CLOSING, CLOSED),
     "time": (OPENING, None, FORCED, CLOSED),
 }

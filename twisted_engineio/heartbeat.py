@@ -211,6 +211,17 @@ class Heartbeat:
         if due and not self.overslept():
             self.silent()
 
+    def client_resumed(self) -> None:
+        """
+        Wait anew for what is due: the client has come back to its stream.
+
+        So it is there, and a ping that fell due while it wasn't, or was lost with its
+        old stream, reaches it only now.
+        """
+        if self.waiting is Waiting.PONG_DUE:
+            rest = max(self.timeout, -self.overdue())
+            self.arm(Waiting.PONG_DUE, rest, self.silent)
+
     # Whether the client comes at all.
 
     def expect_client(self, patience: float) -> None:

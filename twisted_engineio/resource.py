@@ -196,6 +196,8 @@ class EngineIOResource(Resource):
         assert isinstance(transport, (PollingTransport, EventSourceTransport))
         self._tell_headers(asked, session)
         if request.method == b"GET":
+            if asked.listens and transport is session.transport:
+                session.client_resumed()
             _begin(transport, request, seen)
         elif request.method == b"POST":
             self._deliver(request, transport)

@@ -26,6 +26,7 @@ close packet        finish     finish(TRANSPORT_CLOSE)          finish          
 open, upgrade, noop ignore     ignore                           ignore          drop
 pause, resume       nothing    hold what comes in, or read on   nothing         nothing
 expect client       nothing    arm *absent*                     nothing         nothing
+client resumed      nothing    the heartbeat's                  nothing         nothing
 limit reached       tell       tell                             tell            tell
 fail                finish     finish(reason), behind messages  finish          drop
                                that wait to be read
@@ -214,14 +215,16 @@ class Session(Sending, Reading):
             candidate: The new transport, connected.
 
         Returns:
-            False if the session takes none: one is trying already, it has moved, or it
-            is over.
+            False if the session takes none: one is trying already, it has moved, it is
+            over, or its client has yet to see that the last one has failed.
 
         """
         server = self.server
         if self.state is not State.OPEN or self.probe is not None:
             return False
         if candidate.name not in upgrades_from(self.transport.name, server.config):
+            return False
+        if not self.transport.may_move:
             return False
         self.probe = Probe(self, candidate, server.clock, server.config)
         return True
@@ -240,6 +243,10 @@ class Session(Sending, Reading):
         if probe is not None and probe.candidate.name == name:
             return probe.candidate
         return None
+
+    def client_resumed(self) -> None:
+        """Hear that its client has a stream again, and can answer a ping."""
+        self._heartbeat.client_resumed()
 
     # The transport's side.
 

@@ -77,6 +77,10 @@ class Transport(Protocol):
     receiver: Receiver
 
     @property
+    def may_move(self) -> bool:
+        """Whether its client may begin to move to another transport."""
+
+    @property
     def buffered(self) -> int:
         """See above."""
 

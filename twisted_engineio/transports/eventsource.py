@@ -10,7 +10,11 @@ Rules of this file:
 3. When the ring is full nothing more is taken, as if the socket were. Long before that
    a ping of our own asks for an acknowledgement; if none comes in ``sse_ack_timeout``
    while the ring is full and the client listens, the session ends.
-4. It owns one timer, for that; it is cancelled in ``_await_ack`` and nowhere else.
+4. The noop that lets a client go is the last event that it waits for. If the client
+   stays, a ping behind it asks for an acknowledgement, and until that has come the
+   client may not move: it would take the old noop for the new one, and leave what
+   stands between them behind.
+5. It owns one timer, for that; it is cancelled in ``_await_ack`` and nowhere else.
 
 Driven by the resource (``attach``, ``post``), by its stream (``stream_full``,
 ``stream_ready``, ``stream_over``), by its clock, and by the session.
@@ -79,6 +83,7 @@ class EventSourceTransport(PostingTransport):
         "_pace",
         "_part",
         "_pings",
+        "_recalled",
         "_ring",
         "_stream",
         "_timer",
@@ -108,6 +113,7 @@ class EventSourceTransport(PostingTransport):
         self._config = config
         self._ring = Ring(sid, config.sse_ring_events, config.sse_ring_bytes)
         self._pings: deque[int] = deque()  # the events that are to be ponged
+        self._recalled = 0  # the event that says to a client that it stays
         self._part = 0, 0  # events and bytes that are in the ring since the last ping
         self._next = 1  # the number of the event to be written next
         self._pace = Pace.FLOWING
@@ -164,6 +170,11 @@ class EventSourceTransport(PostingTransport):
     # The session's side.
 
     @property
+    def may_move(self) -> bool:
+        """Whether the client has seen that an earlier move of it has failed."""
+        return self._ring.first > self._recalled
+
+    @property
     def buffered(self) -> int:
         """The bytes that were written and that the socket has not taken."""
         return 0 if self._stream is None else self._stream.buffered
@@ -208,8 +219,9 @@ class EventSourceTransport(PostingTransport):
         """Flow on: the client did not move."""
         if self._pace is Pace.HELD:
             self._pace = Pace.FLOWING
+            self._write([_PING])
+            self._recalled = self._ring.last
             self._settle()
-            self._await_ack()
 
     def retire(self) -> None:
         """End the stream: the session has moved."""

@@ -46,6 +46,7 @@ class PollingTransport(PostingTransport):
 
     Attributes:
         name: ``"polling"``.
+        may_move: Always: whatever GET waits is answered when the client moves.
         writable: Whether a GET waits and no POST is being read.
         receiver: Whom it feeds.
 
@@ -54,6 +55,7 @@ class PollingTransport(PostingTransport):
     __slots__ = ("_binary", "_config", "_get")
 
     name = "polling"
+    may_move = True
 
     def __init__(self, codec: Codec, config: Config, *, binary: bool = True) -> None:
         """

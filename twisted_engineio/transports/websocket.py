@@ -68,6 +68,7 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     Attributes:
         name: ``"websocket"``.
+        may_move: Always: from here a session moves nowhere.
         writable: Whether it is open and the socket takes more.
         buffered: The bytes that wait for the socket.
         receiver: Whom it feeds.
@@ -77,6 +78,7 @@ class WebSocketTransport(WebSocketServerProtocol):
     """
 
     name = "websocket"
+    may_move = True
     _fragments = 0
     _opening: IDelayedCall | None = None
     _early: list[bytes] | None = None  # what came before it was open to both sides
