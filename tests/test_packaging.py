@@ -160,17 +160,31 @@ def test_everything_it_imports_is_installed(installed, tmp_path):
     )
 
 
-def test_an_extra_that_is_missing_is_one_line(installed, tmp_path):
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        (
+            "--metrics",
+            "/metrics",
+            "prometheus_client is missing; pip install 'twisted-engineio[metrics]'",
+        ),
+        (
+            "--listen",
+            "ssl:3443",
+            "'ssl:3443': OpenSSL is missing; pip install 'twisted-engineio[tls]'",
+        ),
+    ],
+)
+def test_an_extra_that_is_missing_is_one_line(
+    installed, tmp_path, option, value, problem
+):
     """It says what to install; the status page needs no extra."""
-    twistd = (installed / "twistd", "-n", "engineio", "--metrics", "/metrics")
+    twistd = (installed / "twistd", "-n", "engineio", option, value)
     done = subprocess.run(
         twistd, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert done.stderr == (
-        "twistd engineio: --metrics: prometheus_client is missing;"
-        " pip install 'twisted-engineio[metrics]'\n"
-    )
+    assert done.stderr == f"twistd engineio: {option}: {problem}\n"
 
 
 def test_an_installed_plugin_shadows_nothing(installed, tmp_path):

@@ -232,7 +232,7 @@ class Options(UsageOptions):
             self["metrics-listen"] = endpoint
         return Watching(self, IReactorTime(reactor))
 
-    def _number(self, name: str) -> int | float | None:
+    def _number(self, name: str) -> Any:
         option = _dashed(name)
         text = self[option]
         if text is None:
