@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
+
+from twisted_engineio import Reject
 
 POLLING = "EIO=4&transport=polling"
 
@@ -137,6 +139,25 @@ def test_a_handshake_that_waits_for_its_admission_is_not_slow(
     browser = browse(server).get(POLLING)
     clock.advance(100)
     assert not is_cut(browser)
+
+
+def test_an_admission_that_no_request_took_ends_with_its_connection(browse, server):
+    """twisted.web may refuse what the door has put to the application already."""
+    browser, admitted = browse(server).send(b"GET "), Deferred()
+    browser.wire.protocol._channel.go_on_with(admitted)
+    browser.send(b"\r\n\r\n")
+    assert browser.wire.value().startswith(b"HTTP/1.1 400 ")
+    browser.lose()
+    assert admitted.called
+    assert admitted.result is None  # not an error that would be logged
+
+
+def test_a_refusal_that_no_request_took_is_nobody_s_error(browse, server):
+    """The client has gone before it could be told."""
+    browser, refused = browse(server).send(b"GET "), fail(Reject(403))
+    browser.wire.protocol._channel.go_on_with(refused)
+    browser.lose()
+    assert refused.result is None
 
 
 def test_a_connection_has_one_timer(server, browse, clock):

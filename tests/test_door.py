@@ -99,6 +99,7 @@ def knock(house):
         head(Host="localhost:3000", Origin="http://localhost:3000"),
         head(f"/engine.io?{WEBSOCKET}&t=1&b64=1"),
         head(Cookie="a=b; c=d", User_Agent="Mozilla/5.0 (X11)"),
+        head(**{f"X_{number}": "x" for number in range(95)}),
     ],
 )
 def test_a_plain_handshake_is_let_in(server, knock, read_by_twisted_web, data):
@@ -156,6 +157,7 @@ def test_a_polling_session_moves_through_the_door(
         head(Cookie="a\tb"),
         head(Cookie=""),
         head(Cookie="a" * 8192),
+        head(**{f"X_{number}": "x" for number in range(96)}),
         head().replace(b"Host: ", b"Host:"),
         head().replace(b"Host: ", b"Host : "),
         head().replace(b"Upgrade: ", b"Host: other.org\r\nUpgrade: "),
@@ -380,6 +382,21 @@ def test_a_client_that_leaves_an_application_that_thinks_is_forgotten(
     knock(site_of(server), head()).lose()
     assert verdict.called
     assert server.sessions == {}
+
+
+def test_a_handshake_that_twisted_web_refuses_holds_no_place(
+    make_server, listener, knock
+):
+    """It has more headers than twisted.web takes: nobody is asked about it."""
+    listener.on_admit = lambda _: Deferred()
+    server = make_server(max_sessions=1)
+    many = head(**{f"h{number}": "x" for number in range(600)})
+    browser = knock(site_of(server), many)
+    assert browser.wire.value().startswith(b"HTTP/1.1 400 ")
+    browser.lose()
+    assert listener.admitted == []
+    listener.on_admit = lambda _: None
+    assert knock(site_of(server), head()).answer.status == 101
 
 
 @pytest.mark.parametrize("error", [Reject(418, "No tea"), ZeroDivisionError()])

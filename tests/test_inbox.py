@@ -82,6 +82,19 @@ class Working(Application):
         return None
 
 
+def test_an_inbox_goes_on_as_another_that_came_after_it(clock):
+    """What came to the other stands first; what that waits for, it waits for now."""
+    older, newer = Inbox(clock), Inbox(clock)
+    older.extend(["c", "d"])
+    newer.extend(["a", "b"])
+    newer.hold_for(Hold.RATE, 1.0, lambda: None)
+    older.go_on_as(newer)
+    assert list(older) == ["a", "b", "c", "d"]
+    assert older.holds(Hold.RATE)
+    assert older.let_go(Hold.RATE)
+    assert clock.getDelayedCalls() == []
+
+
 class Pausing(RuleBasedStateMachine):
     """An async application, an explicit pause and a rate, in any interleaving."""
 
@@ -138,9 +151,11 @@ class Pausing(RuleBasedStateMachine):
     @invariant()
     def the_transport_is_paused_while_something_holds(self):
         last = self.transport.calls[-1] if self.transport.calls else "resume"
-        assert last == ("pause" if self.session.busy else "resume")
+        assert last == ("pause" if self.session._inbox is not None else "resume")
         if self.application.jobs or self.application.paused:
             assert self.session.busy
+        if self.session.busy:
+            assert last == "pause"
 
     def teardown(self):
         """When nothing holds it any more, all comes through, and no timer is left."""

@@ -92,6 +92,21 @@ def test_what_is_too_much_waits(limited, listener, clock):
     assert told() == [MESSAGES] * 3
 
 
+def test_what_waits_is_not_copied_for_each_that_comes_through(limited, listener, clock):
+    """Else those that wait would cost the square of their number."""
+    session, _ = limited(max_messages_per_second=2)
+    for number in range(10):
+        session.receive(str(number))
+    inbox = session._inbox
+    for count in range(3, 10):
+        clock.advance(0.5)
+        assert len(listener.received) == count
+        assert session._inbox is inbox
+    clock.advance(0.5)
+    assert session._inbox is None
+    assert listener.received == [str(number) for number in range(10)]
+
+
 def test_or_ends_its_session(limited, listener):
     """Where the operator wants it so."""
     session, told = limited(max_messages_per_second=2, over_rate="close")
@@ -189,6 +204,59 @@ def test_a_session_that_ends_while_it_waits_leaves_no_timer(limited, listener, c
     session.fail(CloseReason.TRANSPORT_ERROR)
     assert clock.getDelayedCalls() == []
     session.receive("three")
+    assert listener.received == ["one"]
+
+
+@pytest.mark.parametrize(
+    "reason", [CloseReason.TRANSPORT_CLOSE, CloseReason.PARSE_ERROR]
+)
+def test_who_is_gone_is_not_read_at_its_rate(limited, listener, clock, reason):
+    """A minute's worth of messages would keep its session for a minute."""
+    session, _ = limited(max_messages_per_second=1)
+    for number in range(60):
+        session.receive(str(number))
+    session.fail(reason)
+    assert listener.received == ["0"]
+    assert listener.closed == [(session, reason)]
+    assert clock.getDelayedCalls() == []
+
+
+def test_who_left_a_busy_application_is_not_read_at_its_rate(limited, listener, clock):
+    """The end stood behind what came before it, which turns out to be too much."""
+    job = Deferred()
+    listener.on_message = lambda *_: None if job.called else job
+    session, _ = limited(max_messages_per_second=2)
+    for number in range(60):
+        session.receive(str(number))
+    session.fail(CloseReason.TRANSPORT_CLOSE)
+    assert listener.closed == []
+    job.callback(None)
+    assert listener.received == ["0", "1"]
+    assert listener.reasons == [CloseReason.TRANSPORT_CLOSE]
+    assert clock.getDelayedCalls() == []
+
+
+def test_who_is_too_fast_and_silent_is_gone_in_time(limited, listener, clock):
+    """That it is not read is its own doing, and excuses nothing."""
+    session, _ = limited(max_messages_per_second=1)
+    for number in range(60):
+        session.receive(str(number))
+    assert not session.busy
+    clock.pump([1.0] * 45)
+    assert listener.reasons == [CloseReason.PING_TIMEOUT]
+
+
+def test_an_application_that_pauses_who_is_too_fast_excuses_it(
+    limited, listener, clock
+):
+    """What is paused is not read, whatever else holds it."""
+    session, _ = limited(max_messages_per_second=1)
+    session.receive("one")
+    session.receive("two")
+    session.pause_reading()
+    assert session.busy
+    clock.pump([1.0] * 60)
+    assert listener.closed == []
     assert listener.received == ["one"]
 
 

@@ -42,8 +42,22 @@ def test_the_size_is_that_of_what_is_in_it(steps):
             expected.append(item)
         elif expected:
             assert outbox.popleft() == expected.pop(0)
-        assert outbox.size == sum(map(size_of, expected))
+        assert outbox.size == sum(max(size_of(each), 3) for each in expected)
     assert list(outbox) == expected
+
+
+@pytest.mark.parametrize("item", ["", b"", "ab", PING])
+def test_an_item_counts_three_bytes_at_least(item):
+    """Else what is empty could be queued without end."""
+    outbox = Outbox()
+    for _ in range(100):
+        outbox.append(item)
+    assert outbox.size == 300
+    for _ in range(99):
+        outbox.popleft()
+    assert outbox.size == 3
+    outbox.popleft()
+    assert outbox.size == 0
 
 
 def test_an_empty_outbox_is_false():
@@ -52,7 +66,6 @@ def test_an_empty_outbox_is_false():
     assert not outbox
     outbox.append("")
     assert outbox
-    assert outbox.size == 0
 
 
 def test_nothing_can_be_taken_from_an_empty_one():

@@ -257,7 +257,9 @@ def stream(make_server, browse, onlooker):
     first.get(f"{POLLING}&sid={sid}")
     onlooker.events.clear()
 
-    def begin(method="POST", path=f"/engine.io/?{POLLING}&sid={sid}", **headers):
+    def begin(
+        method="POST", path=f"/engine.io/?{POLLING}&sid={sid}", more=(), **headers
+    ):
         connection = Connection()
         named = [(b":method", method.encode()), (b":path", path.encode())]
         named += [(b":authority", b"example.com")]
@@ -265,6 +267,7 @@ def stream(make_server, browse, onlooker):
             (name.replace("_", "-").encode(), value.encode())
             for name, value in headers.items()
         ]
+        named += more
         site = first.site
         begun = H2Stream(1, connection, named, site.requestFactory, site, site)
         begun.connection = connection
@@ -326,6 +329,20 @@ def test_a_stream_that_its_client_resets_leaves_no_timer(stream, listener):
     post = stream()
     post.connectionLost(Failure(ConnectionDone()))
     assert listener.reasons == [CloseReason.TRANSPORT_ERROR]
+
+
+def test_a_stream_s_second_length_changes_nothing(stream, listener, clock):
+    """Twisted tells each; a timer for each would leave one that nobody stops."""
+    post = stream(more=[(b"content-length", b"2")] * 2)
+    post.receiveDataChunk(b"4x", 2)
+    post.requestComplete()
+    assert post.connection.headers[0][0] == b"200"
+    assert listener.received == ["x"]
+    for _ in range(3):
+        clock.advance(20)
+        listener.opened[0].receive_packet(PONG)
+    clock.advance(1)
+    assert post.connection.aborted == 0
 
 
 def test_a_stream_for_another_resource_is_twisted_web_s_own(stream):

@@ -100,8 +100,8 @@ def test_send_many_leaves_in_one_flush(session):
 def test_send_says_when_the_queue_is_high(held):
     """False above high_water_mark bytes, not at it."""
     assert held.send(b"x" * HIGH)
-    assert not held.send("y")
-    assert held.buffered == HIGH + 1
+    assert not held.send("one")
+    assert held.buffered == HIGH + 3
 
 
 def test_send_many_says_when_the_queue_is_high(held):
@@ -218,6 +218,36 @@ def test_a_slow_client_that_is_closed_meanwhile_ends_once(
     clock.advance(30)
     assert listener.closed[0][0] is session
     assert len(listener.closed) == 1
+
+
+@pytest.mark.parametrize("data", ["", "x" * 1000])
+def test_a_client_that_pings_and_reads_nothing_is_ended(
+    make_server, browse, listener, clock, data
+):
+    """Revision 3, polling: its pongs are weighed as messages are."""
+    server = make_server(allow_eio3=True, max_buffered=100_000)
+    query = "EIO=3&transport=polling"
+    browse(server).get(query)
+    (sid,) = server.sessions
+    ping = f"2{data}"
+    body = f"{len(ping)}:{ping}".encode() * 200
+    for _ in range(200):
+        if not listener.closed:
+            browse(server).post(f"{query}&sid={sid}", body)
+            clock.advance(0)
+    assert listener.reasons == [CloseReason.SLOW_CLIENT]
+
+
+def test_a_ping_that_is_one_byte_too_much_ends_its_session(
+    make_server, open_session, listener, clock
+):
+    """The verdict stands, though the heart has beaten."""
+    session = open_session(make_server(max_buffered=100_000))
+    session.transport.writable = False
+    session.send("x" * 100_000)
+    clock.advance(25)
+    clock.advance(0)
+    assert listener.reasons == [CloseReason.SLOW_CLIENT]
 
 
 def test_a_slow_client_is_told_to_observers(make_server, open_session, clock):

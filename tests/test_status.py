@@ -176,7 +176,7 @@ def test_the_slowest_are_told(service, watched, tally, open_session, clock):
     for size, session in enumerate(sessions):
         session.transport.writable = False
         if size:
-            session.send("x" * size)
+            session.send("x" * 10 * size)
     pinged, waiting = sessions[0], sessions[1]
     tally.sessions[pinged].round_trip = 0.5
     tally.sessions[waiting].pinged = clock.seconds()
@@ -193,8 +193,8 @@ def test_the_slowest_are_told(service, watched, tally, open_session, clock):
         "ping": 0.5,
     }
     assert slow[waiting.sid[:6]]["ping"] == 7.0
-    assert slow[sessions[-1].sid[:6]]["buffered"] == 29
-    assert told.last["survey"]["buffered"] == sum(range(30))
+    assert slow[sessions[-1].sid[:6]]["buffered"] == 290
+    assert told.last["survey"]["buffered"] == 10 * sum(range(30))
     assert not any(session.sid in text for session in sessions for text in told.texts)
 
 

@@ -238,6 +238,28 @@ def test_autobahn_answers_the_pings_of_websocket(browser, listener):
     assert (listener.received, listener.closed) == ([], [])
 
 
+def test_of_pings_to_a_full_socket_the_last_is_answered(browser):
+    """RFC 6455, 5.5.3: else a client that reads nothing would fill our memory."""
+    browser.wire.producer.pauseProducing()
+    for number in range(1000):
+        browser.send(frame(b"%d" % number, PING_FRAME))
+    assert browser.frames == []
+    browser.wire.producer.resumeProducing()
+    assert browser.frames == [(PONG_FRAME, b"999")]
+    browser.wire.producer.pauseProducing()
+    browser.wire.producer.resumeProducing()
+    assert len(browser.frames) == 1
+
+
+def test_a_pong_that_waits_comes_before_what_is_queued(browser):
+    """It may fill the socket again."""
+    browser.wire.producer.pauseProducing()
+    browser.send(frame(b"", PING_FRAME))
+    browser.session.send("one")
+    browser.wire.producer.resumeProducing()
+    assert browser.frames == [(PONG_FRAME, b""), (TEXT, b"4one")]
+
+
 def test_who_does_not_answer_is_cut_off(browser, clock, listener):
     """A close frame, and the connection is not kept for its answer."""
     clock.advance(25)

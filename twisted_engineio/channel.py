@@ -16,6 +16,8 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 
 from .timed import TimedChannel
 
@@ -66,3 +68,11 @@ class EngineIOChannel(TimedChannel):
         """Give what the application says to the first request, once."""
         admitted, self._admitted = self._admitted, None
         return admitted
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Call off an admission that no request took: twisted.web refused it."""
+        admitted = self.take_admission()
+        if admitted is not None:
+            admitted.addErrback(lambda _: None)  # there is nobody to tell
+            admitted.cancel()
+        super().connectionLost(reason)

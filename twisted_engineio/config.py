@@ -107,7 +107,9 @@ class Config:
 
     over_rate: str = "pause"
     """What happens to a session that sends more than the two limits above allow.
-    ``"pause"``: nothing is lost, it is read more slowly, and TCP slows its client down.
+    ``"pause"``: it is read more slowly, and TCP slows its client down. Nothing is lost
+    unless the client leaves while it is held, or is held for so long that its pong is
+    read too late: then the session ends, and what waits is dropped.
     ``"close"``: it ends with "rate exceeded"."""
 
     transports: Sequence[str] = ("polling", "websocket")

@@ -53,8 +53,10 @@ _MAX_HEAD: Final = 8192
 """Bytes of a head that are looked at; a browser's has some 600, and cookies."""
 _HEAD: Final = re.compile(
     rb"GET ([!-~]+) HTTP/1\.1\r\n"
-    rb"((?:[A-Za-z][A-Za-z0-9-]*: [!-~](?:[ -~]*[!-~])?\r\n)+)\r\n"
+    rb"((?:[A-Za-z][A-Za-z0-9-]*: [!-~](?:[ -~]*[!-~])?\r\n){1,100})\r\n"
 )
+"""At most a hundred headers: more than 500 twisted.web would refuse, and the
+application is not to be asked about those."""
 _LINE: Final = re.compile(r"([^:]+): ([^\r]+)\r\n")
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]{1,5})?")

@@ -73,7 +73,7 @@ class Beating(Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether the application is busy with a message, so that none is read."""
+        """Whether its application keeps what the client says from being read."""
 
     def write(self, packet: Packet) -> None:
         """Send a packet, now or when there is a way."""
@@ -266,8 +266,8 @@ class ServerPings(Heartbeat):
         # A timer fires a little late. The pong is due when the ping should have gone
         # out, plus the timeout; but if we were busy for long, the client must not pay.
         late = self.overdue()
-        self._session.write(PING)
         self.arm(Waiting.PONG_DUE, max(timeout - late, timeout / 2), self.silent)
+        self._session.write(PING)  # last: it may be one too much, and end the session
 
     def ping(self, packet: Packet) -> bool:
         """End the session: that is the wrong way."""

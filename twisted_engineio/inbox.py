@@ -100,6 +100,17 @@ class Inbox(deque[Incoming]):
             timer.cancel()
         return not self._holds
 
+    def go_on_as(self, newer: Inbox) -> None:
+        """
+        Wait for what a newer one waits for, and hold what came to it before the rest.
+
+        Args:
+            newer: One with little in it; it is of no use afterwards.
+
+        """
+        self.extendleft(reversed(newer))
+        self._holds = newer._holds
+
     def cancel(self) -> None:
         """Wait for nothing: the session is over."""
         for why in tuple(self._holds):

@@ -7,12 +7,17 @@ The session owns its one ``Outbox``; a transport borrows it to take from its fro
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from twisted.internet.defer import Deferred
 
 from .packet import Encoded, Outgoing, Packet
 
 __all__ = ["Outbox"]
+
+_LEAST: Final = 3
+"""Bytes that an item counts at least: the smallest packet takes as many on a WebSocket.
+If what is empty counted none, it could be queued without end."""
 
 
 def size_of(item: Outgoing) -> int:
@@ -37,7 +42,7 @@ class Outbox(deque[Outgoing]):
     is empty costs no call.
 
     Attributes:
-        size: The bytes of all data in it; a packet without data counts none.
+        size: The bytes of all data in it; an item counts ``_LEAST`` at least.
 
     """
 
@@ -50,13 +55,13 @@ class Outbox(deque[Outgoing]):
 
     def append(self, item: Outgoing) -> None:
         """Put an item at the end; nothing is changed if its size cannot be told."""
-        self.size += size_of(item)
+        self.size += max(size_of(item), _LEAST)
         super().append(item)
 
     def popleft(self) -> Outgoing:
         """Take the item at the front; ``IndexError`` if there is none."""
         item = super().popleft()
-        self.size -= size_of(item)
+        self.size -= max(size_of(item), _LEAST)
         return item
 
     def clear(self) -> None:

@@ -12,7 +12,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -21,7 +20,7 @@ from twisted.python.failure import Failure
 
 from .conversation import Conversation, State
 from .exceptions import CloseReason
-from .inbox import Hold, Inbox, Incoming
+from .inbox import Hold, Inbox
 from .packet import Packet, PacketType
 
 __all__ = ["Reading"]
@@ -54,8 +53,15 @@ class Reading(Conversation):
 
     @property
     def busy(self) -> bool:
-        """Whether the reading waits; what comes in is held."""
-        return self._inbox is not None
+        """
+        Whether its application holds the reading, so that the client may seem silent.
+
+        A client that is too fast for a limit on the rate has only itself to blame.
+        """
+        inbox = self._inbox
+        return inbox is not None and (
+            inbox.holds(Hold.BUSY) or inbox.holds(Hold.PAUSED)
+        )
 
     # The transport's side.
 
@@ -150,11 +156,13 @@ class Reading(Conversation):
             inbox.hold_for(why, seconds, partial(self._let_go, why))
 
     def _let_go(self, why: Hold) -> None:
-        if self._inbox is not None and self._inbox.let_go(why):
-            self._read_on()
+        inbox = self._inbox
+        if inbox is not None and inbox.let_go(why):
+            self._inbox = None
+            self._read_on(inbox)
 
-    def _read_on(self) -> None:
-        held = self._take_inbox()
+    def _read_on(self, held: Inbox) -> None:
+        """Read what waited, until something holds the reading again."""
         while held:
             item = held.popleft()
             if isinstance(item, CloseReason):
@@ -164,15 +172,15 @@ class Reading(Conversation):
             else:
                 self.receive(item)
             if self._inbox is not None:
-                self._inbox.extend(held)
+                # Not the other way round: much may wait, and would be moved each time.
+                held.go_on_as(self._inbox)
+                self._inbox = held
+                last = held[-1] if held else None
+                if isinstance(last, CloseReason) and held.holds(Hold.RATE):
+                    self._finish(last)  # as if it had come now
                 return
         if self.state is not State.CLOSED:
             self.transport.resume()
-
-    def _take_inbox(self) -> deque[Incoming]:
-        held: deque[Incoming] = self._inbox or deque()
-        self._inbox = None
-        return held
 
     def _application_failed(self, failure: Failure) -> None:
         self.server.log.failure(

@@ -82,6 +82,8 @@ class BoundedRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """See the headers end: decide whether the body is welcome."""
+        if self.engineio_body is not Body.UNKNOWN:
+            return  # of HTTP/2: Twisted tells each Content-Length
         places: Places = self.site.engineio_places
         method, uri, _ = self.__first_line()
         path, _, query = uri.partition(b"?")

@@ -166,7 +166,7 @@ class Sending(Conversation):
         if self.transport.writable and self._outbox is None:
             self.transport.send(item)
         else:
-            self._queue(item)
+            self._enqueue(item)
 
     def _queue(self, item: Outgoing) -> None:
         if self._outbox is None:

@@ -29,7 +29,8 @@ expect client       nothing    arm *absent*                     nothing         
 client resumed      nothing    the heartbeat's                  nothing         nothing
 limit reached       tell       tell                             tell            tell
 fail                finish     finish(reason), behind messages  finish          drop
-                               that wait to be read
+                               that wait to be read, but not
+                               for the rate
 send                raise      transport or outbox; too much:   raise           raise
                                arm *verdict*
 close               finish     -> CLOSING, arm *linger*         nothing         nothing
@@ -51,6 +52,7 @@ from .conversation import Owner, State
 from .exceptions import CloseReason, SessionClosed
 from .handshake import Handshake, upgrades_from
 from .heartbeat import Waiting
+from .inbox import Hold
 from .packet import Outgoing, Packet, PacketType
 from .probe import Probe
 from .reading import Reading
@@ -278,9 +280,11 @@ class Session(Sending, Reading):
             reason: Why.
 
         """
-        if self._inbox and reason in _IN_ORDER:
-            # What came before it counts: let the application come to it.
-            self._inbox.append(reason)
+        inbox = self._inbox
+        if inbox and reason in _IN_ORDER and not inbox.holds(Hold.RATE):
+            # What came before it counts: let the application come to it. But what was
+            # too much could keep a client that is gone for as long as it likes.
+            inbox.append(reason)
         else:
             self._finish(reason)
 

@@ -8,7 +8,8 @@ Rules of this file:
 2. A connection that breaks the rules is closed with a code and no reason, and its
    session told, at once; what it still sends is not delivered.
 3. Twisted pauses us when more than ``low_water_mark`` bytes wait for the socket: then
-   ``writable`` is False and the session's queue, which is bounded, takes over.
+   ``writable`` is False and the session's queue, which is bounded, takes over. Of the
+   pings that come meanwhile one is answered.
 
 Driven by Autobahn (``_onOpen``, ``onMessage``, ``onClose``), by the TCP transport as
 its producer (``pauseProducing``, ``resumeProducing``), and by the session.
@@ -82,6 +83,7 @@ class WebSocketTransport(WebSocketServerProtocol):
     _fragments = 0
     _opening: IDelayedCall | None = None
     _early: list[bytes] | None = None  # what came before it was open to both sides
+    _pinged: bytes | None = None  # a ping to answer when the socket takes more
     factory: WebSocketFactory
     transport: Any  # a TCP transport, or what wraps one
     # Autobahn's own, which it sets where no type checker looks.
@@ -206,6 +208,13 @@ class WebSocketTransport(WebSocketServerProtocol):
         else:
             self.receiver.receive_packet(packet)
 
+    def onPing(self, payload: bytes) -> None:
+        """Answer, or if the socket is full later, and then only the last: 5.5.3."""
+        if self.writable:
+            super().onPing(payload)
+        else:
+            self._pinged = payload
+
     def onMessageBegin(self, isBinary: bool) -> None:
         """Begin to count a message's fragments."""
         self._fragments = 0
@@ -279,6 +288,9 @@ class WebSocketTransport(WebSocketServerProtocol):
         """Write again, if it is still open."""
         if self.state == self.STATE_OPEN:
             self.writable = True
+            pinged, self._pinged = self._pinged, None
+            if pinged is not None:
+                self.sendPong(pinged)
             self.receiver.transport_ready()
 
     def stopProducing(self) -> None:
