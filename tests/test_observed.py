@@ -105,6 +105,23 @@ def test_what_waits_for_the_application_is_told_in_its_turn(
     ]
 
 
+def test_what_waits_behind_an_end_is_not_told(session, onlooker, listener, logged):
+    """The application failed at what came before it."""
+    job = Deferred()
+    answers = iter([job])
+    listener.on_message = lambda *_: next(answers)
+    for each in ("one", "two", "three"):
+        session.receive(each)
+    job.callback(None)
+    logged.take(StopIteration)
+    assert listener.received == ["one", "two"]
+    assert onlooker.calm == [
+        ("packet_received", MESSAGE, "one"),
+        ("packet_received", MESSAGE, "two"),
+        ("session_closed", CloseReason.APPLICATION_ERROR),
+    ]
+
+
 def test_what_is_sent_is_told(session, onlooker):
     """Sent at once or queued, one by one or many; not what was dropped."""
     shared = Encoded(b"shared")

@@ -155,7 +155,7 @@ class Reading(Conversation):
 
     def _read_on(self) -> None:
         held = self._take_inbox()
-        while held:
+        while held and self.state is not State.CLOSED:
             item = held.popleft()
             if isinstance(item, CloseReason):
                 self._finish(item)
