@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes import (
     CLOSE,
+    GOODBYE,
     NOOP,
     PING,
     PONG,
@@ -176,6 +177,19 @@ def test_an_upgrade_is_told_at_its_beginning_and_its_end(session, onlooker):
     candidate.receiver.receive_packet(UPGRADE)
     assert ("upgrading", "websocket") in onlooker.events
     assert onlooker.events[-1] == ("upgraded", "websocket")
+
+
+def test_an_upgrade_of_a_session_that_is_over_is_not_told(session, onlooker, clock):
+    """It was closed meanwhile: the goodbye left by the new way, and that was the end."""
+    candidate = RecordingTransport("websocket")
+    assert session.upgrade(candidate)
+    candidate.receiver.receive_packet(PROBE_PING)
+    session.transport.writable = False
+    session.close()
+    clock.advance(0)
+    candidate.receiver.receive_packet(UPGRADE)
+    assert candidate.written[-1] == GOODBYE
+    assert onlooker.calm[-1] == ("session_closed", CloseReason.FORCED_CLOSE)
 
 
 def test_an_upgrade_that_is_not_taken_is_not_told(session, onlooker):
