@@ -6,7 +6,7 @@ import base64
 from types import SimpleNamespace
 
 import pytest
-from fakes import PING, PONG, Onlooker, RecordingTransport, handshake, join
+from fakes import GOODBYE, PING, PONG, Onlooker, RecordingTransport, handshake, join
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -395,6 +395,27 @@ def test_a_session_that_fails_to_open_is_forgotten(server):
     with pytest.raises(ZeroDivisionError):
         join(server, transport)
     assert server.sessions == {}
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_an_observer_may_end_a_session_at_its_open_packet(
+    make_server, listener, clock, end
+):
+    """As whoever ends it later: nothing is left that keeps it."""
+
+    class Ender(Observer):
+        def packet_sent(self, session, item):
+            if session.state is State.OPEN:
+                getattr(session, end)()
+
+    transport = RecordingTransport()
+    session = join(make_server(observers=[Ender()]), transport)
+    assert session.state is State.CLOSING
+    clock.advance(0)
+    clock.advance(0)
+    assert listener.closed == [(session, CloseReason.FORCED_CLOSE)]
+    assert (GOODBYE in transport.written) is (end == "close")
+    assert clock.getDelayedCalls() == []
 
 
 def test_an_observer_may_end_a_session_before_it_opens(make_server, listener):

@@ -198,9 +198,10 @@ class Session(Sending, Reading):
         if self.state is not State.OPENING:
             return  # an observer has ended it
         self.state = State.OPEN
+        # First, for a write may lead to what the timer waits for then: an end.
+        self._heartbeat.begin(early=self.server.jitter())
         for packet in packets:
             self.write(packet)
-        self._heartbeat.begin(early=self.server.jitter())
         self._call(self.server.application.session_opened, self)
 
     def expect_client(self) -> None:
