@@ -418,6 +418,20 @@ def test_an_observer_may_end_a_session_at_its_open_packet(
     assert clock.getDelayedCalls() == []
 
 
+def test_a_stop_at_a_session_s_opening_is_over_with_it(make_server, clock):
+    """An observer that is told of the first session stops the server."""
+    stopped = []
+
+    class Stopper(Observer):
+        def session_opened(self, session):
+            session.server.stop().addCallback(stopped.append)
+
+    server = make_server(observers=[Stopper()])
+    join(server, RecordingTransport())
+    assert stopped == [None]
+    assert clock.getDelayedCalls() == []
+
+
 def test_an_observer_may_end_a_session_before_it_opens(make_server, listener):
     """Then the application is never told of it, but every observer is of its end."""
 
