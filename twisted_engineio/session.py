@@ -160,12 +160,19 @@ class Session(Sending, Reading):
             # The goodbye leaves in a later turn: rule 4.
             self._heartbeat.arm(Waiting.LINGER, 0.0, self._goodbye)
 
-    def abort(self) -> None:
-        """End the session without waiting for anything; what is queued is lost."""
+    def abort(self, reason: CloseReason = CloseReason.FORCED_CLOSE) -> None:
+        """
+        End the session without waiting for anything; what is queued is lost.
+
+        Args:
+            reason: What ``session_closed`` will be told, unless it is closing already.
+
+        """
         if self.state is State.OPENING:
-            self._finish(CloseReason.FORCED_CLOSE)
+            self._finish(reason)
         elif self.state is not State.CLOSED:
             self.state = State.CLOSING
+            self.reason = self.reason or reason
             if self._outbox is not None:
                 self._outbox.clear()
             self._heartbeat.arm(Waiting.VERDICT, 0.0, self._give_up)
@@ -351,7 +358,7 @@ class Session(Sending, Reading):
             return
         was_open = self.state is not State.OPENING
         self.state = State.CLOSED
-        # What close() was told stays the reason, however the goodbye went.
+        # What close() or abort() was told stays the reason, however the goodbye went.
         self.reason = reason = self.reason or reason
         self._heartbeat.cancel()
         inbox, self._inbox = self._inbox, None
