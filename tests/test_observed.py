@@ -180,7 +180,7 @@ def test_an_upgrade_is_told_at_its_beginning_and_its_end(session, onlooker):
 
 
 def test_an_upgrade_of_a_session_that_is_over_is_not_told(session, onlooker, clock):
-    """It was closed meanwhile: the goodbye left by the new way, and that was the end."""
+    """It was closed meanwhile: its goodbye left by the new way, and it ended."""
     candidate = RecordingTransport("websocket")
     assert session.upgrade(candidate)
     candidate.receiver.receive_packet(PROBE_PING)

@@ -108,6 +108,36 @@ def test_the_status_page_asks_for_the_token(token_file):
     assert fetch(site, line).status == 401
 
 
+def post_too_much(site, line):
+    """Announce half a gigabyte; give the answer."""
+    browser = Browser(site, address=IPv4Address("TCP", ELSEWHERE, 4711))
+    browser.send(f"POST {line} HTTP/1.1\r\nHost: x\r\n".encode())
+    browser.send(b"Content-Length: 500000000\r\n\r\n")
+    answer = browser.answer
+    browser.lose()
+    return answer
+
+
+@pytest.mark.parametrize("place", ["/ops/status", "/ops/status/"])
+def test_what_feeds_the_page_takes_no_large_bodies(place):
+    """Whoever asks; its own server tells how large."""
+    service = make("--status", place)
+    (site,) = sites_of(service)
+    (status,) = (each for each in service if isinstance(each, StatusService))
+    path = "/ops/status/engine.io/"
+    assert site.engineio_places.server_at(path.encode()) is status.server
+    assert post_too_much(site, f"{path}?EIO=4&transport=polling").status == 413
+    timeout = service.server.config.request_timeout
+    assert site.engineio_places.request_timeout == timeout
+
+
+def test_nothing_else_takes_large_bodies_either():
+    """Neither in the site nor on the metrics' own endpoint."""
+    for site in sites_of(make("--metrics", "/metrics", "--metrics-listen", "9090")):
+        for path in ("/", "/metrics", "/nothing"):
+            assert post_too_much(site, path).status == 413
+
+
 def test_both_share_one_observer_and_may_share_a_folder():
     """Each event is counted once; neither page hides the other, nor the server."""
     service = make(

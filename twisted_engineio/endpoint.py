@@ -90,7 +90,7 @@ class EngineIOServerEndpoint:
         """
         application = StreamApplication(protocolFactory)
         server = Server(application, self.config, clock=self._reactor)
-        site = EngineIOSite(self._root(server), server, self.path)
+        site = EngineIOSite(self._root(server), server, self.path, bounded=True)
         site.noisy = False  # who started it is the one to say so
         listening: Deferred[Any] = self._endpoint.listen(site)
         return listening.addCallback(StreamPort, server, protocolFactory)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from .observer import Observer
+    from .server import Server
 
 __all__ = ["PARAMETERS", "PATH", "Watching"]
 
@@ -47,6 +48,7 @@ class Watching:
         observers: What shall observe the server.
         pages: What stands in its site, by path.
         apart: What stands on ``--metrics-listen`` instead, by path.
+        servers: The Engine.IO servers in those pages, by path.
         services: What runs as long as the server.
 
     """
@@ -66,6 +68,7 @@ class Watching:
         self.observers: list[Observer] = []
         self.pages: dict[str, IResource] = {}
         self.apart: dict[str, IResource] = {}
+        self.servers: dict[str, Server] = {}
         self.services: list[IService] = []
         _check_paths(options)
         token = _read_token(options["token-file"])
@@ -75,8 +78,15 @@ class Watching:
             tally = self._add_metrics(options, clock, token)
         if options["status"] is not None:
             guard = Guard(token, trusted)
-            service = StatusService(tally, guard, clock=clock, trusted_proxies=trusted)
+            service = StatusService(
+                tally,
+                guard,
+                clock=clock,
+                trusted_proxies=trusted,
+                request_timeout=options["config"].request_timeout,
+            )
             self.pages[options["status"]] = StatusPage(service, guard)
+            self.servers[options["status"].rstrip("/") + "/engine.io"] = service.server
             self.services.append(service)
         if self.pages or self.apart:
             self.observers.append(tally)
