@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from .guard import Guard
@@ -53,6 +54,8 @@ class Watching:
 
     """
 
+    log = Logger()
+
     def __init__(self, options: Mapping[str, Any], clock: IReactorTime) -> None:
         """
         Check the options, and make what they ask for.
@@ -88,6 +91,12 @@ class Watching:
             self.pages[options["status"]] = StatusPage(service, guard)
             self.servers[options["status"].rstrip("/") + "/engine.io"] = service.server
             self.services.append(service)
+        if self.pages and trusted and token is None:
+            self.log.warn(
+                "{pages}: nobody is let in, for with --trusted-proxy only a token tells"
+                " an operator from the world; give one with --token-file",
+                pages=" and ".join(self.pages),
+            )
         if self.pages or self.apart:
             self.observers.append(tally)
 
