@@ -71,7 +71,7 @@ setup(
         ],
         # Pinned to a series: a new release of a judge must not turn a build red.
         "lint": [*METRICS, "mypy~=2.4.1", "mypy-zope", "ruff~=0.17.5", "towncrier"],
-        "docs": [*METRICS, "furo", "sphinx"],
+        "docs": [*METRICS, "furo", "sphinx", "towncrier"],
         "fuzz": ["atheris~=3.0"],
         "bench": ["matplotlib>=3.8", "pytest-benchmark>=5"],
     },

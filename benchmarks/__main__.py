@@ -113,6 +113,9 @@ def _show(results: dict[str, Any]) -> None:
     summary = Summary(Run(**run) for run in results["runs"])
     text = report.table(summary, results["heading"], results["failures"])
     (install.BUILD / "table.txt").write_text(text + "\n")
+    # For docs/performance, to be copied there when the run was a good one.
+    for name, page in report.pages(summary, results["heading"]).items():
+        (install.BUILD / name).write_text(page)
     print(text)
     try:
         from benchmarks import plots

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 from benchmarks.servers import NODE, PYTHON
 from benchmarks.summary import Median, Summary
 from benchmarks.workloads import Workload
@@ -26,13 +28,30 @@ another core), and by anybody else on the server's core.
 
 def table(summary: Summary, heading: str, failures: list[str]) -> str:
     """Write everything."""
-    blocks = [heading, LEGEND]
-    blocks += [_block(summary, workload) for workload in summary.workloads]
-    blocks += [
-        _ratios(summary),
+    return _joined(
+        *_measured(summary, heading),
+        ratios(summary),
         _caveats(summary),
         *(f"FAILED: {text}" for text in failures),
-    ]
+    )
+
+
+def pages(summary: Summary, heading: str) -> dict[str, str]:
+    """Write what docs/performance.rst includes: the names of files, and their text."""
+    whole = _joined(*_measured(summary, heading), _caveats(summary))
+    texts = {"ratios.rst": ratios(summary), "table.rst": whole}
+    return {
+        name: ".. code-block:: text\n\n" + indent(text.rstrip("\n"), "   ") + "\n"
+        for name, text in texts.items()
+    }
+
+
+def _measured(summary: Summary, heading: str) -> list[str]:
+    blocks = [_block(summary, workload) for workload in summary.workloads]
+    return [heading, LEGEND, *blocks]
+
+
+def _joined(*blocks: str) -> str:
     return "\n".join(block for block in blocks if block)
 
 
@@ -63,16 +82,16 @@ def _row(workload: Workload, median: Median) -> str:
     )
 
 
-def _ratios(summary: Summary) -> str:
+def ratios(summary: Summary) -> str:
     """Write ours / theirs, beside what was promised."""
     lines = [f"{'ours / theirs':42}{NODE:>20}{PYTHON:>24}"]
     for workload in summary.workloads:
-        ratios = {ratio.peer: ratio for ratio in summary.ratios(workload)}
-        if not ratios:
+        found = {ratio.peer: ratio for ratio in summary.ratios(workload)}
+        if not found:
             continue
         cells = ""
         for peer, width in ((NODE, 20), (PYTHON, 24)):
-            ratio = ratios.get(peer)
+            ratio = found.get(peer)
             text = ""
             if ratio is not None:
                 text = f"{ratio.value:.2f}"

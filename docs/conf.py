@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from docutils import nodes
 from pygments.lexers import TextLexer
 
 import twisted_engineio
@@ -16,7 +22,7 @@ html_theme = "furo"
 html_title = f"twisted_engineio {release}"
 html_static_path = ["_static"]
 html_css_files = ["tables.css"]
-exclude_patterns = ["_build", "performance/table.rst"]
+exclude_patterns = ["_build", "performance/*.rst"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
@@ -24,6 +30,39 @@ autodoc_typehints_description_target = "documented"
 napoleon_numpy_docstring = False
 
 
+def add_the_next_release(app, docname, source):
+    """Show what changelog.d has for the next release above those that are out."""
+    if docname == "changelog":
+        command = [sys.executable, "-m", "towncrier", "build", "--draft"]
+        draft = subprocess.check_output(
+            [*command, "--version", "Next", "--date", "not released yet"],
+            cwd=Path(__file__).parent.parent,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        source[0] += "\n" + draft
+
+
+def let_long_names_break(app, doctree, docname):
+    """Let a long name in a table break where a reader would; a test's is small."""
+    for cell in doctree.findall(nodes.entry):
+        for literal in cell.findall(nodes.literal):
+            name = literal.astext()
+            if re.match(r"tests/\S+::", name):
+                literal["classes"].append("test")
+                breaks = r"(?<=[/_:])(?=[^/_:])"
+            elif re.fullmatch(r"[\w.]{30,}", name):
+                breaks = r"(?<=\.)"
+            else:
+                continue
+            literal.clear()
+            for part in re.split(breaks, name):
+                literal += nodes.Text(part)
+                literal += nodes.raw("", "<wbr>", format="html")
+
+
 def setup(app):
+    app.connect("source-read", add_the_next_release)
+    app.connect("doctree-resolved", let_long_names_break)
     # Pygments knows no HAProxy; a block says what it is all the same, for its check.
     app.add_lexer("haproxy", TextLexer)

@@ -1,12 +1,7 @@
-"""
-Browser tabs talk to each other.
-
-Run ``python examples/chat.py [PORT]`` and open the page it names, twice.
-"""
-
-from __future__ import annotations
+"""Browser tabs talk: run ``python examples/chat.py [PORT]``, open its page twice."""
 
 import sys
+from itertools import count
 from pathlib import Path
 
 from twisted.internet import reactor
@@ -17,15 +12,18 @@ from twisted_engineio import Application, EngineIOResource, EngineIOSite, Server
 
 
 class Chat(Application):
+    guests = count(1)
+
     def session_opened(self, session):
-        others = len(session.server.sessions) - 1
-        session.send(f"Welcome! Others here: {others}.")
+        session.data = f"Guest {next(self.guests)}"
+        session.send(f"Welcome, {session.data}")
 
     def message_received(self, session, data):
-        session.server.broadcast(data)
+        if isinstance(data, str):
+            session.server.broadcast(f"{session.data}: {data}")
 
     def session_closed(self, session, reason):
-        session.server.broadcast(f"Somebody left ({reason.value}).")
+        session.server.broadcast(f"{session.data} left ({reason.value})")
 
 
 port = int(sys.argv[1]) if len(sys.argv) > 1 else 3000

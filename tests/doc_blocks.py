@@ -359,6 +359,15 @@ def _pip(words: list[str]) -> None:
                 assert f'"{extra}": ' in setup, f"there is no extra {extra}"
 
 
+def _npm(words: list[str]) -> None:
+    """See that what is installed is what the tests install, too."""
+    assert words[0] == "install", f"npm {words}"
+    text = (PROJECT / "tests" / "interop" / "package.json").read_text("utf-8")
+    known = json.loads(text)["dependencies"]
+    for each in words[1:]:
+        assert each in known, f"no test installs {each}"
+
+
 def _make(words: list[str]) -> None:
     makefile = (PROJECT / "Makefile").read_text("utf-8")
     for target in words:
@@ -375,6 +384,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "python3": _python,
     "pip": _pip,
     "make": _make,
+    "npm": _npm,
     "pytest": _anything,
     "cd": _anything,
     "mkdir": _anything,
@@ -393,8 +403,8 @@ def run_python(blocks: list[Block], names: dict[str, object]) -> None:
         names: What is defined before the first.
 
     """
-    if str(DOCS) not in sys.path:
-        sys.path.insert(0, str(DOCS))  # for the recipes, which a reader has beside it
+    if str(DOCS / "recipes") not in sys.path:
+        sys.path.insert(0, str(DOCS / "recipes"))  # a reader has saved them beside it
     known = twisted.internet.__dict__.get("reactor")
     loaded = sys.modules.get("twisted.internet.reactor")
     reactor = MemoryReactorClock()

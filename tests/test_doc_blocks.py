@@ -116,6 +116,7 @@ def test_no_page_is_forgotten():
         ("commands", "make coffee\n"),
         ("commands", "pip install 'twisted-engineio[nonsense]'\n"),
         ("commands", "python examples/nothing.py\n"),
+        ("commands", "npm install engine.io-cleint\n"),
         ("nginx", "server { lissen 80; }\n"),
         ("nginx", "location / { proxy_pass nowhere; }\n"),
         ("haproxy", "frontend web\n    binding :80\n"),

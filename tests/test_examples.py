@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,13 +133,14 @@ def test_chat():
     """What one tab says, both hear; the one that stays hears the other leave."""
     with running("chat.py") as port:
         first = Visitor(port)
-        assert first.hear() == "4Welcome! Others here: 0."
+        assert first.hear() == "4Welcome, Guest 1"
         second = Visitor(port)
-        assert second.hear() == "4Welcome! Others here: 1."
-        first.say("4Ada: hi")
-        assert first.hear() == second.hear() == "4Ada: hi"
+        assert second.hear() == "4Welcome, Guest 2"
+        first.say("bAAEC")
+        first.say("4hi")
+        assert first.hear() == second.hear() == "4Guest 1: hi"
         second.leave()
-        assert first.hear() == "4Somebody left (transport close)."
+        assert first.hear() == "4Guest 2 left (transport close)"
         assert "A whole Engine.IO client" in first.page("/")
         first.leave()
 
@@ -294,8 +296,8 @@ def test_a_unix_socket_behind_nginx(tmp_path):
 def test_a_systemd_socket(tmp_path):
     """The socket that systemd keeps is ours to serve."""
     port = free_port()
-    unit = (EXAMPLES / "systemd" / "chat.service").read_text()
-    command = unit.replace("\\\n", "").partition("ExecStart=")[2].splitlines()[0]
+    unit = (EXAMPLES / "systemd" / "chat.service.d" / "socket.conf").read_text()
+    command = unit.replace("\\\n", "").rpartition("ExecStart=")[2].splitlines()[0]
     options = command.replace("INET6", "INET").split()[1:]
     activate = (program("systemd-socket-activate"), "-l", f"127.0.0.1:{port}")
     # systemd names every socket it passes on, and Twisted counts on that.
@@ -309,11 +311,12 @@ def test_a_systemd_socket(tmp_path):
 
 
 def test_systemd_s_units_are_units(tmp_path):
-    """Systemd itself has nothing against ``chat.socket`` and ``chat.service``."""
-    for each in (EXAMPLES / "systemd").iterdir():
-        text = each.read_text()
-        text = text.replace("/srv/chat/venv/bin/twistd", "/bin/true")
-        (tmp_path / each.name).write_text(text)
+    """Systemd itself has nothing against them, and ``socket.conf`` is heeded."""
+    shutil.copytree(EXAMPLES / "systemd", tmp_path, dirs_exist_ok=True)
+    drop_in = tmp_path / "chat.service.d" / "socket.conf"
+    for each in (tmp_path / "chat.service", drop_in):
+        text = each.read_text().replace("/srv/chat/venv/bin/twistd", "/bin/true")
+        each.write_text(text)
     done = subprocess.run(
         [program("systemd-analyze"), "verify", "chat.socket", "chat.service"],
         cwd=tmp_path,

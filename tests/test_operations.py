@@ -12,9 +12,8 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import fields
-from http.client import HTTPConnection, HTTPSConnection
+from http.client import HTTPSConnection
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 from cryptography import x509
@@ -31,7 +30,7 @@ PACKAGE = Path(twisted_engineio.__file__).parent
 RUNNING = (PAGES / "running.rst").read_text("utf-8")
 LIMITS = (PAGES / "limits.rst").read_text("utf-8")
 LOG = " ".join((PAGES / "log.rst").read_text("utf-8").split())
-UNITS = re.findall(r"code-block:: ini\n\n((?:    .*\n|\n)+)", RUNNING)
+UNITS = PAGES.parent.parent / "examples" / "systemd"
 
 
 def analyze(*arguments):
@@ -45,12 +44,22 @@ def analyze(*arguments):
 
 @pytest.fixture
 def units(tmp_path):
-    """The unit and the socket, as files; the program is one that is there."""
-    service, socket = (dedent(each) for each in UNITS)
-    paths = tmp_path / "chat.service", tmp_path / "chat.socket"
-    paths[0].write_text(service.replace("/srv/chat/venv/bin/twistd", "/bin/true"))
-    paths[1].write_text(socket)
+    """The unit and the socket; the program is one that is there."""
+    paths = []
+    for name in ("chat.service", "chat.socket"):
+        text = (UNITS / name).read_text("utf-8")
+        paths.append(tmp_path / name)
+        paths[-1].write_text(text.replace("/srv/chat/venv/bin/twistd", "/bin/true"))
     return paths
+
+
+SERVICE = (UNITS / "chat.service").read_text("utf-8")
+
+
+def number(pattern, text=SERVICE):
+    """Read the one number that a pattern finds."""
+    [found] = re.findall(pattern, text, re.M)
+    return int(found)
 
 
 def test_systemd_takes_the_units(units):
@@ -75,8 +84,15 @@ def test_the_unit_is_as_closed_as_the_page_says(units):
 
 def test_the_unit_outlasts_the_drain():
     """For systemd kills later than the server itself gives up."""
-    [patience] = re.findall(r"^    TimeoutStopSec=(\d+)$", RUNNING, re.M)
-    assert float(patience) > 2 * getattr(Config(), "drain_timeout", 5.0)
+    assert number(r"^TimeoutStopSec=(\d+)$") > 2 * Config().drain_timeout
+
+
+def test_the_unit_keeps_the_rule_for_descriptors():
+    """Two for each session, and the process's own; with a socket, too."""
+    sessions = number(r"--max-sessions (\d+)")
+    assert number(r"^LimitNOFILE=(\d+)$") >= 2 * sessions + 1000
+    drop_in = (UNITS / "chat.service.d" / "socket.conf").read_text("utf-8")
+    assert number(r"--max-sessions (\d+)", drop_in) == sessions
 
 
 @pytest.mark.parametrize(
@@ -95,11 +111,7 @@ def test_every_limit_is_explained(name):
 
 # The command lines, run.
 
-COMMANDS = {
-    name: command.split()[1:]
-    for name in ("ssl", "systemd")
-    for command in re.findall(rf"^    (twistd .*--listen {name}:.*)$", RUNNING, re.M)
-}
+[TLS] = re.findall(r"^    twistd (.*--listen ssl:.*)$", RUNNING, re.M)
 TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
 
 
@@ -163,38 +175,14 @@ def handshake(connection):
         return connection.getresponse().read()
 
 
-def with_port(command, name, port):
-    """Give a command line another port, and the application that is always there."""
-    words = [
-        re.sub(rf"^{name}:3443:", f"{name}:{port}:interface=127.0.0.1:", each)
-        for each in command
-    ]
-    at = words.index("--app") if "--app" in words else len(words)
-    return words[:at] + words[at + 2 :]
-
-
 def test_it_speaks_tls(started, tmp_path):
     """With the page's endpoint, and files that are called so."""
     certificate(tmp_path)
     port = free_port()
-    command = with_port(COMMANDS["ssl"], "ssl", port)
+    command = TLS.replace("ssl:3443:", f"ssl:{port}:interface=127.0.0.1:").split()
     started([*TWISTD, "--pidfile=", *command], "EngineIOSite (TLS) starting")
     trust = ssl.create_default_context(cafile=tmp_path / "cert.pem")
     connection = HTTPSConnection("localhost", port, timeout=30, context=trust)
-    assert handshake(connection).startswith(b'0{"sid":')
-
-
-def test_it_takes_a_socket_of_systemd(started):
-    """With the page's endpoint, as it says for IPv4, from systemd's own tool."""
-    activate = shutil.which("systemd-socket-activate")
-    assert activate, "systemd-socket-activate is missing: run `make test`"
-    port = free_port()
-    command = with_port(COMMANDS["systemd"], "systemd", port)
-    command = [each.replace("INET6", "INET") for each in command]
-    # systemd gives every socket a name, its tool only if it is told to.
-    tool = [activate, "-l", f"127.0.0.1:{port}", "--fdname=chat.socket"]
-    started([*tool, *TWISTD, *command], "Listening on")
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
     assert handshake(connection).startswith(b'0{"sid":')
 
 

@@ -1,19 +1,22 @@
-"""README.rst says what is so: its code runs, and its options are the options."""
+"""README.rst and the page of options say what is so: code runs, options are options."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import fields
-from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from doc_blocks import DOCS, PROJECT, Block, blocks_of, run_python
+from programs import free_port, program, started
 from twisted.web.resource import Resource
 
 from twisted_engineio import Application, Config, EngineIOResource, Reject, tap
 from twisted_engineio.handshake import Handshake
 
-README = (Path(__file__).parent.parent / "README.rst").read_text(encoding="utf-8")
+README = (PROJECT / "README.rst").read_text(encoding="utf-8")
 APPLICATION, MOUNTING, TESTING = (
     dedent(block)
     for block in re.findall(
@@ -30,9 +33,8 @@ OTHERWISE_NAMED = {
 is on, and one of several."""
 
 
-def rows_of_the_table() -> list[list[str]]:
+def rows_of(table: str) -> list[list[str]]:
     """The option table's rows: command line, Config, default, meaning."""
-    table = README.partition("Options\n-------\n")[2].partition("\nMore\n")[0]
     rows = [
         [cell.strip().strip("`") for cell in re.split(r"^     -", row, flags=re.M)]
         for row in re.split(r"^   \* -", table, flags=re.M)[1:]
@@ -41,7 +43,7 @@ def rows_of_the_table() -> list[list[str]]:
     return rows[1:]
 
 
-ROWS = rows_of_the_table()
+ROWS = rows_of((DOCS / "options.rst").read_text("utf-8"))
 IN_CONFIG = {row[1]: row for row in ROWS if row[1]}
 
 
@@ -73,10 +75,63 @@ def test_the_mounting_runs():
     """The lines that mount a server into a site do so."""
     root = Resource()
     names = {"root": root, "Chat": Application}
-    exec(compile(MOUNTING, "README.rst", "exec"), names)
+    run_python([Block("README.rst", 1, "python", MOUNTING)], names)
     assert isinstance(root.children[b"engine.io"], EngineIOResource)
     assert names["server"].config.ping_interval == 10.0
     assert names["site"].engineio_places.server_at(b"/engine.io") is names["server"]
+    (stop,) = names["reactor"].triggers["before"]["shutdown"]
+    assert stop[0] == names["server"].stop
+
+
+PYTHON_CLIENT = """
+import sys, engineio
+client = engineio.Client()
+client.on("connect", lambda: client.send("hello"))
+client.on("message", lambda data: print(data, flush=True))
+client.connect(sys.argv[1])
+client.wait()
+"""
+"""What the README says that there is, as python-engineio's own pages show it."""
+
+
+@pytest.fixture
+def port(tmp_path):
+    """Serve the application that is shown, as it is said to be."""
+    (tmp_path / "chat.py").write_text(APPLICATION)
+    port = free_port()
+    command = ("twistd", "-n", "engineio", "--app", "chat:Chat", "--port", port)
+    with started(tmp_path, *command, place=port):
+        yield port
+
+
+def hear(*command: object) -> list[str]:
+    """Run a client until it has printed two lines."""
+    with subprocess.Popen(
+        [str(each) for each in command], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            return [process.stdout.readline().strip() for _ in range(2)]
+        finally:
+            process.kill()
+
+
+def test_the_client_runs(port, tmp_path):
+    """With npm's client beside it; and it is the one that the other pages show."""
+    [block] = [
+        each for each in blocks_of(PROJECT / "README.rst") if each.kind == "javascript"
+    ]
+    assert block.text == (DOCS / "tutorial" / "client.mjs").read_text("utf-8")
+    packages = PROJECT / "tests" / "interop" / "node_modules"
+    (tmp_path / "node_modules").symlink_to(packages)
+    (tmp_path / "client.mjs").write_text(block.text.replace("3000", str(port)))
+    assert hear(program("node"), tmp_path / "client.mjs") == ["welcome", "hello"]
+
+
+def test_python_engineio_s_client_speaks_to_it(port):
+    """As the README says."""
+    url = f"http://127.0.0.1:{port}"
+    heard = hear(sys.executable, "-c", PYTHON_CLIENT, url)
+    assert heard == ["welcome", "hello"]
 
 
 def test_the_testing_runs():
@@ -84,6 +139,13 @@ def test_the_testing_runs():
     names = {}
     exec(compile(APPLICATION + TESTING, "README.rst", "exec"), names)
     assert names["ada"].received == ["welcome", "hello"]
+
+
+def test_the_readme_s_table_is_part_of_it():
+    """The ten most used, word for word."""
+    few = rows_of(README.partition("Options\n-------\n")[2].partition("\nMore\n")[0])
+    assert len(few) == 10
+    assert all(row in ROWS for row in few)
 
 
 def test_the_table_has_every_option_of_the_command_line():

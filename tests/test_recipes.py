@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 
 import pytest
-from doc_blocks import DOCS
+from doc_blocks import DOCS, blocks_of, run_python
 from fakes import RecordingTransport, join
+from twisted.web.resource import Resource
+from twisted.web.test.requesthelper import DummyRequest
 
 from twisted_engineio import CloseReason
 
@@ -16,6 +18,7 @@ from recipes.members import Members
 from recipes.rooms import Chat
 from recipes.tickets import Tickets
 
+PAGE = DOCS / "authentication.rst"
 POLLING = "EIO=4&transport=polling"
 
 
@@ -85,6 +88,27 @@ def test_a_ticket_lets_one_in_once_and_soon(make_server, browse, clock):
     clock.advance(30)
     assert browse(server).get(f"{POLLING}&ticket={late}").answer.status == 401
     assert tickets.issued == {}
+
+
+def test_the_page_of_tickets_gives_one_to_whoever_has_signed_in():
+    """And it lets that one in; nobody else is given one."""
+    blocks = [each for each in blocks_of(PAGE) if each.kind == "python"]
+    names = {"root": Resource()}
+    run_python(blocks, names)
+    names["logins"][b"secret"] = "Ada"
+
+    def post(cookie):
+        request = DummyRequest([b"ticket"])
+        request.method = b"POST"
+        request.getCookie = {b"login": cookie}.get
+        body = names["root"].children[b"ticket"].render(request)
+        return request.responseCode or 200, body.decode()
+
+    assert post(b"guess") == (401, "Sign in first")
+    status, ticket = post(b"secret")
+    assert status == 200
+    assert names["tickets"].issued == {ticket: "Ada"}
+    assert names["server"].application.find_user == names["tickets"].find_user
 
 
 # Rooms.
