@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["PATIENCE", "free_port", "program", "started"]
+__all__ = ["PATIENCE", "free_port", "free_ports", "program", "started"]
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PATIENCE = 60.0
@@ -35,6 +35,14 @@ def free_port() -> int:
         with suppress(OSError), socket.create_server(("", port)):
             return port
     pytest.fail("no port is free")
+
+
+def free_ports(count: int) -> list[int]:
+    """Find several of them, all different."""
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return list(ports)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from twisted_engineio import (
+    Application,
     CloseReason,
     ConfigError,
     EngineIOError,
@@ -16,6 +17,12 @@ from twisted_engineio import (
     Reject,
     SessionClosed,
 )
+from twisted_engineio.exceptions import require
+
+
+class Chat(Application):
+    """An application."""
+
 
 SENTENCES = [
     (ConfigError("cors", "is odd"), "cors: is odd"),
@@ -116,3 +123,25 @@ def test_a_rejection_s_headers_are_text():
     """What cannot be sent is refused where it is written, and not in mid-answer."""
     with pytest.raises(TypeError, match="Retry-After"):
         Reject(503, headers={"Retry-After": 5})
+
+
+def test_a_rejection_s_status_comes_first():
+    """Whoever gives only a sentence is shown where it belongs."""
+    with pytest.raises(TypeError, match=r"a number: say Reject\(403, 'no'\)"):
+        Reject("no")
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (Chat, "Server takes an Application, not the class Chat: say Chat()"),
+        (dict, "Server takes an Application, not the class dict"),
+        (None, "Server takes an Application, not None"),
+    ],
+)
+def test_what_is_of_the_wrong_kind_is_told_what_is_wanted(given, wanted):
+    """A class in place of its instance is the mistake that is made most."""
+    with pytest.raises(TypeError) as caught:
+        require(Application, given, "Server")
+    assert str(caught.value) == wanted
+    require(Application, Chat(), "Server")

@@ -36,3 +36,18 @@ def test_what_is_not_there_is_told_in_one_line(name, problem):
     assert caught.value.option == "app"
     assert problem in caught.value.problem
     assert "\n" not in caught.value.problem
+
+
+def test_a_missing_module_is_looked_for_where_it_is_named(tmp_path, monkeypatch):
+    """The import system is no place that its user can mend."""
+    monkeypatch.syspath_prepend(tmp_path)
+    broken = tmp_path / "broken_chat.py"
+    broken.write_text("import no_such_module\n")
+    with pytest.raises(ConfigError) as caught:
+        load("broken_chat:Chat")
+    assert caught.value.problem.endswith(f"named 'no_such_module' ({broken}:1)")
+    with pytest.raises(ConfigError) as caught:
+        load("no_such_module:Chat")
+    assert caught.value.problem.endswith(
+        "ModuleNotFoundError: No module named 'no_such_module'"
+    )

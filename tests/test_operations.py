@@ -20,9 +20,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from programs import free_port
 
 import twisted_engineio
-from benchmarks.servers import free_port
 from twisted_engineio import CloseReason, Config
 
 PAGES = Path(__file__).parent.parent / "docs" / "operations"

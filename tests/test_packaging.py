@@ -8,6 +8,7 @@ import sys
 import tarfile
 import venv
 import zipfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ import pytest
 import twisted_engineio
 
 PROJECT = Path(__file__).parent.parent
+
+LEFT_OUT = {".ci/run"}
+"""What is for a checkout only."""
 
 OF_EXTRAS = ["twisted_engineio.metrics"]
 """Modules that need an extra, and are imported by who asks for them."""
@@ -74,18 +78,50 @@ def test_the_wheel_holds_the_package_and_the_plugin(wheel):
     assert plugins == {"twisted/plugins/engineio_plugin.py"}
 
 
-def test_the_source_holds_what_its_tests_read(wheel):
-    """Whoever unpacks it can read the pages, and run the tests that look into them."""
+def test_the_source_holds_all_that_there_is(wheel):
+    """Whoever unpacks it can build the pages, and run the tests and the examples."""
     [source] = wheel.parent.glob("*.tar.gz")
     with tarfile.open(source) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {
-        "SECURITY.md",
-        "docs/_static/tables.css",
-        "docs/faults.rst",
-        "docs/security.rst",
-        "tests/faults/faulty_server.py",
-    } <= names
+        files = {each.name.partition("/")[2] for each in archive if each.isfile()}
+    assert {name for name in files if not is_made(name)} == everything() - LEFT_OUT
+
+
+def everything() -> set[str]:
+    """Tell the project's files: git's, or where there is none all but what is made."""
+    if (PROJECT / ".git").exists():
+        words = ("git", "ls-files", "--cached", "--others", "--exclude-standard")
+        return set(run(*words, cwd=PROJECT).splitlines())
+    paths = (each.relative_to(PROJECT) for each in PROJECT.rglob("*") if each.is_file())
+    return {str(each) for each in paths if not is_made(str(each))}
+
+
+def is_made(name: str) -> bool:
+    """Tell whether a tool has made a file, which .gitignore knows, or setuptools."""
+    patterns = (PROJECT / ".gitignore").read_text().split()
+    ignored = [each.rstrip("/") for each in patterns]
+    parts = name.split("/")
+    return (
+        name in ("PKG-INFO", "setup.cfg")
+        or name.startswith("docs/_build/")
+        or any(fnmatch(part, pattern) for part in parts for pattern in ignored)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("setup.py", False),
+        ("docs/crossbar/client.mjs", False),
+        ("examples/crossbar/.crossbar/config.json", False),
+        ("PKG-INFO", True),
+        ("twisted_engineio.egg-info/SOURCES.txt", True),
+        ("tests/interop/node_modules/ws/index.js", True),
+        ("docs/_build/html/index.html", True),
+    ],
+)
+def test_what_tools_make_is_told_from_what_is_ours(name, made):
+    """Where there is no git, this decides what is compared."""
+    assert is_made(name) is made
 
 
 def test_the_version_stands_in_one_place(wheel):
@@ -124,17 +160,31 @@ def test_everything_it_imports_is_installed(installed, tmp_path):
     )
 
 
-def test_an_extra_that_is_missing_is_one_line(installed, tmp_path):
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        (
+            "--metrics",
+            "/metrics",
+            "prometheus_client is missing; pip install 'twisted-engineio[metrics]'",
+        ),
+        (
+            "--listen",
+            "ssl:3443",
+            "'ssl:3443': OpenSSL is missing; pip install 'twisted-engineio[tls]'",
+        ),
+    ],
+)
+def test_an_extra_that_is_missing_is_one_line(
+    installed, tmp_path, option, value, problem
+):
     """It says what to install; the status page needs no extra."""
-    twistd = (installed / "twistd", "-n", "engineio", "--metrics", "/metrics")
+    twistd = (installed / "twistd", "-n", "engineio", option, value)
     done = subprocess.run(
         twistd, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert done.stderr == (
-        "twistd engineio: --metrics: prometheus_client is missing;"
-        " pip install 'twisted-engineio[metrics]'\n"
-    )
+    assert done.stderr == f"twistd engineio: {option}: {problem}\n"
 
 
 def test_an_installed_plugin_shadows_nothing(installed, tmp_path):

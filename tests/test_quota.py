@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from fakes import Onlooker, RecordingTransport, handshake
+from fakes import Onlooker, RecordingTransport, handshake, join
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from twisted_engineio import Config, Handshake, Reject, Unavailable
+from twisted_engineio.admitting import Crowd
 from twisted_engineio.quota import Quota
 
 HOME, NEIGHBOUR = "203.0.113.5", "203.0.113.6"
@@ -255,3 +257,41 @@ def test_a_proxy_s_clients_are_counted_by_their_own_addresses(make_server, brows
         browse(server).get(POLLING, X_Forwarded_For="192.0.2.1")
         second = browse(server).get(POLLING, X_Forwarded_For="192.0.2.2")
         assert second.answer.status == status
+
+
+@pytest.fixture
+def warnings():
+    """Write down what the log is told at level warn."""
+    events = []
+
+    def observe(event):
+        if event["log_level"] is LogLevel.warn:
+            events.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield events
+    globalLogPublisher.removeObserver(observe)
+
+
+def test_a_full_server_says_so_once_a_minute(make_server, clock, warnings):
+    """At once, and then how many were refused meanwhile; a flood fills no log."""
+    server = make_server(max_sessions=1)
+    join(server, RecordingTransport())
+    line = "max_sessions is reached: refused {} clients since this was said last"
+    for seconds in (0, 1, 58.5, 0.5, 1):
+        clock.advance(seconds)
+        server.admit(handshake()).addErrback(lambda failure: failure.trap(Unavailable))
+    assert warnings == [line.format(1), line.format(3)]
+
+
+def test_each_limit_of_the_whole_server_is_said_by_itself(clock, warnings):
+    """One client's own limits are its own affair."""
+    crowd = Crowd(clock)
+    for limit in (
+        "max_sessions",
+        "max_sessions_per_address",
+        "max_handshakes_per_second",
+    ):
+        crowd.refused(limit)
+    said = [line.split()[0] for line in warnings]
+    assert said == ["max_sessions", "max_handshakes_per_second"]

@@ -361,3 +361,9 @@ def test_a_websocket_session_has_no_requests(server, browse):
     assert browse(server).get(query).answer.json()["code"] == 3
     assert browse(server).post(query, b"4x").answer.json()["code"] == 3
     assert sid in server.sessions
+
+
+def test_a_resource_is_made_of_a_server(listener):
+    """And not of what the server is made of."""
+    with pytest.raises(TypeError, match="EngineIOResource takes a Server, not <"):
+        EngineIOResource(listener)

@@ -9,6 +9,7 @@ import pytest
 from fakes import GOODBYE, PING, PONG, Onlooker, RecordingTransport, handshake, join
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent
 
 from twisted_engineio import (
     Admission,
@@ -37,14 +38,28 @@ def outcome_of(deferred):
 # Admission.
 
 
-@pytest.mark.parametrize("result", [None, False, 0, "no", succeed(None)])
+@pytest.mark.parametrize("result", [None, True, succeed(None), succeed(True)])
 def test_who_is_not_rejected_is_admitted(server, listener, result):
-    """What admit gives back counts for nothing; only raising refuses."""
+    """An admit that says nothing says yes, and so does one that says so."""
     listener.on_admit = lambda _: result
     (entry,) = outcome_of(server.admit(handshake()))
     assert entry.admission == Admission()
     assert len(listener.admitted) == 1
     assert server.sessions == {}
+
+
+@pytest.mark.parametrize("result", [False, 0, 1, "no", {}, Reject()])
+@pytest.mark.parametrize("later", [False, True])
+def test_an_answer_that_is_no_yes_refuses(server, listener, logged, result, later):
+    """False refuses in python-engineio: whoever says it must not let everybody in."""
+    listener.on_admit = lambda _: succeed(result) if later else result
+    (failure,) = outcome_of(server.admit(handshake()))
+    assert failure.check(Refused)
+    assert failure.value.status == 403
+    assert formatEvent(logged.take()) == (
+        f"admit returned {result!r}, which is neither None nor an Admission;"
+        " the client is refused"
+    )
 
 
 async def reject(_):
@@ -364,6 +379,20 @@ def test_without_a_clock_time_is_the_reactor_s():
     server = Server(Application())
     assert server.clock is reactor
     assert server.config.ping_interval == 25.0
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ((Application,), "an Application, not the class Application: say Applica"),
+        ((Application(), {"ping_interval": 1}), "a Config, not {'ping_interval': 1}"),
+    ],
+)
+def test_what_a_server_cannot_use_is_refused(given, wanted):
+    """At once: every client would be refused later."""
+    with pytest.raises(TypeError) as caught:
+        Server(*given)
+    assert str(caught.value).startswith(f"Server takes {wanted}")
 
 
 def test_two_servers_know_nothing_of_each_other(make_server, open_session):

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 
 import pytest
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import Clock
-from twisted.logger import Logger, LogLevel, globalLogPublisher
+from twisted.logger import Logger, LogLevel, formatEvent, globalLogPublisher
 
-from twisted_engineio import Application, CloseReason, Server
+from twisted_engineio import Application, CloseReason, Server, __version__
 from twisted_engineio.service import ServerService
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.mark.usefixtures("observers")
+def test_the_log_begins_with_what_runs(make_server, clock):
+    """Once, when it starts: whoever reads a log knows what wrote it."""
+    events = []
+    service = ServerService(make_server(transports=("polling", "sse")), LogLevel.info)
+    globalLogPublisher.addObserver(events.append)
+    service.startService()
+    service.stopService()
+    clock.advance(0.1)
+    lines = [formatEvent(each) for each in events]
+    assert lines == [f"twisted_engineio {__version__}, transports polling, sse"]
 
 
 @pytest.mark.usefixtures("observers")
@@ -60,7 +76,7 @@ def test_a_service_does_not_wait_for_ever_for_its_clients(server, clock, session
     assert len(stopped) == 1
 
 
-# SIGTERM.
+# SIGTERM and SIGINT.
 
 
 class Reactor:
@@ -69,12 +85,13 @@ class Reactor:
     def __init__(self):
         self.when_running, self.turns = [], []
         self.stops = 0
+        self._exitSignal = None  # Twisted's own name
 
     def callWhenRunning(self, function):
         self.when_running.append(function)
 
-    def callFromThread(self, function):
-        self.turns.append(function)
+    def callFromThread(self, function, *args):
+        self.turns.append(partial(function, *args))
 
     def stop(self):
         if self.stops:
@@ -83,6 +100,8 @@ class Reactor:
 
     def sigTerm(self, number, frame=None):
         raise AssertionError("the process would be ended by the signal")
+
+    sigInt = sigTerm
 
     def run(self):
         """Begin to run."""
@@ -97,73 +116,90 @@ class Reactor:
 
 
 @pytest.fixture
-def sigterm():
-    """Put the process's handler back, and let a test set one."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield lambda handler: signal.signal(signal.SIGTERM, handler)
-    signal.signal(signal.SIGTERM, before)
+def handle():
+    """Let a test set handlers of signals; put the process's back."""
+    before = {each: signal.getsignal(each) for each in SIGNALS}
+    yield signal.signal
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
-def reactor(sigterm):
-    """Give a reactor that handles SIGTERM as Twisted's does."""
+def reactor(handle):
+    """Give a reactor that handles the signals as Twisted's does."""
     made = Reactor()
-    sigterm(made.sigTerm)
+    handle(signal.SIGTERM, made.sigTerm)
+    handle(signal.SIGINT, made.sigInt)
     return made
 
 
 @pytest.mark.usefixtures("observers")
-def test_sigterm_stops_the_reactor_and_nothing_remembers_it(server, reactor):
-    """The reactor's own handler would have the process killed after an orderly end."""
+@pytest.mark.parametrize(
+    ("number", "remembered"), [(signal.SIGTERM, None), (signal.SIGINT, signal.SIGINT)]
+)
+def test_a_signal_stops_the_reactor(server, reactor, number, remembered):
+    """Of SIGTERM nothing is remembered: the process would be killed by it at last."""
     service = ServerService(server, LogLevel.info, reactor)
     service.startService()
     reactor.run()
-    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(number)
     assert reactor.stops == 0  # never in the middle of something
     reactor.turn()
     assert reactor.stops == 1
+    assert reactor._exitSignal is remembered
 
 
 @pytest.mark.usefixtures("observers")
-def test_a_second_sigterm_cuts_off_what_is_left(
-    server, session, listener, clock, reactor
+@pytest.mark.parametrize("first", SIGNALS)
+@pytest.mark.parametrize("second", SIGNALS)
+def test_a_second_signal_cuts_off_what_is_left(
+    server, session, listener, clock, reactor, first, second
 ):
-    """Whoever is in a hurry need not wait, and nothing is raised."""
+    """Whoever is in a hurry need not wait; nothing is raised, and the log says how."""
+    events = []
     session.transport.writable = False
     service = ServerService(server, LogLevel.info, reactor)
     service.startService()
+    globalLogPublisher.addObserver(events.append)
     reactor.run()
-    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(first)
     reactor.turn()
     stopped = []
     service.stopService().addCallback(stopped.append)
     clock.advance(0)
     assert listener.closed == []
-    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(second)
     reactor.turn()
     clock.advance(0)
     assert listener.reasons == [CloseReason.SERVER_CLOSE]
     clock.advance(0.1)
     assert len(stopped) == 1
+    assert [formatEvent(each) for each in events] == [
+        f"received {first.name}: 1 sessions have 5 s to end;"
+        " a second one cuts them off",
+        f"received {second.name}: cutting off what is left",
+    ]
 
 
 @pytest.mark.usefixtures("observers")
+@pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("handler", [signal.SIG_DFL, lambda *_: None])
-def test_somebody_s_own_handler_stays(server, reactor, sigterm, handler):
+def test_somebody_s_own_handler_stays(server, reactor, handle, number, handler):
     """Who embeds the service decides what a signal does."""
-    sigterm(handler)
+    handle(number, handler)
     ServerService(server, LogLevel.info, reactor).startService()
     reactor.run()
-    assert signal.getsignal(signal.SIGTERM) is handler
+    assert signal.getsignal(number) is handler
 
 
 @pytest.mark.usefixtures("observers")
-def test_a_reactor_that_handles_no_signals_is_left_alone(server, clock, sigterm):
+def test_a_reactor_that_handles_no_signals_is_left_alone(server, clock, handle):
     """Not every reactor does."""
-    sigterm(signal.SIG_DFL)
+    for number in SIGNALS:
+        handle(number, signal.SIG_DFL)
     clock.callWhenRunning = lambda function: function()
     ServerService(server, LogLevel.info, clock).startService()
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert {signal.getsignal(number) for number in SIGNALS} == {signal.SIG_DFL}
 
 
 @pytest.mark.usefixtures("observers")
@@ -175,3 +211,4 @@ def test_a_service_that_has_stopped_takes_no_signal(server, clock, reactor):
     clock.advance(0.1)
     reactor.run()
     assert signal.getsignal(signal.SIGTERM) == reactor.sigTerm
+    assert signal.getsignal(signal.SIGINT) == reactor.sigInt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from fakes import Browser, Listener, RecordingTransport, join
@@ -92,6 +92,9 @@ def test_the_defaults():
         (["--over-rate", "close"], "over_rate", "close"),
         (["--first-poll-timeout", "7"], "first_poll_timeout", 7.0),
         (["--drain-timeout", "7"], "drain_timeout", 7.0),
+        (["--max-buffered", "99999"], "max_buffered", 99999),
+        (["--cors-credentials", "--cors", ORIGIN], "cors_credentials", True),
+        (["--per-message-deflate-takeover"], "per_message_deflate_takeover", True),
         (["--cookie", "io"], "cookie", Cookie(name="io")),
         (["--cors", ORIGIN, "--cors=*"], "cors", (ORIGIN, "*")),
     ],
@@ -156,11 +159,11 @@ def test_an_application_is_looked_for_in_the_working_directory(
 
 WRONG = {
     ("--port", "65536"): "--port: 65536 is above 65535",
-    ("--port", "http"): "--port or --listen: 'http': ",
-    ("--port", ""): "--port or --listen: '': ",
-    ("--port", "-1"): "--port or --listen: '-1': ",
-    ("--listen", "nonsense:1"): "--port or --listen: 'nonsense:1': ",
-    ("--listen", "tcp:port"): "--port or --listen: 'tcp:port': ",
+    ("--port", "http"): "--port: 'http': Unknown endpoint type: 'http'; give a port nu",
+    ("--port", ""): "--port: '': ",
+    ("--port", "-1"): "--port: '-1': ",
+    ("--listen", "nonsense:1"): "--listen: 'nonsense:1': Unknown endpoint type",
+    ("--listen", "tcp:port"): "--listen: 'tcp:port': invalid literal",
     ("--path", "engine.io"): "--path: 'engine.io' must be a path like /engine.io",
     ("--path", "/"): "--path: '/' must be a path like /engine.io, not the root",
     ("--path", "//"): "--path: '//' must be a path",
@@ -171,12 +174,21 @@ WRONG = {
     ("--upgrade-timeout", "inf"): "--upgrade-timeout: must be a number of seconds",
     ("--max-payload", "1.5"): "--max-payload: '1.5' is not a whole number",
     ("--max-payload", "0"): "--max-payload: must be a whole number above 0",
+    ("--max-sessions", "0"): "--max-sessions: must be a whole number above 0, not 0",
+    ("--max-sessions-per-address", "-1"): "above 0, not -1; leave it out for no limit",
+    ("--ping-jitter", "30"): "--ping-jitter: must be from 0 to ping_interval",
+    ("--low-water-mark", "99999"): "--low-water-mark: must not be above",
+    ("--cors-credentials", "--cors", "*"): "--cors-credentials: name the origins",
+    ("--listen", "systemd:domain=INET:index=0"): "systemd passed no such socket (list",
+    ("--listen", "systemd:domain=INET:name=x"): "systemd passed no such socket ('x')",
+    ("--listen", "ssl:1:privateKey=/no/key"): "No such file or directory: '/no/key'",
+    ("3000",): "'3000' belongs to no option; --help lists them",
     ("--max-sessions", "many"): "--max-sessions: 'many' is not a whole number",
     ("--max-sessions-per-address", "0"): "--max-sessions-per-address: must be a whole",
     ("--max-bytes-per-second", "-1"): "--max-bytes-per-second: must be a number above",
-    ("--over-rate", "drop"): "--over-rate: must be one of ('pause', 'close'), not 'dr",
+    ("--over-rate", "drop"): "--over-rate: must be pause or close, not 'drop'",
     ("--drain-timeout", "0"): "--drain-timeout: must be a number of seconds above 0",
-    ("--transports", "tcp"): "--transports: 'tcp' is unknown; known are",
+    ("--transports", "tcp"): "'tcp' is unknown; known are polling, sse, w",
     ("--transports", ""): "--transports: '' is unknown; known are",
     ("--cors", "example.com"): "--cors: 'example.com' is not an origin like",
     ("--cookie", "a b"): "--cookie: must be a name like 'io'",
@@ -194,6 +206,55 @@ WRONG = {
     ("--prot", "3000"): "option --prot not recognized",
     ("--app", "test_tap:Namespace"): "gives a Namespace, not an Application",
 }
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp:port", "systemd:domain=INET:index=0", "ssl:1:privateKey=/no/key"]
+)
+def test_an_endpoint_of_a_known_type_is_not_told_what_types_there_are(address):
+    """What is wrong with it is said, and no more."""
+    with pytest.raises(SystemExit) as caught:
+        parse("--metrics", "/metrics", "--metrics-listen", address)
+    assert caught.value.code.startswith(
+        f"twistd engineio: --metrics-listen: {address!r}"
+    )
+    assert "give a port number" not in caught.value.code
+
+
+def test_without_openssl_an_operator_is_told_what_to_install(monkeypatch):
+    """In Twisted's ssl: endpoint it is imported when it is used."""
+    monkeypatch.setitem(sys.modules, "OpenSSL", None)
+    monkeypatch.delitem(sys.modules, "twisted.internet.ssl", raising=False)
+    monkeypatch.delattr("twisted.internet.ssl", raising=False)
+    with pytest.raises(SystemExit) as caught:
+        parse("--listen", "ssl:3443")
+    assert caught.value.code == (
+        "twistd engineio: --listen: 'ssl:3443': OpenSSL is missing;"
+        " pip install 'twisted-engineio[tls]'"
+    )
+
+
+@pytest.mark.parametrize("path", ["engine.io", "/", "/a//b"])
+def test_only_the_root_is_called_the_root(path):
+    """What else may be wrong with a path is something else."""
+    with pytest.raises(SystemExit) as caught:
+        parse("--path", path)
+    assert caught.value.code.endswith("not the root") is (path == "/")
+
+
+NUMBERS = [each for each in fields(Config) if str(each.type).startswith(("int", "flo"))]
+
+
+@pytest.mark.parametrize("field", NUMBERS, ids=lambda field: field.name)
+def test_every_number_of_config_is_an_option(field):
+    """And keeps its kind: none is left out of the command line."""
+    number = 20_000  # between the water marks
+    given = f"--{field.name.replace('_', '-')}={number}"
+    if field.name == "ping_jitter":
+        given, number = "--ping-jitter=9", 9
+    value = getattr(parse(given)["config"], field.name)
+    assert value == number
+    assert type(value).__name__ == str(field.type).split()[0]
 
 
 @pytest.mark.parametrize(("given", "line"), WRONG.items())

@@ -7,6 +7,7 @@ from fakes import BINARY, CLOSE_FRAME, PING_FRAME, PONG_FRAME, TEXT, frame
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, globalLogPublisher
 
 from twisted_engineio import CloseReason, EchoApplication, Encoded, State
 from twisted_engineio.transports.fastlane import FastWebSocketTransport
@@ -356,6 +357,22 @@ def test_a_slow_client_is_cut_off(connect, make_server, clock, listener):
     assert browser.wire.disconnected
     assert browser.frames == []
     assert listener.reasons == [CloseReason.SLOW_CLIENT]
+
+
+@pytest.mark.usefixtures("observers")
+def test_a_slow_client_is_no_news(connect, make_server, clock):
+    """A client can't fill the log, and whoever is cut off is counted no longer."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    server = make_server(max_buffered=70_000)
+    browser = connect(server)
+    browser.session.transport.pauseProducing()
+    browser.session.send(b"x" * 70_001)
+    clock.advance(0)
+    browser.lose()
+    assert [each for each in events if each["log_level"] > LogLevel.debug] == []
+    assert server.connected == 0
+    assert clock.getDelayedCalls() == []
 
 
 def test_a_transport_that_stops_is_not_written_to(browser):

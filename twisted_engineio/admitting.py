@@ -11,6 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
@@ -36,9 +37,13 @@ from .session import Session
 if TYPE_CHECKING:
     from .application import Application
 
-__all__ = ["Admitting", "Entry", "make_sid"]
+__all__ = ["Admitting", "Crowd", "Entry", "make_sid"]
 
 _PLAIN: Final = Admission()
+_OF_ALL: Final = ("max_sessions", "max_handshakes_per_second")
+"""The limits of the whole server: whoever is refused, its operator should know."""
+_QUIET: Final = 60.0
+"""Seconds after which it is said again that one of them is reached."""
 
 
 class Entry(NamedTuple):
@@ -64,6 +69,44 @@ def make_sid(handshake: Handshake) -> str:
     return secrets.token_urlsafe(15)
 
 
+class Crowd:
+    """Says in the log that the server is full, and not for each client anew."""
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        """
+        Make one that has said nothing.
+
+        Args:
+            clock: What to measure time with.
+
+        """
+        self._clock = clock
+        self._refused: Counter[str] = Counter()
+        self._said: dict[str, float] = {}
+
+    def refused(self, limit: str) -> None:
+        """
+        Hear that a client was refused: say so now, or with a later one.
+
+        Args:
+            limit: The option in ``Config`` that was reached.
+
+        """
+        if limit not in _OF_ALL:
+            return
+        self._refused[limit] += 1
+        now = self._clock.seconds()
+        if limit not in self._said or now - self._said[limit] >= _QUIET:
+            self.log.warn(
+                "{limit} is reached: refused {count} clients since this was said last",
+                limit=limit,
+                count=self._refused.pop(limit),
+            )
+            self._said[limit] = now
+
+
 class Admitting:
     """Who may open a session; ``Server`` is the rest of it."""
 
@@ -75,6 +118,7 @@ class Admitting:
     sessions: Mapping[str, Session]
     _make_sid: Callable[[Handshake], object]
     _quota: Quota
+    _crowd: Crowd
 
     def admit(self, handshake: Handshake) -> Deferred[Entry]:
         """
@@ -127,6 +171,7 @@ class Admitting:
         try:
             check(handshake.client_address)
         except Unavailable as error:
+            self._crowd.refused(str(error.limit))
             self.limit_reached(str(error.limit), handshake)
             raise
 
@@ -150,11 +195,24 @@ class Admitting:
                 "EIO is neither 4 nor, where allow_eio3 is on, 3",
             )
         if not isinstance(admission, Admission):
+            self._require_yes(admission)
             admission = _PLAIN
         sid = self._ask(self._make_sid, handshake)
         if not isinstance(sid, str) and isinstance(sid, Deferred):
             return sid.addCallback(self._enter, handshake, revision, admission)
         return self._enter(sid, handshake, revision, admission)
+
+    def _require_yes(self, said: object) -> None:
+        """Refuse whom the application admits with anything but a plain yes."""
+        # Elsewhere returning False refuses a client: who means that must not let
+        # everybody in, and whoever means something else is to hear of it.
+        if said is not None and said is not True:
+            self.log.error(
+                "admit returned {said!r}, which is neither None nor an Admission;"
+                " the client is refused",
+                said=said,
+            )
+            raise Refused(ErrorCode.FORBIDDEN, "admit returned no Admission")
 
     def _enter(
         self,

@@ -63,7 +63,9 @@ class Application:
             handshake: The client's first request.
 
         Returns:
-            Nothing, or an ``Admission`` that says more about the session to be opened.
+            Nothing, or True, to admit it, or an ``Admission`` that says more about the
+            session to be opened. Anything else, False too, is a mistake: it is logged,
+            and the client is refused with 403.
 
         Raises:
             Reject: To refuse the client, with an HTTP status and a message.

@@ -239,11 +239,14 @@ class Config:
             raise ConfigError("low_water_mark", "must not be above high_water_mark")
         self._require_names("transports")
         if not self.transports:
-            raise ConfigError("transports", f"name at least one of {TRANSPORTS}")
+            raise ConfigError(
+                "transports", f"name at least one of {', '.join(TRANSPORTS)}"
+            )
         for name in self.transports:
             if name not in TRANSPORTS:
+                known = ", ".join(TRANSPORTS)
                 raise ConfigError(
-                    "transports", f"{name!r} is unknown; known are {TRANSPORTS}"
+                    "transports", f"{name!r} is unknown; known are {known}"
                 )
         self._check_jitter_and_flags()
         self._check_objects()
@@ -261,9 +264,8 @@ class Config:
             if getattr(self, name) is not None:
                 self._require_number(name, float, "a number above 0, or None")
         if self.over_rate not in OVER_RATE:
-            raise ConfigError(
-                "over_rate", f"must be one of {OVER_RATE}, not {self.over_rate!r}"
-            )
+            known = " or ".join(OVER_RATE)
+            raise ConfigError("over_rate", f"must be {known}, not {self.over_rate!r}")
 
     def _check_jitter_and_flags(self) -> None:
         jitter: object = self.ping_jitter

@@ -7,7 +7,6 @@ sessions. Every option is checked before anything listens.
 
 from __future__ import annotations
 
-import re
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +20,7 @@ from zope.interface import implementer
 from .config import Config
 from .cookie import Cookie
 from .exceptions import ConfigError
+from .places import PATH, put
 from .resource import EngineIOResource
 from .server import Server
 from .site import EngineIOSite
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["EngineIOServerEndpoint", "parse_endpoint"]
 
 _EXAMPLE: Final = "engineio:tcp\\:3000:path=/engine.io:ping_interval=10"
-_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _DEFAULTS: Final = Config()
 _FLAGS: Final = {"true": True, "yes": True, "false": False, "no": False}
 _SENDING: Final = 0.1
@@ -70,7 +69,7 @@ class EngineIOServerEndpoint:
             ValueError: If that is no path.
 
         """
-        if not _PATH.fullmatch(path):
+        if not PATH.fullmatch(path):
             raise ValueError(f"path: {path!r} must be a path like /engine.io")
         self.config = config or Config()
         self.path = path
@@ -90,20 +89,12 @@ class EngineIOServerEndpoint:
         """
         application = StreamApplication(protocolFactory)
         server = Server(application, self.config, clock=self._reactor)
-        site = EngineIOSite(self._root(server), server, self.path, bounded=True)
+        root = Resource()
+        put(root, self.path, EngineIOResource(server))
+        site = EngineIOSite(root, server, self.path, bounded=True)
         site.noisy = False  # who started it is the one to say so
         listening: Deferred[Any] = self._endpoint.listen(site)
         return listening.addCallback(StreamPort, server, protocolFactory)
-
-    def _root(self, server: Server) -> Resource:
-        root = folder = Resource()
-        *folders, last = self.path.strip("/").encode().split(b"/")
-        for each in folders:
-            inner = Resource()
-            folder.putChild(each, inner)
-            folder = inner
-        folder.putChild(last, EngineIOResource(server))
-        return root
 
 
 @implementer(IListeningPort)

@@ -99,6 +99,30 @@ class ConfigError(EngineIOError, ValueError):
         self.problem = problem
 
 
+def require(kind: type, given: object, taker: str) -> None:
+    """
+    See that a caller has given what is taken.
+
+    Args:
+        kind: The class that it must be of.
+        given: What was given.
+        taker: Who takes it.
+
+    Raises:
+        TypeError: If it is of another; the message says what is wanted.
+
+    """
+    if isinstance(given, kind):
+        return
+    article = "an" if kind.__name__[0] in "AEIOU" else "a"
+    wanted = f"{taker} takes {article} {kind.__name__}"
+    if isinstance(given, type):
+        name = given.__name__
+        hint = f": say {name}()" if issubclass(given, kind) else ""
+        raise TypeError(f"{wanted}, not the class {name}{hint}")
+    raise TypeError(f"{wanted}, not {given!r}")
+
+
 class SessionClosed(EngineIOError):
     """
     The application used a session that is closing or closed.
@@ -132,7 +156,7 @@ class Reject(EngineIOError):
 
     Raises:
         ValueError: If the status or the close code is out of its range.
-        TypeError: If a header is not text.
+        TypeError: If the status is no number, or a header is not text.
 
     """
 
@@ -144,6 +168,12 @@ class Reject(EngineIOError):
         headers: Mapping[str, str] | None = None,
         close_code: int | None = None,
     ) -> None:
+        given_status: object = status
+        if not isinstance(given_status, int):
+            raise TypeError(
+                "Reject: the status comes first, and is a number: say"
+                f" Reject(403, {given_status!r})"
+            )
         if not 400 <= status <= 599:
             raise ValueError(f"Reject: status must be 400 to 599, not {status!r}")
         if close_code is not None and not 4000 <= close_code <= 4999:

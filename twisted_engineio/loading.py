@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 import traceback
-from importlib import import_module
 from typing import Any
 
 from .application import Application
@@ -31,7 +31,7 @@ def load(name: str) -> Application:
     if "" not in sys.path:
         sys.path.insert(0, "")  # as "python -m" has it, and twistd's script has not
     try:
-        found: Any = import_module(module_name)
+        found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
         if inspect.isclass(found) or not isinstance(found, Application):
@@ -47,6 +47,12 @@ def load(name: str) -> Application:
 def _first_line(error: Exception) -> str:
     """Tell in one line what an exception says, and where it was raised."""
     first = str(error).partition("\n")[0]
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if len(frames) > 1 else ""
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is ours
+    # Neither are those of the import system anything that its user can mend.
+    theirs = [each for each in frames if not _is_of_import(each.filename)]
+    where = f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
     return f"{type(error).__name__}: {first}{where}"
+
+
+def _is_of_import(filename: str) -> bool:
+    return filename == importlib.__file__ or filename.startswith("<frozen importlib")

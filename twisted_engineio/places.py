@@ -7,17 +7,42 @@ from the request's path. ``request.py`` and ``timed.py`` ask here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import IResource, Resource
 
 from .exceptions import ConfigError
 
 if TYPE_CHECKING:
     from .server import Server
 
-__all__ = ["Places"]
+__all__ = ["PATH", "Places", "put"]
+
+PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
+"""Where in a site something may stand, as an operator writes it."""
+
+
+def put(root: Resource, path: str, child: IResource) -> None:
+    """
+    Put a resource at a path of any depth.
+
+    Args:
+        root: The root of the site.
+        path: Where, from there; one that ``PATH`` matches.
+        child: The resource.
+
+    """
+    *folders, last = path.strip("/").encode().split(b"/")
+    for folder in folders:
+        inner = root.children.get(folder)  # two may stand in one folder
+        if inner is None:
+            inner = Resource()
+            root.putChild(folder, inner)
+        root = inner
+    root.putChild(last, child)
 
 
 class Places:

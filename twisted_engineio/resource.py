@@ -26,12 +26,19 @@ from .answer import JSON, PLAIN, answer
 from .asked import Asked
 from .channel import EngineIOChannel
 from .cors import Cors, is_well_formed
-from .exceptions import CloseReason, ErrorCode, PayloadTooLarge, Refused, Reject
+from .exceptions import (
+    CloseReason,
+    ErrorCode,
+    PayloadTooLarge,
+    Refused,
+    Reject,
+    require,
+)
 from .handshake import upgrades_from
 from .proxies import TrustedProxies
 from .request import HTTPTransport
 from .revision import REVISION_4, revision_of
-from .server import Entry
+from .server import Entry, Server
 from .session import Session, State
 from .transports.eventsource import EventSourceTransport
 from .transports.jsonp import JSONPTransport, index_of
@@ -40,7 +47,6 @@ from .transports.polling import PollingTransport
 if TYPE_CHECKING:
     from twisted.web.server import Request
 
-    from .server import Server
     from .transports.websocket import WebSocketTransport
 
 __all__ = ["EngineIOResource"]
@@ -69,7 +75,11 @@ class EngineIOResource(Resource):
         Args:
             server: Whose sessions it serves.
 
+        Raises:
+            TypeError: If it is no Server.
+
         """
+        require(Server, server, "EngineIOResource")
         super().__init__()
         self.engineio = server
         self._cors = Cors(server.config)

@@ -28,7 +28,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .admitting import Admitting, Entry, make_sid
+from .admitting import Admitting, Crowd, Entry, make_sid
+from .application import Application
 from .config import Config
 from .drain import Drain, Stage
 from .exceptions import (
@@ -38,6 +39,7 @@ from .exceptions import (
     Refused,
     Reject,
     Unavailable,
+    require,
 )
 from .handshake import Handshake, open_packet
 from .limited import session_class
@@ -50,7 +52,6 @@ from .transports.fastlane import FastWebSocketTransport
 from .transports.websocket import WebSocketFactory
 
 if TYPE_CHECKING:
-    from .application import Application
     from .asked import Asked
     from .transport import Transport
 
@@ -101,7 +102,13 @@ class Server(Admitting):
                 unguessable: whoever knows it is that client.
             chance: Gives a random number from 0 to 1, for the jitter.
 
+        Raises:
+            TypeError: If ``application`` is no Application, or ``config`` no Config.
+
         """
+        require(Application, application, "Server")
+        if config is not None:
+            require(Config, config, "Server")
         if clock is None:
             # As Twisted's own classes do: whoever gives no clock means the reactor.
             from twisted.internet import reactor  # noqa: TID251
@@ -117,6 +124,7 @@ class Server(Admitting):
         self._sessions: dict[str, Session] = {}
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
         self._quota = Quota(self.config, clock.seconds())
+        self._crowd = Crowd(clock)
         self._drain = Drain(self, chance)
         self.websockets = WebSocketFactory(self.config, self.clock, self.too_large)
         if not self.config.per_message_deflate:

@@ -6,8 +6,9 @@ Rules of this file:
 1. On SIGTERM the process shuts down in order and exits with status 0, which is what a
    supervisor takes for an end that went well. Twisted by itself would, after just as
    orderly an end, kill the process with the signal that it was told to stop by.
-2. A second SIGTERM cuts off what is left. SIGINT is Twisted's, and so is SIGTERM where
-   somebody has put a handler of their own, or wants none.
+2. On SIGINT likewise; the process ends by that signal then, as a shell expects.
+3. A second one, of either, cuts off what is left. A signal is Twisted's where somebody
+   has put a handler of their own, or wants none.
 """
 
 from __future__ import annotations
@@ -27,10 +28,13 @@ from twisted.logger import (
     globalLogPublisher,
 )
 
+from . import __version__
 from .server import Server
 
 __all__ = ["ServerService"]
 
+_SIGNALS: Final = {signal.SIGTERM: "sigTerm", signal.SIGINT: "sigInt"}
+"""The signals that end a process in order, and the reactor's handlers of them."""
 _SENDING: Final = 0.1
 """Seconds that the last words have to leave the process."""
 
@@ -47,7 +51,7 @@ class ServerService(MultiService):
         Args:
             server: The server that it runs.
             level: The level from which on there is a log.
-            reactor: Whose SIGTERM is to end with status 0; ``None`` to leave that be.
+            reactor: Whose SIGTERM and SIGINT to take; ``None`` to leave them be.
 
         """
         super().__init__()
@@ -63,7 +67,12 @@ class ServerService(MultiService):
             globalLogPublisher.removeObserver(observer)
             globalLogPublisher.addObserver(FilteringLogObserver(observer, [predicate]))
         if self._reactor is not None:
-            self._reactor.callWhenRunning(self._take_sigterm)
+            self._reactor.callWhenRunning(self._take_signals)
+        self.log.info(
+            "twisted_engineio {version}, transports {transports}",
+            version=__version__,
+            transports=", ".join(self.server.config.transports),
+        )
         super().startService()
 
     def privilegedStartService(self) -> None:
@@ -89,22 +98,35 @@ class ServerService(MultiService):
         stopped.addCallback(lambda _: super(ServerService, self).stopService())
         return stopped
 
-    # SIGTERM.
+    # SIGTERM and SIGINT.
 
-    def _take_sigterm(self) -> None:
-        ours = getattr(self._reactor, "sigTerm", None)
-        ours = ours if self.running else None  # stopped before the reactor ran
-        if ours is not None and signal.getsignal(signal.SIGTERM) == ours:
-            signal.signal(signal.SIGTERM, self._on_sigterm)
+    def _take_signals(self) -> None:
+        if not self.running:  # stopped before the reactor ran
+            return
+        for number, name in _SIGNALS.items():
+            handler = getattr(self._reactor, name, None)
+            if handler is not None and signal.getsignal(number) == handler:
+                signal.signal(number, self._on_signal)
 
-    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
-        self._reactor.callFromThread(self._terminate)
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self._terminate, signal.Signals(number))
 
-    def _terminate(self) -> None:
+    def _terminate(self, number: signal.Signals) -> None:
         try:
             self._reactor.stop()
         except ReactorNotRunning:
-            self.log.info("Received SIGTERM again, cutting off what is left.")
+            self.log.info(
+                "received {signal}: cutting off what is left", signal=number.name
+            )
             self.server.cut_off()
-        else:
-            self.log.info("Received SIGTERM, shutting down.")
+            return
+        if number is signal.SIGINT:
+            # As the reactor's own handler: twistd ends itself by it, when all is done.
+            self._reactor._exitSignal = number
+        self.log.info(
+            "received {signal}: {count} sessions have {seconds:g} s to end;"
+            " a second one cuts them off",
+            signal=number.name,
+            count=len(self.server.sessions),
+            seconds=self.server.config.drain_timeout,
+        )

@@ -7,8 +7,8 @@ module that imports the reactor.
 
 from __future__ import annotations
 
-import re
 import sys
+from dataclasses import fields
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import InvalidLogLevelError, LogLevel
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import Resource
 from twisted.web.static import Data, File
 
 from .application import Application, EchoApplication
@@ -29,18 +29,59 @@ from .config import Config
 from .cookie import Cookie
 from .exceptions import ConfigError
 from .loading import load
+from .places import PATH, put
 from .resource import EngineIOResource
 from .server import Server
 from .service import ServerService
 from .site import EngineIOSite
-from .watching import PARAMETERS, PATH, Watching
+from .watching import PARAMETERS, Watching
 
 __all__ = ["Options", "makeService"]
 
 _DEFAULTS: Final = Config()
 _OPTIONS: Final = {"trusted_proxies": "trusted-proxy", "cookie.name": "cookie"}
 """Options that are not called as in ``Config``."""
-_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
+_NUMBERS: Final = (
+    ("ping_interval", "Seconds from a pong to the next ping."),
+    ("ping_timeout", "Seconds a client has to answer a ping."),
+    ("ping_jitter", "Seconds a session's first ping may come early, at random."),
+    ("upgrade_timeout", "Seconds a client has to upgrade."),
+    ("close_timeout", "Seconds the last words of a session wait to be fetched."),
+    ("request_timeout", "Seconds a client has to send a whole request."),
+    ("first_poll_timeout", "Seconds a client has to poll first."),
+    ("drain_timeout", "Seconds a stop takes at most."),
+    ("max_payload", "Bytes of one request or message."),
+    ("max_fragments", "Frames of one WebSocket message."),
+    ("max_packets", "Packets of one POST."),
+    ("max_buffered", "Bytes that may wait for a client until it is dropped."),
+    ("high_water_mark", "Bytes that wait, above which send returns False."),
+    ("low_water_mark", "Bytes that wait, at which a session is drained."),
+    ("max_sessions", "Sessions at one time."),
+    ("max_sessions_per_address", "Sessions of one client address."),
+    ("max_handshakes_per_second", "New sessions each second."),
+    ("max_messages_per_second", "Packets a session may send each second."),
+    ("max_bytes_per_second", "Bytes a session may send each second."),
+    ("http_compression_threshold", "Bytes from which on an answer is compressed."),
+    ("per_message_deflate_threshold", "Bytes likewise, of a WebSocket message."),
+    ("cors_max_age", "Seconds a browser may remember a preflight's answer."),
+    ("sse_max_bytes", "Bytes after which a stream of events ends, to be resumed."),
+    ("sse_max_age", "Seconds after which it ends likewise."),
+    ("sse_keepalive", "Seconds of silence until it carries a comment."),
+    ("sse_ring_events", "Events that may be unacknowledged."),
+    ("sse_ring_bytes", "Bytes of events likewise."),
+    ("sse_ack_timeout", "Seconds a client has to acknowledge then."),
+)
+"""Every number of ``Config``, and what ``--help`` says of it."""
+_WHOLE: Final = {each.name for each in fields(Config) if "int" in str(each.type)}
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _default(name: str) -> str | None:
+    value = getattr(_DEFAULTS, name)
+    return None if value is None else str(value)
 
 
 class Options(UsageOptions):
@@ -56,30 +97,8 @@ class Options(UsageOptions):
         ["port", None, "3000", "Where to listen: a port number or an endpoint string."],
         ["path", None, "/engine.io", "Where in the site the server stands."],
         ["app", None, None, "MODULE:NAME of an Application: class, object or factory."],
-        *(
-            [name.replace("_", "-"), None, str(getattr(_DEFAULTS, name)), text]
-            for name, text in (
-                ("ping_interval", "Seconds from a pong to the next ping."),
-                ("ping_timeout", "Seconds a client has to answer a ping."),
-                ("upgrade_timeout", "Seconds a client has to upgrade."),
-                ("max_payload", "Bytes of one request or message."),
-                ("max_fragments", "Frames of one WebSocket message."),
-                ("max_packets", "Packets of one POST."),
-                ("max_sessions", "Sessions at one time."),
-                ("first_poll_timeout", "Seconds a client has to poll first."),
-                ("drain_timeout", "Seconds a stop takes at most."),
-                ("over_rate", "What to do with who sends more: pause or close."),
-            )
-        ),
-        *(
-            [name.replace("_", "-"), None, None, text]
-            for name, text in (
-                ("max_sessions_per_address", "Sessions of one client address."),
-                ("max_handshakes_per_second", "New sessions each second."),
-                ("max_messages_per_second", "Packets a session may send each second."),
-                ("max_bytes_per_second", "Bytes a session may send each second."),
-            )
-        ),
+        *([_dashed(name), None, _default(name), text] for name, text in _NUMBERS),
+        ["over-rate", None, "pause", "What to do with who sends more: pause or close."],
         ["transports", None, "polling,websocket", "The transports that are on."],
         ["cookie", None, None, "The name of a cookie to set with the session's id."],
         ["static", None, None, "A directory to serve at /."],
@@ -91,6 +110,12 @@ class Options(UsageOptions):
         ["allow-eio3", None, "Serve clients of revision 3 (Socket.IO 2) too."],
         ["no-http-compression", None, "Leave answers to polls as they are."],
         ["per-message-deflate", None, "Let WebSocket messages be compressed."],
+        [
+            "per-message-deflate-takeover",
+            None,
+            "Keep the memory of compression between messages.",
+        ],
+        ["cors-credentials", None, "Let the origins of --cors send cookies."],
     ]
 
     def __init__(self) -> None:
@@ -110,6 +135,17 @@ class Options(UsageOptions):
     def opt_trusted_proxy(self, network: str) -> None:
         """Believe what this address or network says of its clients; repeatable."""
         self["trusted-proxy"].append(network)
+
+    def parseArgs(self, *words: str) -> None:
+        """
+        Take no word that belongs to no option.
+
+        Raises:
+            UsageError: If there is one.
+
+        """
+        if words:
+            raise UsageError(f"{words[0]!r} belongs to no option; --help lists them")
 
     def parseOptions(self, options: Any = None) -> None:
         """
@@ -138,10 +174,11 @@ class Options(UsageOptions):
         """
         self["config"] = self._config()
         self["application"] = self._application()
-        self["endpoints"] = [_description(each) for each in self._addresses()]
+        self["endpoints"] = [_description(*each) for each in self._addresses()]
         if not PATH.fullmatch(self["path"]):
+            root = ", not the root" if not self["path"].strip("/") else ""
             raise UsageError(
-                f"--path: {self['path']!r} must be a path like /engine.io, not the root"
+                f"--path: {self['path']!r} must be a path like /engine.io{root}"
             )
         self["watching"] = self._watching()
         if self["static"] is not None and not Path(self["static"]).is_dir():
@@ -157,34 +194,27 @@ class Options(UsageOptions):
     def _config(self) -> Config:
         try:
             return Config(
-                ping_interval=self._number("ping-interval", float),
-                ping_timeout=self._number("ping-timeout", float),
-                upgrade_timeout=self._number("upgrade-timeout", float),
-                max_payload=self._number("max-payload", int),
-                max_fragments=self._number("max-fragments", int),
-                max_packets=self._number("max-packets", int),
-                max_sessions=self._number("max-sessions", int),
-                max_sessions_per_address=self._limit("max-sessions-per-address", int),
-                max_handshakes_per_second=self._limit(
-                    "max-handshakes-per-second", float
-                ),
-                max_messages_per_second=self._limit("max-messages-per-second", float),
-                max_bytes_per_second=self._limit("max-bytes-per-second", float),
+                **{name: self._number(name) for name, _ in _NUMBERS},
                 over_rate=self["over-rate"],
-                first_poll_timeout=self._number("first-poll-timeout", float),
-                drain_timeout=self._number("drain-timeout", float),
                 transports=[each.strip() for each in self["transports"].split(",")],
                 allow_upgrades=not self["no-upgrades"],
                 allow_eio3=bool(self["allow-eio3"]),
                 http_compression=not self["no-http-compression"],
                 per_message_deflate=bool(self["per-message-deflate"]),
+                per_message_deflate_takeover=bool(self["per-message-deflate-takeover"]),
+                cors_credentials=bool(self["cors-credentials"]),
                 cookie=Cookie(name=self["cookie"]) if self["cookie"] else None,
                 cors=self["cors"],
                 trusted_proxies=self["trusted-proxy"],
             )
         except ConfigError as error:
-            option = _OPTIONS.get(error.option, error.option.replace("_", "-"))
-            raise UsageError(f"--{option}: {error.problem}") from None
+            option = _OPTIONS.get(error.option, _dashed(error.option))
+            problem = error.problem
+            if ", or None" in problem:  # which nobody can type
+                problem = problem.replace(", or None", "")
+                if _default(error.option) is None:
+                    problem += "; leave it out for no limit"
+            raise UsageError(f"--{option}: {problem}") from None
 
     def _application(self) -> Application:
         if not self["app"]:
@@ -198,27 +228,29 @@ class Options(UsageOptions):
         from twisted.internet import reactor
 
         if self["metrics-listen"] is not None:
-            endpoint = _description(self["metrics-listen"], "--metrics-listen")
+            endpoint = _description("--metrics-listen", self["metrics-listen"])
             self["metrics-listen"] = endpoint
         return Watching(self, IReactorTime(reactor))
 
-    def _number(self, name: str, kind: type[int] | type[float]) -> Any:
+    def _number(self, name: str) -> Any:
+        option = _dashed(name)
+        text = self[option]
+        if text is None:
+            return None
+        kind, what = (int, "a whole number") if name in _WHOLE else (float, "a number")
         try:
-            return kind(self[name])
+            return kind(text)
         except ValueError:
-            what = "a whole number" if kind is int else "a number"
-            raise UsageError(f"--{name}: {self[name]!r} is not {what}") from None
+            raise UsageError(f"--{option}: {text!r} is not {what}") from None
 
-    def _limit(self, name: str, kind: type[int] | type[float]) -> Any:
-        """Read a number that need not be given."""
-        return None if self[name] is None else self._number(name, kind)
-
-    def _addresses(self) -> list[str]:
-        listen: list[str] = self["listen"]
-        return [self["port"], *listen] if self._port_given or not listen else listen
+    def _addresses(self) -> list[tuple[str, str]]:
+        """Tell where to listen, each with the option that says so."""
+        listen = [("--listen", each) for each in self["listen"]]
+        given = self._port_given or not listen
+        return [("--port", self["port"]), *listen] if given else listen
 
 
-def _description(address: str, option: str = "--port or --listen") -> str:
+def _description(option: str, address: str) -> str:
     """
     Make an endpoint description of what --port or another option was given.
 
@@ -230,17 +262,29 @@ def _description(address: str, option: str = "--port or --listen") -> str:
 
     digits = address.isascii() and address.isdigit()
     if digits and int(address) > 65535:
-        raise UsageError(f"{option.split()[0]}: {address} is above 65535")
+        raise UsageError(f"{option}: {address} is above 65535")
     description = f"tcp:{address}" if digits else address
     try:
         serverFromString(reactor, description)
     except Exception as error:
         # Whatever an endpoint's parser raises: a plugin's may raise anything.
-        raise UsageError(
-            f"{option}: {address!r}: {error}; give a port number, or an"
-            " endpoint like tcp:3000:interface=127.0.0.1"
-        ) from None
+        problem = _problem(address.partition(":")[0], error)
+        raise UsageError(f"{option}: {address!r}: {problem}") from None
     return description
+
+
+def _problem(kind: str, error: Exception) -> str:
+    """Tell what is wrong with an endpoint of a kind, and what would be right."""
+    if isinstance(error, ImportError) and kind == "ssl":
+        return "OpenSSL is missing; pip install 'twisted-engineio[tls]'"
+    if isinstance(error, LookupError) and kind == "systemd":
+        return f"systemd passed no such socket ({error})"
+    if str(error).startswith("Unknown endpoint type"):
+        return (
+            f"{error}; give a port number, or an endpoint like"
+            " tcp:3000:interface=127.0.0.1"
+        )
+    return str(error)
 
 
 def makeService(options: Options) -> IService:
@@ -261,9 +305,9 @@ def makeService(options: Options) -> IService:
         observers=watching.observers,
     )
     root = _root(options)
-    _put(root, options["path"], EngineIOResource(server))
+    put(root, options["path"], EngineIOResource(server))
     for path, page in watching.pages.items():
-        _put(root, path, page)
+        put(root, path, page)
     site = EngineIOSite(root, server, options["path"], bounded=True)
     for path, fed in watching.servers.items():
         site.engineio_places.add(fed, path)
@@ -282,7 +326,7 @@ def _serve_apart(options: Options, service: ServerService) -> None:
     if apart:
         root = Resource()
         for path, page in apart.items():
-            _put(root, path, page)
+            put(root, path, page)
         site = EngineIOSite(root, service.server, bounded=True)
         strports.service(options["metrics-listen"], site).setServiceParent(service)
 
@@ -303,15 +347,3 @@ def _live_page(path: str, config: Config) -> Data:
     known = f'content="{",".join(_DEFAULTS.transports)}"'
     page = page.replace(known, f'content="{",".join(config.transports)}"')
     return Data(page.encode(), "text/html; charset=utf-8")
-
-
-def _put(root: Resource, path: str, child: IResource) -> None:
-    """Put a resource at a path of any depth."""
-    *folders, last = path.strip("/").encode().split(b"/")
-    for folder in folders:
-        inner = root.children.get(folder)  # two may stand in one folder
-        if inner is None:
-            inner = Resource()
-            root.putChild(folder, inner)
-        root = inner
-    root.putChild(last, child)

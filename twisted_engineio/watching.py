@@ -6,7 +6,6 @@ The command line's ``--metrics`` and ``--status``: what an operator may look at.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from .guard import Guard
+from .places import PATH
 from .status import StatusPage, StatusService
 from .tally import Tally
 
@@ -27,16 +27,18 @@ if TYPE_CHECKING:
     from .observer import Observer
     from .server import Server
 
-__all__ = ["PARAMETERS", "PATH", "Watching"]
-
-PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
-"""Where in a site something may stand."""
+__all__ = ["PARAMETERS", "Watching"]
 
 PARAMETERS: Final[list[list[Any]]] = [
     ["metrics", None, None, "Where in the site Prometheus finds metrics: /metrics."],
     ["metrics-listen", None, None, "An endpoint for them, in place of the site's."],
     ["status", None, None, "Where in the site a live status page stands: /status."],
-    ["token-file", None, None, "A file with the token that both shall ask for."],
+    [
+        "token-file",
+        None,
+        None,
+        "A file with the token that --metrics and --status ask for.",
+    ],
 ]
 """The options, as ``twisted.python.usage`` takes them."""
 

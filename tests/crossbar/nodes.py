@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from players import Player
-from running import PROJECT, Service, free_port
+from programs import free_port
+from running import PROJECT, Service
 
 CROSSBAR = Path(__file__).parent / ".venv" / "bin" / "crossbar"
 EXAMPLE = PROJECT / "examples" / "crossbar"

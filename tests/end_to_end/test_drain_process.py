@@ -158,7 +158,7 @@ async def test_a_second_sigterm_is_impatient(twistd: Callable) -> None:
     stage = await twistd("--drain-timeout", "60")
     await stage.polling()
     stage.process.send_signal(signal.SIGTERM)
-    await until(lambda: "Received SIGTERM, shutting down." in stage.log)
+    await until(lambda: "1 sessions have 60 s to end" in stage.log)
     stage.process.send_signal(signal.SIGTERM)
     assert await stage.ends() == 0
 
@@ -172,6 +172,17 @@ async def test_sigint_is_as_it_was(twistd: Callable) -> None:
     stage.process.send_signal(signal.SIGINT)
     await socket.lost()
     assert socket.code == 1000
+    assert await stage.ends() == -signal.SIGINT
+
+
+@ensureDeferred
+async def test_a_second_sigint_is_impatient(twistd: Callable) -> None:
+    """As Ctrl-C twice is meant; a shell still sees that it was interrupted."""
+    stage = await twistd("--drain-timeout", "60")
+    await stage.polling()
+    stage.process.send_signal(signal.SIGINT)
+    await until(lambda: "received SIGINT: 1 sessions have 60 s to end" in stage.log)
+    stage.process.send_signal(signal.SIGINT)
     assert await stage.ends() == -signal.SIGINT
 
 
@@ -203,7 +214,7 @@ async def test_a_slow_reader_gets_all_that_was_sent(
     peer.transport.pauseProducing()
     await turn(0.2)
     stage.process.send_signal(signal.SIGTERM)
-    await until(lambda: "Received SIGTERM" in stage.log)
+    await until(lambda: "received SIGTERM" in stage.log)
     peer.transport.resumeProducing()
     received = 0
     while True:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from running import Service, free_port
+from programs import free_port
+from running import Service
 
 STOP_DEADLINE = 10.0
 CHUNK = 65_536

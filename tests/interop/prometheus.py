@@ -13,7 +13,8 @@ from string import Template
 from typing import Any
 
 import pytest
-from running import Service, free_port
+from programs import free_port
+from running import Service
 
 CONFIG = Template("""
 global:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import free_port
 from wire import Peer
 
 HERE = Path(__file__).parent
@@ -34,20 +35,6 @@ QUICK = ("--ping-interval", "0.3", "--ping-timeout", "0.2")
 # A busy machine may keep a browser waiting for longer than QUICK allows.
 STEADY = ("--ping-interval", "0.3", "--ping-timeout", "3")
 SMALL = ("--max-payload", "10000")
-
-
-def free_port() -> int:
-    """A port on the loopback interface that nobody listens on."""
-    return free_ports(1)[0]
-
-
-def free_ports(count: int) -> list[int]:
-    """Several of them, all different."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 class Service:

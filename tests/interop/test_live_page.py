@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from certificates import make_certificate
 from players import Player
-from running import PROJECT, StartOurs, free_port
+from programs import free_port
+from running import PROJECT, StartOurs
 
 
 def test_visit(ours: StartOurs, browser: Player) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from fixtures import Play, Services
+from programs import free_port
 from prometheus import Prometheus, promtool
-from running import APP, EIO3, PROJECT, SMALL, Service, StartOurs, free_port
+from running import APP, EIO3, PROJECT, SMALL, Service, StartOurs
 from wire import Peer
 
 TOKEN = "a-token-of-27-characters-xx"

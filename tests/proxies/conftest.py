@@ -19,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).parent.with_name("interop")))
 
 from certificates import make_certificate
 from fixtures import Services, node, node_player, ours, play, services
+from programs import free_port
 from proxying import HAProxy, Nginx, StartNginx
-from running import APP, EIO3, Service, StartOurs, free_port
+from running import APP, EIO3, Service, StartOurs
 
 __all__ = ["node", "node_player", "ours", "play", "services"]
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from string import Template
 
-from running import Service, free_ports
+from programs import free_ports
+from running import Service
 
 NGINX = Template("""
 daemon off;

@@ -364,8 +364,10 @@ class WebSocketTransport(WebSocketServerProtocol):
         if self.state != self.STATE_OPEN:
             return
         if reason is CloseReason.SLOW_CLIENT:
-            # It reads nothing: it would not read a close frame either.
-            self.dropConnection(abort=True)
+            # It reads nothing: it would not read a close frame either. Autobahn's
+            # dropConnection does the same, and warns of it.
+            self.unregisterProducer()
+            self.transport.abortConnection()
             return
         if reason is CloseReason.RATE_EXCEEDED:
             self.sendCloseFrame(code=_POLICY_VIOLATION)
