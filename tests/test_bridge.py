@@ -157,6 +157,42 @@ def test_a_result_that_json_cannot_carry_is_an_error(router, ada):
     assert what == "the answer cannot be sent: JSON has no object"
 
 
+def nested(depth):
+    """Make a list of one list of one list..."""
+    made = []
+    for _ in range(depth):
+        made = [made]
+    return made
+
+
+def test_a_result_too_deep_for_json_is_an_error_each_time(router, ada):
+    """It takes no place of those that may wait."""
+    for _ in range(3):  # one more than may wait
+        ask(ada, ADD)
+        router.take("call").yes(nested(100_000))
+        name, [what] = error_of(ada)
+        assert name == "engineio.error.not_json"
+        assert what == "the answer cannot be sent: it is nested too deeply"
+
+
+class Strange(dict):
+    """What a serializer of the router's might make, and nobody can read."""
+
+    def items(self):
+        raise LookupError("no items")
+
+
+def test_an_answer_that_fails_on_its_way_makes_room_for_others(router, ada, logged):
+    """Whatever it fails of; the log tells."""
+    for _ in range(3):  # one more than may wait
+        ask(ada, ADD)
+        router.take("call").yes(Strange(a=1))
+        logged.take(LookupError)
+    ask(ada, ADD)
+    router.take("call").yes(5)
+    assert [each["args"] for each in answers(ada)] == [[5]]
+
+
 def test_a_request_too_large_for_the_router_is_an_error(router, ada):
     """The router's limit may be below max_payload."""
     ask(ada, ADD)

@@ -137,16 +137,22 @@ def test_a_mistake_is_told_in_one_line(extra, message, reactor):
     assert reactor.triggers == {}
 
 
-def test_a_shutdown_closes_the_sessions_and_then_the_router(reactor, open_session):
+@pytest.mark.parametrize(
+    ("options", "seconds"), [({}, 5.0), ({"drain_timeout": 2}, 2.0)]
+)
+def test_a_shutdown_closes_the_sessions_and_then_the_router(
+    reactor, open_session, options, seconds
+):
     """While sessions say goodbye the bridge may still have something to end."""
-    server = mount({"router": ROUTER}, reactor=reactor).engineio
+    server = mount({"router": ROUTER, **options}, reactor=reactor).engineio
     [attempt] = reactor.connectors
     session = open_session(server)
     session.transport.writable = False
     stopped = []
     stop(reactor).addCallback(stopped.append)
     assert session.state is State.CLOSING
-    reactor.advance(4.9)
+    reactor.advance(seconds - 0.1)
+    assert session.state is State.CLOSING
     assert not attempt.stoppedConnecting
     for _ in range(4):
         reactor.advance(0.1)

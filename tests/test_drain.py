@@ -213,7 +213,7 @@ def test_sessions_not_closed_yet_are_cut_off_too(make_server, clock, listener):
     server.stop(within=0).addCallback(stopped.append)
     clock.advance(0)
     clock.advance(0)
-    assert len(listener.closed) == 50
+    assert listener.reasons == [CloseReason.SERVER_CLOSE] * 50
     assert stopped == [None]
     assert clock.getDelayedCalls() == []
 

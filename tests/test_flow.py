@@ -126,6 +126,20 @@ def test_a_producer_that_has_left_is_asked_no_more(flow, producer, clock):
     flow.unregisterProducer()
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_producer_that_comes_back_is_asked_once(flow, producer, clock, leaves):
+    """Though it has waited for the same drain twice; or never, if it leaves again."""
+    flow.write(b"x" * (HIGH + 1))
+    flow.registerProducer(producer, True)
+    flow.unregisterProducer()
+    flow.registerProducer(producer, True)
+    flow.session.transport.ready()
+    if leaves:
+        flow.unregisterProducer()
+    clock.advance(0)
+    assert producer.calls == ["pause", "pause"] + ["resume"] * (not leaves)
+
+
 def test_only_one_producer_at_a_time(flow, producer):
     """As every consumer of Twisted's says."""
     flow.registerProducer(producer, True)

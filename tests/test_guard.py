@@ -65,6 +65,14 @@ def test_a_request_without_a_host_is_a_stranger_s():
         Guard().check(Handshake("", {}, {}, "127.0.0.1"))
 
 
+def test_behind_proxies_only_the_token_opens():
+    """One that does not say who asks makes everybody look like this machine."""
+    with pytest.raises(Reject, match="Only with a token, and none is set") as caught:
+        Guard(trusted_proxies=["127.0.0.1"]).check(request())
+    assert caught.value.status == 403
+    Guard(TOKEN, ["127.0.0.1"]).check(request(authorization=f"Bearer {TOKEN}"))
+
+
 @pytest.mark.parametrize("shown", [f"Bearer {TOKEN}", f"bearer  {TOKEN} "])
 def test_the_token_opens_from_anywhere(shown):
     """Through proxies too."""

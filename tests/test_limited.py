@@ -117,6 +117,27 @@ def test_or_ends_its_session(limited, listener):
     assert told() == [MESSAGES]
 
 
+@pytest.mark.parametrize("last", ["two", Packet(PacketType.NOOP)])
+def test_what_ends_its_session_is_not_told(make_server, open_session, last):
+    """An observer hears of nothing after the end."""
+    onlooker = Onlooker()
+    server = make_server(
+        observers=[onlooker], max_messages_per_second=1, over_rate="close"
+    )
+    session = open_session(server)
+    onlooker.events.clear()
+    session.receive("one")
+    if isinstance(last, Packet):
+        session.receive_packet(last)
+    else:
+        session.receive(last)
+    assert [each[0] for each in onlooker.calm] == [
+        "packet_received",
+        "limit_reached",
+        "session_closed",
+    ]
+
+
 def test_bytes_count_as_utf_8(limited, listener, clock):
     """Of text and binary, messages and other packets."""
     session, told = limited(max_bytes_per_second=10)

@@ -294,11 +294,13 @@ def test_a_guard_is_asked(ask):
     assert answer.status == 200
 
 
-def test_a_trusted_proxy_s_client_is_who_asks(ask, house):
-    """Its word counts, and so it does not pass for this machine."""
+def test_behind_a_proxy_the_answer_says_that_a_token_is_needed(ask):
+    """Whether or not it says for whom it asks."""
     guard = Guard(trusted_proxies=["203.0.113.5"])
-    answer = ask(guard, **HERE, **{"X-Forwarded-For": "127.0.0.1"})
-    assert answer.status == 403
+    for said in ({}, {"X-Forwarded-For": "127.0.0.1"}):
+        answer = ask(guard, **HERE, **said)
+        assert answer.status == 403
+        assert answer.body.startswith(b"Only with a token, and none is set: behind a")
 
 
 def test_what_the_docs_mount_runs():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes import (
     CLOSE,
+    GOODBYE,
     NOOP,
     PING,
     PONG,
@@ -105,6 +106,23 @@ def test_what_waits_for_the_application_is_told_in_its_turn(
     ]
 
 
+def test_what_waits_behind_an_end_is_not_told(session, onlooker, listener, logged):
+    """The application failed at what came before it."""
+    job = Deferred()
+    answers = iter([job])
+    listener.on_message = lambda *_: next(answers)
+    for each in ("one", "two", "three"):
+        session.receive(each)
+    job.callback(None)
+    logged.take(StopIteration)
+    assert listener.received == ["one", "two"]
+    assert onlooker.calm == [
+        ("packet_received", MESSAGE, "one"),
+        ("packet_received", MESSAGE, "two"),
+        ("session_closed", CloseReason.APPLICATION_ERROR),
+    ]
+
+
 def test_what_is_sent_is_told(session, onlooker):
     """Sent at once or queued, one by one or many; not what was dropped."""
     shared = Encoded(b"shared")
@@ -159,6 +177,19 @@ def test_an_upgrade_is_told_at_its_beginning_and_its_end(session, onlooker):
     candidate.receiver.receive_packet(UPGRADE)
     assert ("upgrading", "websocket") in onlooker.events
     assert onlooker.events[-1] == ("upgraded", "websocket")
+
+
+def test_an_upgrade_of_a_session_that_is_over_is_not_told(session, onlooker, clock):
+    """It was closed meanwhile: its goodbye left by the new way, and it ended."""
+    candidate = RecordingTransport("websocket")
+    assert session.upgrade(candidate)
+    candidate.receiver.receive_packet(PROBE_PING)
+    session.transport.writable = False
+    session.close()
+    clock.advance(0)
+    candidate.receiver.receive_packet(UPGRADE)
+    assert candidate.written[-1] == GOODBYE
+    assert onlooker.calm[-1] == ("session_closed", CloseReason.FORCED_CLOSE)
 
 
 def test_an_upgrade_that_is_not_taken_is_not_told(session, onlooker):

@@ -8,6 +8,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 from twisted.web._http2 import H2Stream
 from twisted.web.resource import Resource
+from twisted.web.static import Data
 
 from twisted_engineio import CloseReason, EngineIOResource, EngineIOSite
 from twisted_engineio.request import EngineIORequest
@@ -184,6 +185,53 @@ def test_a_resource_elsewhere_in_the_site_is_served_too(make_server, house, list
         browser.send(body)
         assert browser.answers[-1].status == status
     assert listener.received == ["x"]
+
+
+@pytest.fixture
+def bounded(make_server, house):
+    """Give a connection to a site where nothing else takes bodies; how it was told."""
+    onlooker = Onlooker()
+    server = make_server(max_payload=100, observers=[onlooker])
+    root = Resource()
+    root.putChild(b"", Data(b"home", "text/plain"))
+    browser = Browser(EngineIOSite(root, server, bounded=True))
+    house.append(browser)
+    return browser, onlooker
+
+
+@pytest.mark.parametrize("length", [101, 500_000_000])
+def test_elsewhere_a_body_may_be_refused_before_it_is_read_too(
+    bounded, monkeypatch, length
+):
+    """Where no resource of the site takes one; nothing of it reaches the disk."""
+    monkeypatch.setattr("tempfile.TemporaryFile", None)
+    browser, onlooker = bounded
+    browser.send(b"POST /x?sid=y HTTP/1.1\r\nHost: x\r\n")
+    browser.send(b"Content-Length: %d\r\n\r\n" % length)
+    assert (browser.answer.status, browser.answer.body) == (413, b"")
+    assert onlooker.events == [("payload_refused", length, 100)]
+    for _ in range(17):
+        browser.send(b"x" * 100)
+    assert browser.wire.disconnected is (length > 101)
+
+
+def test_elsewhere_a_chunked_body_may_be_cut_at_the_limit_too(bounded):
+    """It says no length to refuse it by."""
+    browser, onlooker = bounded
+    browser.send(b"POST / HTTP/1.1\r\nHost: x\r\n%b\r\n\r\n" % CHUNKED.encode())
+    browser.send(b"64\r\n" + b"4" * 100 + b"\r\n")
+    assert browser.answers == []
+    browser.send(b"1\r\n4\r\n0\r\n\r\n")
+    assert browser.answer.status == 413
+    assert onlooker.events == [("payload_refused", 101, 100)]
+
+
+def test_elsewhere_a_body_within_the_limit_is_the_resource_s_own(bounded):
+    """As is a request without one."""
+    browser, _ = bounded
+    browser.send(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+    browser.send(b"x" * 100 + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert [each.body for each in browser.answers] == [b"home", b"home"]
 
 
 def test_nothing_is_written_to_the_disk(make_server, browse, listener, monkeypatch):

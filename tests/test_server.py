@@ -6,7 +6,7 @@ import base64
 from types import SimpleNamespace
 
 import pytest
-from fakes import PING, PONG, Onlooker, RecordingTransport, handshake, join
+from fakes import GOODBYE, PING, PONG, Onlooker, RecordingTransport, handshake, join
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent
@@ -424,6 +424,41 @@ def test_a_session_that_fails_to_open_is_forgotten(server):
     with pytest.raises(ZeroDivisionError):
         join(server, transport)
     assert server.sessions == {}
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_an_observer_may_end_a_session_at_its_open_packet(
+    make_server, listener, clock, end
+):
+    """As whoever ends it later: nothing is left that keeps it."""
+
+    class Ender(Observer):
+        def packet_sent(self, session, item):
+            if session.state is State.OPEN:
+                getattr(session, end)()
+
+    transport = RecordingTransport()
+    session = join(make_server(observers=[Ender()]), transport)
+    assert session.state is State.CLOSING
+    clock.advance(0)
+    clock.advance(0)
+    assert listener.closed == [(session, CloseReason.FORCED_CLOSE)]
+    assert (GOODBYE in transport.written) is (end == "close")
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_stop_at_a_session_s_opening_is_over_with_it(make_server, clock):
+    """An observer that is told of the first session stops the server."""
+    stopped = []
+
+    class Stopper(Observer):
+        def session_opened(self, session):
+            session.server.stop().addCallback(stopped.append)
+
+    server = make_server(observers=[Stopper()])
+    join(server, RecordingTransport())
+    assert stopped == [None]
+    assert clock.getDelayedCalls() == []
 
 
 def test_an_observer_may_end_a_session_before_it_opens(make_server, listener):

@@ -262,6 +262,26 @@ def test_abort_loses_what_is_queued(session, clock, listener):
     assert session.transport.written == []
 
 
+def test_an_abort_has_the_reason_that_it_is_given(session, clock, listener):
+    """Unless the session was closing for one already."""
+    other = join(session.server, RecordingTransport())
+    other.transport.writable = False
+    other.close(CloseReason.SLOW_CLIENT)
+    for each in (session, other):
+        each.abort(CloseReason.SERVER_CLOSE)
+    with pytest.raises(SessionClosed, match="server close"):
+        session.send("late")
+    clock.advance(0)
+    assert listener.reasons == [CloseReason.SERVER_CLOSE, CloseReason.SLOW_CLIENT]
+
+
+def test_an_abort_before_the_opening_has_it_too(in_state):
+    """There is nothing to wait for."""
+    session = in_state(OPENING)
+    session.abort(CloseReason.SERVER_CLOSE)
+    assert session.reason is CloseReason.SERVER_CLOSE
+
+
 def test_abort_cuts_a_goodbye_short(session, clock, listener):
     """A session that lingers is ended at once, for the reason that it had."""
     session.transport.writable = False

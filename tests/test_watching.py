@@ -7,6 +7,7 @@ import importlib.util
 import pytest
 from fakes import Browser
 from twisted.internet.address import IPv4Address
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from twisted_engineio import watching
 from twisted_engineio.metrics import Metrics
@@ -108,6 +109,36 @@ def test_the_status_page_asks_for_the_token(token_file):
     assert fetch(site, line).status == 401
 
 
+def post_too_much(site, line):
+    """Announce half a gigabyte; give the answer."""
+    browser = Browser(site, address=IPv4Address("TCP", ELSEWHERE, 4711))
+    browser.send(f"POST {line} HTTP/1.1\r\nHost: x\r\n".encode())
+    browser.send(b"Content-Length: 500000000\r\n\r\n")
+    answer = browser.answer
+    browser.lose()
+    return answer
+
+
+@pytest.mark.parametrize("place", ["/ops/status", "/ops/status/"])
+def test_what_feeds_the_page_takes_no_large_bodies(place):
+    """Whoever asks; its own server tells how large."""
+    service = make("--status", place)
+    (site,) = sites_of(service)
+    (status,) = (each for each in service if isinstance(each, StatusService))
+    path = "/ops/status/engine.io/"
+    assert site.engineio_places.server_at(path.encode()) is status.server
+    assert post_too_much(site, f"{path}?EIO=4&transport=polling").status == 413
+    timeout = service.server.config.request_timeout
+    assert site.engineio_places.request_timeout == timeout
+
+
+def test_nothing_else_takes_large_bodies_either():
+    """Neither in the site nor on the metrics' own endpoint."""
+    for site in sites_of(make("--metrics", "/metrics", "--metrics-listen", "9090")):
+        for path in ("/", "/metrics", "/nothing"):
+            assert post_too_much(site, path).status == 413
+
+
 def test_both_share_one_observer_and_may_share_a_folder():
     """Each event is counted once; neither page hides the other, nor the server."""
     service = make(
@@ -122,22 +153,43 @@ def test_both_share_one_observer_and_may_share_a_folder():
     assert fetch(site, "/live/engine.io/").json()["code"] == 0
 
 
-def test_proxies_that_are_trusted_speak_for_who_asks():
-    """Behind one, nobody is this machine."""
-    trusting = (
-        "--trusted-proxy",
-        LOCAL,
-        "--metrics",
-        "/metrics",
-        "--status",
-        "/status",
-    )
-    (site,) = sites_of(make(*trusting))
-    for page in ("/metrics", "/status"):
-        assert fetch(site, page).status == 200
-        for client in (LOCAL, ELSEWHERE):
-            handed_on = {"X-Forwarded-For": client}
-            assert fetch(site, page, **handed_on).status == 403
+def warnings_of(*given):
+    """Make a service; give it, and what the log warned of."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        service = make(*given)
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    warned = [each for each in events if each["log_level"] is LogLevel.warn]
+    return service, [formatEvent(each) for each in warned]
+
+
+PROXIED = ("--trusted-proxy", LOCAL, "--metrics", "/metrics")
+STATUS = ("--status", "/status")
+
+
+def test_behind_proxies_nobody_is_this_machine(token_file):
+    """One that hands on without a word does not open; one line in the log says so."""
+    service, [warning] = warnings_of(*PROXIED, *STATUS)
+    assert warning.startswith("/metrics and /status: nobody is let in")
+    assert "--token-file" in warning
+    (site,) = sites_of(service)
+    for page in ("/metrics", "/status", "/status/engine.io/?EIO=4&transport=polling"):
+        assert fetch(site, page).status == 403
+        assert fetch(site, page, **{"X-Forwarded-For": LOCAL}).status == 403
+    service, warnings = warnings_of(*PROXIED, *STATUS, "--token-file", token_file)
+    assert warnings == []
+    (site,) = sites_of(service)
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    assert fetch(site, "/metrics", **bearer).status == 200
+
+
+def test_an_endpoint_of_its_own_is_nobody_s_to_guard():
+    """Behind proxies too; nothing is warned of."""
+    service, warnings = warnings_of(*PROXIED, "--metrics-listen", "9090")
+    assert warnings == []
+    assert fetch(sites_of(service)[-1], "/metrics", ELSEWHERE).status == 200
 
 
 WRONG = {

@@ -36,8 +36,6 @@ _OURS: Final = ("app", "router", "realm", "authentication", "prefix")
 _ROOTS: Final = ("path", "static")
 """What ``root`` takes besides those."""
 _PATH: Final = re.compile(r"/([A-Za-z0-9._~-]+)/?")
-_PATIENCE: Final = 5.0
-"""Seconds that a stop waits for clients to fetch their last words, as twistd's does."""
 _SENDING: Final = 0.1
 """Seconds that the last words have to leave the process."""
 
@@ -119,7 +117,7 @@ class _Service(MultiService):
         self._server = server
 
     def stopService(self) -> Deferred[Any]:
-        stopped: Deferred[Any] = self._server.stop(within=_PATIENCE)
+        stopped: Deferred[Any] = self._server.stop()
         # What was written last is not sent yet; the reactor cuts connections off.
         stopped.addCallback(lambda _: deferLater(self._server.clock, _SENDING))
         return stopped.addCallback(lambda _: super(_Service, self).stopService())

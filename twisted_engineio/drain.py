@@ -152,7 +152,7 @@ class Drain:
         self.stage = Stage.CUT_OFF
         self._cancel_timers()
         for session in list(self._server.sessions.values()):
-            session.abort()
+            session.abort(CloseReason.SERVER_CLOSE)
         self._end = self._server.clock.callLater(_GRACE, self._finish)
         self.settle()
 

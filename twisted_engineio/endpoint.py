@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 from zope.interface import implementer
 
@@ -33,8 +34,8 @@ __all__ = ["EngineIOServerEndpoint", "parse_endpoint"]
 _EXAMPLE: Final = "engineio:tcp\\:3000:path=/engine.io:ping_interval=10"
 _DEFAULTS: Final = Config()
 _FLAGS: Final = {"true": True, "yes": True, "false": False, "no": False}
-_PATIENCE: Final = 5.0
-"""Seconds that a stop waits for clients to fetch their last words."""
+_SENDING: Final = 0.1
+"""Seconds that the last words have to leave the process."""
 
 
 @implementer(IStreamServerEndpoint)
@@ -90,7 +91,7 @@ class EngineIOServerEndpoint:
         server = Server(application, self.config, clock=self._reactor)
         root = Resource()
         put(root, self.path, EngineIOResource(server))
-        site = EngineIOSite(root, server, self.path)
+        site = EngineIOSite(root, server, self.path, bounded=True)
         site.noisy = False  # who started it is the one to say so
         listening: Deferred[Any] = self._endpoint.listen(site)
         return listening.addCallback(StreamPort, server, protocolFactory)
@@ -141,7 +142,9 @@ class StreamPort:
             A Deferred that fires when all that is done.
 
         """
-        stopped: Deferred[Any] = self.server.stop(within=_PATIENCE)
+        stopped: Deferred[Any] = self.server.stop()
+        # What was written last is not sent yet; the reactor cuts connections off.
+        stopped.addCallback(lambda _: deferLater(self.server.clock, _SENDING))
         stopped.addCallback(lambda _: self._port.stopListening())
         return stopped.addCallback(lambda _: self._factory.doStop())
 

@@ -169,6 +169,8 @@ class Flow:
         drained.addCallbacks(lambda _: self._later(producer), lambda _: None)
 
     def _later(self, producer: Producer | None) -> None:
+        if self._turn is not None and self._turn.active():
+            return  # it has left and come back, and waited both times
         if producer is not None and producer is self._producer:
             self._turn = self.session.server.clock.callLater(0, self._ask)
 

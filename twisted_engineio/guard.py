@@ -9,6 +9,9 @@ Rules of this file:
    request that says of itself that it was handed on comes from elsewhere, whatever
    address it comes from; and one that asks for another name than this machine's comes
    from a page that made its own name point here.
+3. Behind a proxy, then, nobody without one: a proxy on this machine that does not say
+   that it handed a request on, as nginx by itself does not, makes the whole world look
+   like this machine.
 """
 
 from __future__ import annotations
@@ -21,7 +24,6 @@ from urllib.parse import urlsplit
 from .answer import PLAIN, answer
 from .asked import Asked
 from .exceptions import Reject
-from .proxies import TrustedProxies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +46,10 @@ _HANDED_ON: Final = frozenset(
         "x-real-ip",
     )
 )
+_BEHIND_PROXIES: Final = (
+    "Only with a token, and none is set: behind a proxy anybody may look like this"
+    " machine"
+)
 
 
 class Guard:
@@ -57,7 +63,7 @@ class Guard:
 
         Args:
             token: What an operator shows; ``None`` for this machine only.
-            trusted_proxies: As in ``Config``: whose word about who asks counts.
+            trusted_proxies: As in ``Config``: if there are any, only a token opens.
 
         Raises:
             ValueError: If the token cannot stand in a header, or is short enough to be
@@ -70,7 +76,7 @@ class Guard:
             if len(token) < _LEAST:
                 raise ValueError(f"a token has {_LEAST} characters or more")
         self._token = token
-        self._proxies = TrustedProxies(trusted_proxies) if trusted_proxies else None
+        self._behind_proxies = bool(trusted_proxies)
 
     @property
     def asks(self) -> bool:
@@ -89,6 +95,8 @@ class Guard:
 
         """
         if self._token is None:
+            if self._behind_proxies:
+                raise Reject(403, _BEHIND_PROXIES)
             if not _from_here(request):
                 raise Reject(403, "Only for this machine itself, and without a proxy")
             return
@@ -107,7 +115,7 @@ class Guard:
 
         """
         try:
-            self.check(Asked(request, self._proxies).view)
+            self.check(Asked(request, None).view)
         except Reject as error:
             for name, value in error.headers.items():
                 request.setHeader(name, value)

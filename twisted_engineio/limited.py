@@ -45,13 +45,15 @@ class LimitedSession(Session):
     def receive(self, data: str | bytes) -> None:
         """Count a message, and deliver it if it is not one too many."""
         self._count(data)
-        super().receive(data)
+        if self.state is not State.CLOSED:
+            super().receive(data)
 
     def receive_packet(self, packet: Packet) -> None:
         """Count a packet that is no message, and act on it likewise."""
         if packet.type is not PacketType.MESSAGE:  # else it is counted when delivered
             self._count(packet.data)
-        super().receive_packet(packet)
+        if self.state is not State.CLOSED:
+            super().receive_packet(packet)
 
     def _count(self, data: str | bytes) -> None:
         """Take what it costs, or see to it that it waits, or end the session."""

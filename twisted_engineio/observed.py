@@ -166,7 +166,8 @@ class ObservedSession(Session):
     def swap(self, candidate: Transport) -> None:
         """Move to another transport, and tell of it."""
         super().swap(candidate)
-        self._tell(self.server.hearing.upgraded, candidate.name)
+        if self.state is not State.CLOSED:  # else its goodbye has left with the queue
+            self._tell(self.server.hearing.upgraded, candidate.name)
 
     def write(self, item: Outgoing) -> None:
         """Send a packet or message, and tell of it."""

@@ -53,18 +53,24 @@ class Places:
         clock: What the site's connections measure time with; the first server's.
         request_timeout: Seconds for a whole request: the shortest of its servers'
             ``Config.request_timeout``.
+        elsewhere: The server whose ``max_payload`` holds for bodies at all other
+            paths; ``None`` if they are for the site's other resources to judge.
 
     """
 
-    def __init__(self, server: Server, path: str) -> None:
+    def __init__(
+        self, server: Server, path: str, elsewhere: Server | None = None
+    ) -> None:
         """
         Know one server.
 
         Args:
             server: The server.
             path: Where its resource stands, from the root of the site.
+            elsewhere: Whose ``max_payload`` holds for the rest of the site.
 
         """
+        self.elsewhere = elsewhere
         self._servers: dict[bytes, Server] = {}
         self.clock: IReactorTime = server.clock
         self.request_timeout = server.config.request_timeout

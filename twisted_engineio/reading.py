@@ -163,7 +163,7 @@ class Reading(Conversation):
 
     def _read_on(self, held: Inbox) -> None:
         """Read what waited, until something holds the reading again."""
-        while held:
+        while held and self.state is not State.CLOSED:
             item = held.popleft()
             if isinstance(item, CloseReason):
                 self._finish(item)

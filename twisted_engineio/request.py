@@ -8,7 +8,8 @@ Rules of this file:
    gets to read the answer; past ``_SPARE`` times the limit the connection is cut.
 2. A POST is known to its session from its headers on, so that one that is broken off,
    or a second one, ends the session.
-3. Requests for other resources of the site are their Site's own affair.
+3. Requests for other resources of the site are their Site's own affair, unless it says
+   that none of them takes a body: then what is over ``max_payload`` is refused, too.
 4. Over HTTP/2 there is no connection to time as a whole, so a request times itself, and
    is judged by what comes alone: its headers are not all there when its length is.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 import enum
 from contextlib import suppress
 from io import BytesIO
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from twisted.internet import tcp, unix
@@ -77,7 +79,7 @@ class BoundedRequest(Request):
         self.site = channel.site
         self.engineio_body = Body.UNKNOWN
         self.__server: Server  # once the body is ours
-        self.__room = 0  # bytes of body that may still come
+        self.__room = inf  # bytes of body that may still come
         self.__deadline: IDelayedCall | None = None  # of a stream of HTTP/2
 
     def gotLength(self, length: int | None) -> None:
@@ -87,17 +89,17 @@ class BoundedRequest(Request):
         places: Places = self.site.engineio_places
         method, uri, _ = self.__first_line()
         path, _, query = uri.partition(b"?")
-        server = places.server_at(path)
+        ours = places.server_at(path)
+        server = ours or places.elsewhere
+        self.engineio_body = Body.FOREIGN if ours is None else Body.WELCOME
         if server is None:
-            self.engineio_body = Body.FOREIGN
             super().gotLength(length)
             return
         self.__server = server
         # In memory, for it is bounded; twisted.web would put it on the disk.
         self.content = BytesIO()
-        self.engineio_body = Body.WELCOME
         self.__room = server.config.max_payload
-        if method == b"POST":
+        if ours is not None and method == b"POST":
             transport = self.__transport_of(query)
             if transport is not None:
                 transport.begin(self)
@@ -126,16 +128,14 @@ class BoundedRequest(Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a piece of the body, or throw it away."""
-        if self.engineio_body is Body.FOREIGN:
-            super().handleContentChunk(data)
-            return
         self.__room -= len(data)
-        limit = self.__server.config.max_payload
         if self.engineio_body is Body.REFUSED:
-            if self.__room < -_SPARE * limit:
+            if self.__room < -_SPARE * self.__server.config.max_payload:
                 self.__cut()
         elif self.__room < 0:
-            self.__refuse(limit - self.__room)
+            self.__refuse(self.__server.config.max_payload - int(self.__room))
+        elif self.engineio_body is Body.FOREIGN:
+            super().handleContentChunk(data)
         else:
             assert self.content is not None  # gotLength made it
             self.content.write(data)

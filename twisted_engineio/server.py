@@ -185,6 +185,7 @@ class Server(Admitting):
         finally:
             if session.state is State.CLOSED:
                 self._forget(session)
+                self._drain.settle()
         return session
 
     def _forget(self, session: Session) -> None:

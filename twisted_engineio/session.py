@@ -162,12 +162,19 @@ class Session(Sending, Reading):
             # The goodbye leaves in a later turn: rule 4.
             self._heartbeat.arm(Waiting.LINGER, 0.0, self._goodbye)
 
-    def abort(self) -> None:
-        """End the session without waiting for anything; what is queued is lost."""
+    def abort(self, reason: CloseReason = CloseReason.FORCED_CLOSE) -> None:
+        """
+        End the session without waiting for anything; what is queued is lost.
+
+        Args:
+            reason: What ``session_closed`` will be told, unless it is closing already.
+
+        """
         if self.state is State.OPENING:
-            self._finish(CloseReason.FORCED_CLOSE)
+            self._finish(reason)
         elif self.state is not State.CLOSED:
             self.state = State.CLOSING
+            self.reason = self.reason or reason
             if self._outbox is not None:
                 self._outbox.clear()
             self._heartbeat.arm(Waiting.VERDICT, 0.0, self._give_up)
@@ -200,9 +207,10 @@ class Session(Sending, Reading):
         if self.state is not State.OPENING:
             return  # an observer has ended it
         self.state = State.OPEN
+        # First, for a write may lead to what the timer waits for then: an end.
+        self._heartbeat.begin(early=self.server.jitter())
         for packet in packets:
             self.write(packet)
-        self._heartbeat.begin(early=self.server.jitter())
         self._call(self.server.application.session_opened, self)
 
     def expect_client(self) -> None:
@@ -354,7 +362,7 @@ class Session(Sending, Reading):
             return
         was_open = self.state is not State.OPENING
         self.state = State.CLOSED
-        # What close() was told stays the reason, however the goodbye went.
+        # What close() or abort() was told stays the reason, however the goodbye went.
         self.reason = reason = self.reason or reason
         self._heartbeat.cancel()
         inbox, self._inbox = self._inbox, None

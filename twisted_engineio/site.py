@@ -54,6 +54,7 @@ class EngineIOSite(Site):
         *,
         lean: bool = True,
         door: bool = True,
+        bounded: bool = False,
         **options: Any,
     ) -> None:
         """
@@ -67,6 +68,8 @@ class EngineIOSite(Site):
                 depends on. Say False if a resource around ours reads them.
             door: Whether WebSockets are let in before twisted.web reads them, where
                 nothing but our resource has a part in them.
+            bounded: Whether no other resource of the site takes bodies either, so that
+                there too one over ``max_payload`` is refused before it is read.
             options: As for twisted.web's Site. There is an access log only if
                 ``logPath`` is given.
 
@@ -76,7 +79,7 @@ class EngineIOSite(Site):
         idle = max(config.request_timeout, config.ping_interval + config.ping_timeout)
         super().__init__(root, timeout=idle, reactor=server.clock, **options)
         self.server = server
-        self.engineio_places = Places(server, path)
+        self.engineio_places = Places(server, path, server if bounded else None)
         self._lean = lean
         self._door = door
         self._path = b"/" + path.strip("/").encode()

@@ -60,6 +60,7 @@ _SHARE: Final = 50.0
 _AGES: Final = (10.0, 60.0, 600.0, 3600.0, 86400.0)
 """Seconds at which a session grows out of one group and into the next."""
 _SLOWEST: Final = 10
+_REQUEST_TIMEOUT: Final = Config().request_timeout
 _CUT: Final = 120
 """Characters that are shown of what a client says."""
 _TRANSPORTS: Final = ("polling", "sse", "websocket")
@@ -230,6 +231,7 @@ class StatusService(Service):
         *,
         clock: IReactorTime,
         trusted_proxies: Sequence[str] = (),
+        request_timeout: float = _REQUEST_TIMEOUT,
     ) -> None:
         """
         Make a service that does not run yet.
@@ -239,6 +241,7 @@ class StatusService(Service):
             guard: Who may hear it.
             clock: What to measure time with.
             trusted_proxies: As in ``Config``.
+            request_timeout: As in ``Config``, where its site enforces that.
 
         """
         self.status = Status(tally, guard)
@@ -248,6 +251,7 @@ class StatusService(Service):
             max_payload=10_000,
             max_buffered=1_000_000,
             trusted_proxies=trusted_proxies,
+            request_timeout=request_timeout,
         )
         self.server = Server(self.status, config, clock=clock)
         self._ticking = LoopingCall(self._tick)

@@ -308,7 +308,9 @@ def makeService(options: Options) -> IService:
     put(root, options["path"], EngineIOResource(server))
     for path, page in watching.pages.items():
         put(root, path, page)
-    site = EngineIOSite(root, server, options["path"])
+    site = EngineIOSite(root, server, options["path"], bounded=True)
+    for path, fed in watching.servers.items():
+        site.engineio_places.add(fed, path)
     service = ServerService(server, options["level"], reactor)
     for description in options["endpoints"]:
         strports.service(description, site).setServiceParent(service)
@@ -325,7 +327,7 @@ def _serve_apart(options: Options, service: ServerService) -> None:
         root = Resource()
         for path, page in apart.items():
             put(root, path, page)
-        site = EngineIOSite(root, service.server)
+        site = EngineIOSite(root, service.server, bounded=True)
         strports.service(options["metrics-listen"], site).setServiceParent(service)
 
 

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from .guard import Guard
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from .observer import Observer
+    from .server import Server
 
 __all__ = ["PARAMETERS", "Watching"]
 
@@ -49,9 +51,12 @@ class Watching:
         observers: What shall observe the server.
         pages: What stands in its site, by path.
         apart: What stands on ``--metrics-listen`` instead, by path.
+        servers: The Engine.IO servers in those pages, by path.
         services: What runs as long as the server.
 
     """
+
+    log = Logger()
 
     def __init__(self, options: Mapping[str, Any], clock: IReactorTime) -> None:
         """
@@ -68,6 +73,7 @@ class Watching:
         self.observers: list[Observer] = []
         self.pages: dict[str, IResource] = {}
         self.apart: dict[str, IResource] = {}
+        self.servers: dict[str, Server] = {}
         self.services: list[IService] = []
         _check_paths(options)
         token = _read_token(options["token-file"])
@@ -77,9 +83,22 @@ class Watching:
             tally = self._add_metrics(options, clock, token)
         if options["status"] is not None:
             guard = Guard(token, trusted)
-            service = StatusService(tally, guard, clock=clock, trusted_proxies=trusted)
+            service = StatusService(
+                tally,
+                guard,
+                clock=clock,
+                trusted_proxies=trusted,
+                request_timeout=options["config"].request_timeout,
+            )
             self.pages[options["status"]] = StatusPage(service, guard)
+            self.servers[options["status"].rstrip("/") + "/engine.io"] = service.server
             self.services.append(service)
+        if self.pages and trusted and token is None:
+            self.log.warn(
+                "{pages}: nobody is let in, for with --trusted-proxy only a token tells"
+                " an operator from the world; give one with --token-file",
+                pages=" and ".join(self.pages),
+            )
         if self.pages or self.apart:
             self.observers.append(tally)
 

@@ -226,7 +226,11 @@ class WampApplication(Application):
             return
         call = Deferred.fromCoroutine(self._ask(member, request, added))
         member.calls.add(call)
+        call.addErrback(self._lost)
         call.addCallback(lambda _: member.done(call))
+
+    def _lost(self, failure: Failure) -> None:
+        self.log.failure("a request was not answered", failure=failure)
 
     async def _ask(
         self, member: Member, request: Request, added: Mapping[str, Any]

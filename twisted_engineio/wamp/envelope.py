@@ -288,7 +288,7 @@ def write(
     Raises:
         TypeError: If there is something in it that JSON has not.
         ValueError: If there is a number in it that JSON has not, or half a surrogate
-            pair.
+            pair, or if it is nested too deeply.
 
     """
     said: dict[str, Any] = {"op": op}
@@ -299,15 +299,17 @@ def write(
         said["args"] = list(args)
     if kwargs:
         said["kwargs"] = kwargs
-    return Encoded(
-        json.dumps(
+    try:
+        text = json.dumps(
             said,
             allow_nan=False,
             default=_as_text,
             ensure_ascii=False,
             separators=(",", ":"),
         )
-    )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return Encoded(text)
 
 
 def _as_text(value: object) -> str:
