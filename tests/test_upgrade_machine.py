@@ -182,6 +182,7 @@ class Upgrades(RuleBasedStateMachine):
         query = self.query.replace("polling", "websocket")
         self.websocket = self.browse().upgrade(query)
         assert self.websocket.answer.status == 101
+        self.collect()  # a ping may have fallen due in the moment that it took
         if probe and at_once:
             self.probe_and_upgrade_at_once()
         elif probe:
