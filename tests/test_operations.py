@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import datetime
 import os
 import re
 import shutil
@@ -16,10 +15,7 @@ from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import make_certificate
 from programs import free_port
 
 import twisted_engineio
@@ -144,30 +140,6 @@ def started(tmp_path):
         process.wait(30)
 
 
-def certificate(folder):
-    """Write a key and its certificate, signed by itself, as the page calls them."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    kind = serialization.PrivateFormat.PKCS8
-    (folder / "key.pem").write_bytes(key.private_bytes(pem, kind, plain))
-    for each in ("cert.pem", "chain.pem"):
-        (folder / each).write_bytes(signed.public_bytes(pem))
-
-
 def handshake(connection):
     """Open a session by polling: the open packet."""
     with closing(connection):
@@ -177,7 +149,9 @@ def handshake(connection):
 
 def test_it_speaks_tls(started, tmp_path):
     """With the page's endpoint, and files that are called so."""
-    certificate(tmp_path)
+    pem = make_certificate(tmp_path / "key.pem").read_bytes()
+    for name in ("cert.pem", "chain.pem"):
+        (tmp_path / name).write_bytes(pem)
     port = free_port()
     command = TLS.replace("ssl:3443:", f"ssl:{port}:interface=127.0.0.1:").split()
     started([*TWISTD, "--pidfile=", *command], "EngineIOSite (TLS) starting")
