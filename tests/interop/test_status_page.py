@@ -47,7 +47,7 @@ def test_an_operator_sees_what_happens(
     assert "1\nopen session" in shown
     assert "transport close" in shown
     assert "100 % of 1" in shown
-    assert "290 B" in shown
+    assert "300 B" in shown
     assert "http://<b>" in shown
     assert sid not in shown
     assert screenshot.stat().st_size > 10_000
