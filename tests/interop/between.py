@@ -31,6 +31,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._sockets: list[socket.socket] = [self._listener]
+        self._over = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     def fail(self, what: str) -> NoReturn:
@@ -39,6 +40,7 @@ class Proxy:
 
     def close(self) -> None:
         """Drop every connection, and accept no more."""
+        self._over = True
         for each in self._sockets:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -48,8 +50,11 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                self._sockets.append(client)
                 server = socket.create_connection(("127.0.0.1", self.service.port))
-                self._sockets += [client, server]
+                self._sockets.append(server)
+                if self._over:  # it may have passed these two by
+                    self.close()
                 Connection(self, client, server)
 
     def answer(self, connection: Connection, data: bytes) -> None:
