@@ -13,6 +13,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
+from fuzzing import quiet  # noqa: F401  as in the lane's target
 from fuzzing.wire import Wire
 from twisted_engineio import (
     Application,

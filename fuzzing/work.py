@@ -10,7 +10,7 @@ from typing import TypeVar
 
 __all__ = ["bounded", "work_of"]
 
-EVERY = 8
+EVERY = 256
 """Of how many inputs one is counted: to count takes longer than all the rest."""
 
 Result = TypeVar("Result")
@@ -43,7 +43,12 @@ def work_of(function: Callable[[], Result]) -> tuple[Result, int]:
     return result, count
 
 
-def bounded(function: Callable[[], Result], data: bytes, most: int) -> Result:
+def bounded(
+    function: Callable[[], Result],
+    data: bytes,
+    most: int,
+    more: Callable[[Result], int] = lambda _: 0,
+) -> Result:
     """
     Call a function, and see of some inputs that it runs no more lines than it may.
 
@@ -51,6 +56,7 @@ def bounded(function: Callable[[], Result], data: bytes, most: int) -> Result:
         function: Called without arguments.
         data: The input, which decides whether lines are counted.
         most: How many lines it may run.
+        more: How many besides, by what it returned.
 
     Returns:
         What it returned.
@@ -59,5 +65,6 @@ def bounded(function: Callable[[], Result], data: bytes, most: int) -> Result:
     if zlib.crc32(data) % EVERY:
         return function()
     result, count = work_of(function)
+    most += more(result)
     assert count <= most, f"{count} lines were run, and {most} are allowed"
     return result

@@ -7,6 +7,8 @@ test_websocket_limits.py: both run with it and without.
 
 from __future__ import annotations
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
+from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
@@ -35,6 +38,8 @@ class Socket:
     Attributes:
         sent: The bytes that it took.
         sends: How often it was asked to.
+        more: Those that were to wait for what comes next.
+        calls: What else it was told.
         room: How many it takes; ``None`` for all.
 
     """
@@ -42,9 +47,11 @@ class Socket:
     def __init__(self):
         self.sent = b""
         self.sends = 0
+        self.more = b""
+        self.calls = []
         self.room = None
 
-    def send(self, data):
+    def send(self, data, flags=0):
         self.sends += 1
         if self.room == 0:
             raise BlockingIOError
@@ -52,7 +59,15 @@ class Socket:
         if self.room is not None:
             self.room -= len(taken)
         self.sent += taken
+        if flags & fastlane._MORE:
+            self.more += taken
         return len(taken)
+
+    def shutdown(self, how):
+        self.calls.append("shutdown")
+
+    def close(self):
+        self.calls.append("close")
 
     def setblocking(self, flag):
         pass
@@ -63,12 +78,16 @@ class Socket:
     def fileno(self):
         return -1
 
+    def getsockname(self):
+        return "203.0.113.1", 80
+
 
 class Reactor:
     """A reactor that knows whether somebody wants to write."""
 
-    def __init__(self):
+    def __init__(self, clock):
         self.writers = set()
+        self.callLater = clock.callLater
 
     def addReader(self, reader):
         pass
@@ -86,12 +105,12 @@ class TCPBrowser(Browser):
     """A client whose connection is Twisted's own TCP transport, but for the socket."""
 
     def __post_init__(self):
-        self.socket = Socket()
+        self.socket, self.reactor = Socket(), Reactor(self.site.server.clock)
         protocol = self.site.buildProtocol(self.address)
         here = IPv4Address("TCP", "203.0.113.1", 80)
         port = SimpleNamespace(_realPortNumber=80, getHost=lambda: here)
         there = (self.address.host, self.address.port)
-        self.wire = tcp.Server(self.socket, protocol, there, port, 1, Reactor())
+        self.wire = tcp.Server(self.socket, protocol, there, port, 1, self.reactor)
         self.wire.getHost = port.getHost
         protocol.makeConnection(self.wire)
 
@@ -246,6 +265,37 @@ def test_a_client_that_closes_gets_what_was_held_back(browser, clock):
     assert [data for _, data in browser.frames][1:] == [b"4last words", b"\x03\xe8"]
 
 
+def test_a_client_that_closes_is_hung_up_on(browser, clock):
+    """At the end of the turn, and where it can be with the answer: in one packet."""
+    browser.send(frame(b"\x03\xe8", CLOSE_FRAME))
+    assert browser.frames[-1] == (CLOSE_FRAME, b"\x03\xe8")
+    assert browser.socket.more == (b"\x88\x02\x03\xe8" if fastlane._MORE else b"")
+    assert browser.socket.calls == []
+    clock.advance(0)
+    assert browser.socket.calls == ["shutdown", "close"]
+    assert browser.wire not in browser.wire.reactor.writers
+    assert not clock.getDelayedCalls()
+
+
+def test_a_connection_that_is_lost_meanwhile_is_not_hung_up_on(browser, clock):
+    """Twisted has closed the socket: there is nothing left to do."""
+    browser.send(frame(b"\x03\xe8", CLOSE_FRAME))
+    browser.wire.connectionLost(Failure(ConnectionDone()))
+    clock.advance(0)
+    assert browser.socket.calls == ["shutdown", "close"]
+
+
+def test_who_has_not_read_all_is_hung_up_on_by_twisted(browser, clock):
+    """When the socket has taken the last bytes."""
+    browser.socket.room = 2
+    browser.send(frame(b"\x03\xe8", CLOSE_FRAME))
+    clock.advance(0)
+    assert browser.socket.calls == []
+    browser.socket.room = None
+    assert browser.wire.doWrite() is CONNECTION_DONE
+    assert browser.frames[-1] == (CLOSE_FRAME, b"\x03\xe8")
+
+
 def test_a_websocket_that_is_retired_is_closed(browser):
     """No session leaves a WebSocket yet, but a transport can be left."""
     (session,) = browser.site.server.sessions.values()
@@ -328,3 +378,54 @@ def test_what_is_held_back_is_bounded(server, browse):
     assert len(browser.texts) > fastlane._MAX_HELD
     session.transport.uncork()
     assert browser.texts[1:] == ["4x"] * fastlane._MAX_HELD * 3
+
+
+@pytest.fixture
+def no_collector():
+    """Let nothing go but what nobody refers to."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def kept_by(session):
+    """Give a session something to keep, and a way to see whether it still does."""
+
+    class Kept:
+        pass
+
+    session.data = Kept()
+    return weakref.ref(session.data)
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("ends", ["by a close frame", "by a close packet", "by us"])
+def test_a_session_that_is_over_needs_no_garbage_collector(browser, clock, ends):
+    """One that comes and goes each millisecond would keep it busy."""
+    (session,) = browser.site.server.sessions.values()
+    kept = kept_by(session)
+    if ends == "by us":
+        session.close()
+        clock.advance(0)
+    if ends == "by a close packet":
+        browser.send(frame("1"))
+    browser.send(frame(b"\x03\xe8", CLOSE_FRAME))
+    clock.advance(0)
+    assert browser.wire.disconnected
+    del session
+    assert kept() is None
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_nor_does_one_that_polls(tcp_browse, make_server):
+    """Though its connection is still there."""
+    server = make_server(EchoApplication())
+    browser = tcp_browse(server)
+    browser.get(POLLING).turn()
+    (session,) = server.sessions.values()
+    kept = kept_by(session)
+    browser.post(f"{POLLING}&sid={session.sid}", b"1").turn()
+    del session
+    assert server.sessions == {}
+    assert kept() is None

@@ -39,6 +39,7 @@ FLOORS = (
         [
             "application",
             "conversation",
+            "deadlines",
             "heartbeat",
             "inbox",
             "outbox",

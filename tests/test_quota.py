@@ -7,6 +7,7 @@ from fakes import Onlooker, RecordingTransport, handshake, join
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from twisted_engineio import Config, Handshake, Reject, Unavailable
@@ -18,8 +19,11 @@ POLLING, WEBSOCKET = "EIO=4&transport=polling", "EIO=4&transport=websocket"
 
 
 def quota(**options):
-    """Make a quota, at time 0."""
-    return Quota(Config(**options), 0.0)
+    """Make a quota, at time 0; ``made.clock`` is its time."""
+    clock = Clock()
+    made = Quota(Config(**options), clock.seconds)
+    made.clock = clock
+    return made
 
 
 def refused(function, *args):
@@ -35,39 +39,41 @@ def test_a_quota_without_limits_lets_everybody_in():
     """And counts no addresses."""
     made = quota(max_sessions=None)
     for _ in range(10_000):
-        made.knock(0.0, HOME)
+        made.knock(HOME)
+        made.enter(HOME)
     made.leave(HOME)
+    assert not made._of
 
 
 def test_a_full_server_is_503():
     """One more than max_sessions is refused, until somebody leaves."""
     made = quota(max_sessions=2)
-    made.knock(0.0, HOME)
+    made.wait(HOME)
     made.enter(None)
-    assert refused(made.knock, 0.0, HOME) == (503, "max_sessions", 5)
+    assert refused(made.knock, HOME) == (503, "max_sessions", 5)
     assert refused(made.enter, HOME) == (503, "max_sessions", 5)
     made.leave(None)
-    made.knock(0.0, HOME)
+    made.knock(HOME)
 
 
 def test_one_address_too_often_is_429():
     """Others come in all the same."""
     made = quota(max_sessions_per_address=1)
-    made.knock(0.0, HOME)
+    made.wait(HOME)
     limit = "max_sessions_per_address"
-    assert refused(made.knock, 0.0, HOME) == (429, limit, 5)
+    assert refused(made.knock, HOME) == (429, limit, 5)
     assert refused(made.enter, HOME) == (429, limit, 5)
-    made.knock(0.0, NEIGHBOUR)
+    made.knock(NEIGHBOUR)
     made.leave(HOME)
-    made.knock(0.0, HOME)
+    made.knock(HOME)
 
 
 def test_clients_without_an_address_are_counted_together_only():
     """A UNIX socket tells none, and a proxy that nobody listed isn't one client."""
     made = quota(max_sessions_per_address=1, max_sessions=3)
     for _ in range(3):
-        made.knock(0.0, None)
-    assert refused(made.knock, 0.0, None)[1] == "max_sessions"
+        made.enter(None)
+    assert refused(made.knock, None)[1] == "max_sessions"
 
 
 @pytest.mark.parametrize(
@@ -85,41 +91,45 @@ def test_clients_without_an_address_are_counted_together_only():
 def test_what_counts_as_one_address(one, other, same):
     """An IPv4 address; of IPv6 a /64; and what is neither as it stands."""
     made = quota(max_sessions_per_address=1)
-    made.knock(0.0, one)
+    made.enter(one)
     if same:
-        assert refused(made.knock, 0.0, other)[0] == 429
+        assert refused(made.knock, other)[0] == 429
     else:
-        made.knock(0.0, other)
+        made.knock(other)
 
 
 def test_handshakes_have_a_rate():
     """As many at once as in a second, then one for each part of it."""
     made = quota(max_handshakes_per_second=2)
-    made.knock(0.0, HOME)
-    made.knock(0.0, HOME)
-    assert refused(made.knock, 0.0, HOME) == (503, "max_handshakes_per_second", 1)
+    made.knock(HOME)
+    made.knock(HOME)
+    assert refused(made.knock, HOME) == (503, "max_handshakes_per_second", 1)
     made.enter(HOME)  # it has knocked already
-    made.knock(0.5, HOME)
-    assert refused(made.knock, 0.5, HOME)[0] == 503
+    made.clock.advance(0.5)
+    made.knock(HOME)
+    assert refused(made.knock, HOME)[0] == 503
 
 
 def test_who_is_refused_costs_nothing():
     """A client that is one too many takes nobody's handshake away."""
     made = quota(max_handshakes_per_second=2, max_sessions=1)
-    made.knock(0.0, HOME)
+    made.knock(HOME)
+    made.enter(HOME)
     for _ in range(10):
-        assert refused(made.knock, 0.0, HOME)[1] == "max_sessions"
+        assert refused(made.knock, HOME)[1] == "max_sessions"
     made.leave(HOME)
-    made.knock(0.0, HOME)
+    made.knock(HOME)
 
 
 def test_who_is_refused_is_told_when_to_come_back():
     """In whole seconds, rounded up."""
     made = quota(max_handshakes_per_second=0.1)
-    made.knock(0.0, HOME)
-    assert refused(made.knock, 0.0, HOME)[2] == 10
-    assert refused(made.knock, 0.5, HOME)[2] == 10
-    assert refused(made.knock, 1.5, HOME)[2] == 9
+    made.knock(HOME)
+    assert refused(made.knock, HOME)[2] == 10
+    made.clock.advance(0.5)
+    assert refused(made.knock, HOME)[2] == 10
+    made.clock.advance(1)
+    assert refused(made.knock, HOME)[2] == 9
 
 
 @given(st.lists(st.tuples(st.sampled_from([HOME, NEIGHBOUR, None]), st.booleans())))

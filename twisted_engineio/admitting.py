@@ -10,10 +10,10 @@ Rules of this file:
 
 from __future__ import annotations
 
-import secrets
+from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import partial
+from os import urandom
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from twisted.internet.defer import (
@@ -66,7 +66,7 @@ class Entry(NamedTuple):
 
 def make_sid(handshake: Handshake) -> str:
     """Make an id that cannot be guessed: 120 random bits, URL-safe."""
-    return secrets.token_urlsafe(15)
+    return urlsafe_b64encode(urandom(15)).decode()  # 15 bytes need no padding
 
 
 class Crowd:
@@ -153,16 +153,13 @@ class Admitting:
 
         """
         self.refuse_when_stopped()
-        self._let_in(partial(self._quota.knock, self.clock.seconds()), handshake)
-        address = handshake.client_address
-        try:
-            entry = self._judge(handshake)
-        except BaseException:
-            self._quota.leave(address)
-            raise
-        if isinstance(entry, Deferred):
-            return entry.addBoth(self._judged, address)
-        return self._judged(entry, address)
+        self._let_in(self._quota.knock, handshake)
+        entry = self._judge(handshake)
+        if not isinstance(entry, Entry):
+            address = handshake.client_address
+            self._quota.wait(address)
+            entry.addBoth(self._judged, address)
+        return entry
 
     def _let_in(
         self, check: Callable[[str | None], None], handshake: Handshake

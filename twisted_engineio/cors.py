@@ -70,6 +70,8 @@ class Cors:
         """
         if origin is None or self._any:
             return True
+        if not is_secure and host and origin == "http://" + host:
+            return True  # as most do; the rest of this says it of others
         scheme, _, netloc = origin.partition("://")
         plain = is_secure and scheme.lower() != "https"
         own = _bare(scheme, host)

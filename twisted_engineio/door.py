@@ -11,7 +11,7 @@ Rules of this file:
    that was asked whether to admit a client is not asked again.
 3. It may be left out, ``EngineIOSite(door=False)``: twisted.web does the same with more
    time. ``tests/test_door.py`` gives both the same requests, and compares.
-4. It owns one timer: who sends nothing for ``request_timeout`` seconds is cut off.
+4. Who sends nothing for ``request_timeout`` seconds is cut off.
 
 Driven by the TCP transport, until it has given that away: to a WebSocket, or to
 twisted.web's channel.
@@ -37,12 +37,10 @@ from .asked import Asked, host_and_port
 from .exceptions import Refused
 from .handshake import Handshake, lower, parse_query
 from .heartbeat import overslept
-from .proxies import Client, TrustedProxies
+from .proxies import TrustedProxies
 from .transports.takeover import attach
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall
-
     from .server import Entry
     from .site import EngineIOSite
     from .transports.websocket import WebSocketTransport
@@ -53,10 +51,11 @@ _MAX_HEAD: Final = 8192
 """Bytes of a head that are looked at; a browser's has some 600, and cookies."""
 _HEAD: Final = re.compile(
     rb"GET ([!-~]+) HTTP/1\.1\r\n"
-    rb"((?:[A-Za-z][A-Za-z0-9-]*: [!-~](?:[ -~]*[!-~])?\r\n){1,100})\r\n"
+    rb"((?:[A-Za-z][A-Za-z0-9-]*: [!-~][ -~]*(?<! )\r\n){1,100})\r\n"
 )
 """At most a hundred headers: more than 500 twisted.web would refuse, and the
-application is not to be asked about those."""
+application is not to be asked about those. No possessive quantifiers: Python 3.11.2
+takes lines for headers with them that are none."""
 _LINE: Final = re.compile(r"([^:]+): ([^\r]+)\r\n")
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
@@ -158,31 +157,32 @@ class Knock(Asked):
     @property
     def host(self) -> str:
         """The host, and perhaps port, that the client asked for."""
-        if self._proxies is not None and (host := self._client.host):
-            return host
+        if self._proxies is not None:
+            peer, _, _ = self._door.ends()
+            host = self._proxies.client(peer, self._headers).host
+            if host:
+                return host
         return self._headers["host"]
 
     @property
     def view(self) -> Handshake:
         """An immutable view of it, to keep."""
         if self._view is None:
-            client = self._client
-            secure = client.is_secure
+            peer, is_secure, server_address = self._door.ends()
+            if self._proxies is not None:
+                client = self._proxies.client(peer, self._headers)
+                peer = client.address
+                if client.is_secure is not None:
+                    is_secure = client.is_secure
             self._view = Handshake(
                 self.transport,
                 MappingProxyType(self.query),
                 self._headers,
-                client.address,
-                self._door.is_secure if secure is None else secure,
-                server_address=host_and_port(self._door.transport.getHost()),
+                peer,
+                is_secure,
+                server_address=server_address,
             )
         return self._view
-
-    @property
-    def _client(self) -> Client:
-        if self._proxies is None:
-            return Client(self._door.peer)
-        return self._proxies.client(self._door.peer, self._headers)
 
     def can_be_taken(self) -> bool:
         """Say that its connection can become a WebSocket: that is why it is here."""
@@ -225,16 +225,16 @@ class Door(Protocol):
         """
         self.site = site
         self._address = address
-        self._timer: IDelayedCall | None = None
+        self._silent = site.engineio_places.silent
+        self._due = 0.0
 
     def connectionMade(self) -> None:
         """Begin to wait for the first bytes."""
-        places = self.site.engineio_places
-        self._timer = places.clock.callLater(places.request_timeout, self._timed_out)
+        self._due = self._silent.begin(self._timed_out)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Wait no longer: the client left without a word."""
-        self._cancel()
+        self._silent.end(self._timed_out)
 
     def dataReceived(self, data: bytes) -> None:
         """Let a WebSocket in, or leave all to twisted.web."""
@@ -266,20 +266,26 @@ class Door(Protocol):
 
     # For a question that was read here.
 
-    @property
-    def peer(self) -> str | None:
-        """The address at the other end, or None on a UNIX socket."""
-        address = self._address
-        if type(self.transport) is not PlainConnection:
-            address = self.transport.getPeer()  # as the PROXY protocol may know better
-        return getattr(address, "host", None)
+    def ends(self) -> tuple[str | None, bool, tuple[str, int] | None]:
+        """
+        Tell where the connection is from, and where it came to.
 
-    @property
-    def is_secure(self) -> bool:
-        """Whether the connection is TLS."""
-        if type(self.transport) is PlainConnection:
-            return False
-        return ISSLTransport.providedBy(self.transport)
+        Returns:
+            The IP address at the other end, or None on a UNIX socket; whether it is
+            TLS; and our own address and port.
+
+        """
+        transport = self.transport
+        if type(transport) is PlainConnection:
+            # What the methods below ask for, without making an object of it.
+            ours = transport.getHandle().getsockname()
+            return getattr(self._address, "host", None), False, ours[:2]
+        return (
+            # Not as it connected: the PROXY protocol may know better.
+            getattr(transport.getPeer(), "host", None),
+            ISSLTransport.providedBy(transport),
+            host_and_port(transport.getHost()),
+        )
 
     def give_to(self, protocol: Any) -> None:
         """
@@ -289,19 +295,14 @@ class Door(Protocol):
             protocol: Whose it is from now on.
 
         """
-        self._cancel()
+        self._silent.end(self._timed_out)
         transport = self.transport
         attach(transport, protocol)
         protocol.makeConnection(transport)
 
-    def _cancel(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-
     def _timed_out(self) -> None:
-        assert self._timer is not None  # it has just fired
-        places = self.site.engineio_places
-        slept = overslept(places.clock, self._timer, places.request_timeout)
+        clock = self.site.engineio_places.clock
+        slept = overslept(clock, self._due, self._silent.delay)
         channel = self._leave_to_twisted_web()._channel
         if not slept:  # else its first bytes may wait in the socket
             channel.cut_off()

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qsl
@@ -139,7 +140,7 @@ def open_packet(
     """
     upgrades = tuple(upgrades_from(transport, config))
     rest = _promises(upgrades, interval, timeout, config.max_payload)
-    return Packet(PacketType.OPEN, f'{{"sid":{json.dumps(sid)},{rest}')
+    return Packet(PacketType.OPEN, f'{{"sid":{encode_basestring_ascii(sid)},{rest}')
 
 
 @lru_cache(maxsize=64)

@@ -40,17 +40,17 @@ _PAUSE: Final = 1.0
 """Seconds by which a timer may be late: a reactor that is merely busy is no later."""
 
 
-def overslept(clock: IReactorTime, call: IDelayedCall, patience: float) -> bool:
+def overslept(clock: IReactorTime, due: float, patience: float) -> bool:
     """
     Tell whether a timer is so late that the server itself must have slept.
 
     Args:
         clock: What it runs on.
-        call: The timer, as it fires.
+        due: When it was due, on that clock.
         patience: How long it had to wait, in seconds.
 
     """
-    late = clock.seconds() - call.getTime()
+    late = clock.seconds() - due
     return bool(late > min(_PAUSE, patience / 2))
 
 
@@ -150,6 +150,11 @@ class Heartbeat:
         self._call = None
         self.waiting = Waiting.NOTHING
 
+    def stop(self) -> None:
+        """Beat no more: the session is over, and not kept alive by its heart."""
+        self.cancel()
+        del self._session
+
     def overdue(self) -> float:
         """Tell for how many seconds the timer has been due; negative: not yet."""
         assert self._call is not None  # only asked while it waits
@@ -158,7 +163,7 @@ class Heartbeat:
     def overslept(self) -> bool:
         """Tell whether the timer is late because the server slept."""
         assert self._call is not None  # only asked while it waits
-        return overslept(self._clock, self._call, self.timeout)
+        return overslept(self._clock, self._call.getTime(), self.timeout)
 
     # The heart.
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource, Resource
 
+from .deadlines import Deadlines
 from .exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Places:
             ``Config.request_timeout``.
         elsewhere: The server whose ``max_payload`` holds for bodies at all other
             paths; ``None`` if they are for the site's other resources to judge.
+        silent: Cuts off who has connected and says nothing for ``request_timeout``.
 
     """
 
@@ -95,6 +97,7 @@ class Places:
             )
         timeout = server.config.request_timeout
         self.request_timeout = min(self.request_timeout, timeout)
+        self.silent = Deadlines(self.clock, self.request_timeout)
 
     def server_at(self, path: bytes) -> Server | None:
         """

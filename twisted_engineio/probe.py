@@ -137,7 +137,7 @@ class Probe:
         self._give_up()
 
     def _too_long(self) -> None:
-        if overslept(self._clock, self._timer, self._patience):
+        if overslept(self._clock, self._timer.getTime(), self._patience):
             self._timer = self._clock.callLater(self._patience, self._too_long)
         else:
             self._give_up()

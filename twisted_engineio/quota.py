@@ -7,13 +7,14 @@ Rules of this file:
    no more of them in than a quick one.
 2. Only who is let in to ``admit`` costs a handshake of this second's.
 
-Driven by its server: ``knock`` and ``leave`` stand around each admission, ``enter`` and
-``leave`` around each session.
+Driven by its server: ``knock`` stands before each admission, ``wait`` and ``leave``
+around one that takes time, ``enter`` and ``leave`` around each session.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_network
 
 from .buckets import Bucket
@@ -29,28 +30,28 @@ _SOON = 5.0
 class Quota:
     """Counts who is inside."""
 
-    def __init__(self, config: Config, now: float) -> None:
+    def __init__(self, config: Config, seconds: Callable[[], float]) -> None:
         """
         Make a quota that nobody has used.
 
         Args:
             config: The limits.
-            now: The time, in seconds.
+            seconds: Tells the time.
 
         """
+        self._seconds = seconds
         self._most = config.max_sessions
         self._most_of_one = config.max_sessions_per_address
         rate = config.max_handshakes_per_second
-        self._bucket = None if rate is None else Bucket(rate, now)
+        self._bucket = None if rate is None else Bucket(rate, seconds())
         self._inside = 0
         self._of: Counter[str] = Counter()
 
-    def knock(self, now: float, address: str | None) -> None:
+    def knock(self, address: str | None) -> None:
         """
         Let a client in to be asked who it is.
 
         Args:
-            now: The time, in seconds.
             address: Its IP address; ``None`` on a UNIX socket, which counts for none.
 
         Raises:
@@ -59,7 +60,7 @@ class Quota:
         """
         self._check(address)
         if self._bucket is not None:
-            wait = self._bucket.wait(1, now)
+            wait = self._bucket.wait(1, self._seconds())
             if wait:
                 raise Unavailable(
                     503,
@@ -68,6 +69,15 @@ class Quota:
                     limit="max_handshakes_per_second",
                 )
             self._bucket.take(1)
+
+    def wait(self, address: str | None) -> None:
+        """
+        Let a client wait inside that has knocked, and for whom it takes time.
+
+        Args:
+            address: As for ``knock``.
+
+        """
         self._count(address, 1)
 
     def enter(self, address: str | None) -> None:

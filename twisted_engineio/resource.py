@@ -369,11 +369,11 @@ class EngineIOResource(Resource):
         """
         if "websocket" not in self.engineio.config.transports:
             raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "the transport is not known")
-        origin = asked.origin
+        origin, view = asked.origin, asked.view
         if origin is not None and (
             self._cors.asks_operator  # once for a request, not twice
             or not is_well_formed(origin)
-            or not self._cors.allows(origin, asked.host, asked.view.is_secure)
+            or not self._cors.allows(origin, asked.host, view.is_secure)
         ):
             raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors")
         self._cors.add_headers(origin, asked.answer_headers)
@@ -384,7 +384,7 @@ class EngineIOResource(Resource):
             self._upgrade(asked, session)
             return None
         try:
-            admitted: Entry | Deferred[Entry] = self.engineio.consider(asked.view)
+            admitted: Entry | Deferred[Entry] = self.engineio.consider(view)
             if not isinstance(admitted, Entry):
                 return admitted
             self._open_websocket(admitted, asked)

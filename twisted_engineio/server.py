@@ -123,7 +123,7 @@ class Server(Admitting):
         self._chance = chance
         self._sessions: dict[str, Session] = {}
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
-        self._quota = Quota(self.config, clock.seconds())
+        self._quota = Quota(self.config, clock.seconds)
         self._crowd = Crowd(clock)
         self._drain = Drain(self, chance)
         self.websockets = WebSocketFactory(self.config, self.clock, self.too_large)

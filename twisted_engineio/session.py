@@ -364,7 +364,7 @@ class Session(Sending, Reading):
         self.state = State.CLOSED
         # What close() or abort() was told stays the reason, however the goodbye went.
         self.reason = reason = self.reason or reason
-        self._heartbeat.cancel()
+        self._heartbeat.stop()
         inbox, self._inbox = self._inbox, None
         if inbox is not None:
             inbox.cancel()

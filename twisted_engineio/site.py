@@ -83,6 +83,7 @@ class EngineIOSite(Site):
         self._lean = lean
         self._door = door
         self._path = b"/" + path.strip("/").encode()
+        self._names = self._path.split(b"/")[1:]
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make what reads a connection's first bytes."""
@@ -125,7 +126,7 @@ class EngineIOSite(Site):
         if type(self).getResourceFor is not Site.getResourceFor:
             return None
         node: object = self.resource
-        for name in self._path.split(b"/")[1:]:
+        for name in self._names:
             if not isinstance(node, Resource) or node.isLeaf:
                 return None
             if type(node).getChildWithDefault is not Resource.getChildWithDefault:

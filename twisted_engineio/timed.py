@@ -91,7 +91,7 @@ class TimedChannel(HTTPChannel):
             self._wait(limit)
         elif spent < limit:
             self._wait(limit - spent)
-        elif overslept(places.clock, self._timer, limit):
+        elif overslept(places.clock, self._timer.getTime(), limit):
             self._wait(limit)  # the request may wait in the socket
         else:
             self.cut_off()

@@ -338,7 +338,7 @@ class EventSourceTransport(PostingTransport):
 
     def _overflow(self) -> None:
         assert self._timer is not None  # it has just fired
-        if overslept(self._clock, self._timer, self._config.sse_ack_timeout):
+        if overslept(self._clock, self._timer.getTime(), self._config.sse_ack_timeout):
             self._await_ack()  # the acknowledgement may wait in the socket
             return
         self.receiver.fail(CloseReason.REPLAY_OVERFLOW)

@@ -18,11 +18,12 @@ RFC 6455, 5.2; measured: an echo makes six Python calls here, and ninety-five wi
 
 from __future__ import annotations
 
-from socket import socket
+import socket
 from typing import Any, Final
 
 from autobahn.websocket import xormasker
 from twisted.internet import tcp, unix
+from twisted.internet.protocol import connectionDone
 
 from ..exceptions import CloseReason
 from ..packet import Encoded, Outgoing, Packet, PacketType
@@ -46,7 +47,8 @@ AUTOBAHN: Final = (
 """What the lane knows of Autobahn's ``WebSocketServerProtocol``."""
 
 TWISTED: Final = ("dataBuffer", "_tempDataBuffer", "connected", "disconnecting")
-"""What it reads of a TCP or UNIX transport, to see that nothing waits in it."""
+"""What it reads of a TCP or UNIX transport, to see that nothing waits in it; the last
+it also sets, when it closes one in which nothing waits."""
 
 _from_bytes: Final = int.from_bytes
 _masker: Final[Any] = xormasker.create_xor_masker  # type: ignore[attr-defined]
@@ -63,10 +65,12 @@ _ROOM: Final = 16_384
 
 _TEXT: Final = [bytes((0x81, length, 0x34)) for length in range(126)]
 """The head of a small text message by its length: FIN and text, length, ``4``."""
-_GOODBYES: Final = (b"\x03\xe8", b"\x03\xe9")
-"""What a page says that closes its WebSocket, or goes away: 1000 and 1001."""
+_GOODBYES: Final = (1000 & 0xFF, 1001 & 0xFF)
+"""What a page says that closes its WebSocket, or goes away; the high byte is 3."""
 _FAREWELL: Final = b"\x88\x02\x03\xe8"
 """What Autobahn answers: a close frame with 1000."""
+_MORE: Final[int] = getattr(socket, "MSG_MORE", 0)
+"""Linux sends the last bytes together with the end of the connection, then."""
 _BINARY: Final = [bytes((0x82, length)) for length in range(126)]
 
 
@@ -115,7 +119,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
     _room = _ROOM  # how many bytes more of them
     _begun: list[bytes] | None = None  # the beginning of a frame
     _lacking = 0  # how many bytes it lacks, at least
-    _socket: socket | None = None  # under a plain transport
+    _socket: socket.socket | None = None  # under a plain transport
     _bare = True  # whether a binary message is a binary frame as it is
 
     def connectionMade(self) -> None:
@@ -244,11 +248,10 @@ class FastWebSocketTransport(LeanWebSocketTransport):
 
     def _hangs_up(self, data: bytes, position: int) -> bool:
         """Answer a close frame as browsers send it, and tell whether it was one."""
-        start = position + 6
-        if data[position + 1 : position + 2] != b"\x82" or len(data) < start + 2:
+        frame = data[position : position + 8]
+        if frame[1:2] != b"\x82" or len(frame) < 8 or self.state != _OPEN:
             return False
-        code = unmask(data[start : start + 2], data[start - 4 : start])
-        if code not in _GOODBYES or self.state != _OPEN:
+        if frame[6] ^ frame[2] != 3 or frame[7] ^ frame[3] not in _GOODBYES:
             return False
         # All that Autobahn does about it, and its order.
         self.wasClean = True
@@ -309,7 +312,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         else:
             self._write(data)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, flags: int = 0) -> None:
         """Write bytes: straight to the socket if nothing waits before them."""
         transport = self.transport
         if (
@@ -320,7 +323,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
             and not transport._tempDataBuffer
         ):
             try:
-                sent = self._socket.send(data)
+                sent = self._socket.send(data, flags)
             except OSError:
                 sent = 0  # full, or broken: the transport finds out which
             if sent == len(data):
@@ -340,15 +343,30 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         self._held = []
         return True
 
-    def uncork(self) -> None:
+    def uncork(self, flags: int = 0) -> None:
         """Write what was held back, in one piece."""
         held, self._held = self._held, None
         self._room = _ROOM
         if held:
-            self._write(held[0] if len(held) == 1 else b"".join(held))
+            self._write(held[0] if len(held) == 1 else b"".join(held), flags)
 
     def _closeConnection(self, abort: bool = False) -> None:
         if self._held:
-            self.uncork()
+            self.uncork(0 if abort else _MORE)
             self._held = []
-        super()._closeConnection(abort)
+        transport = self.transport
+        if (
+            abort
+            or self._socket is None
+            or transport.dataBuffer
+            or transport._tempDataBuffer
+        ):
+            super()._closeConnection(abort)
+            return
+        # What loseConnection comes to, but that it first waits until the socket would
+        # take what is not there: that is four system calls.
+        transport.disconnecting = True
+        self.factory.closing.begin(self._hang_up)
+
+    def _hang_up(self) -> None:
+        self.transport.connectionLost(connectionDone)

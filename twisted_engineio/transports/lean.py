@@ -14,7 +14,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Callable
 from functools import cached_property
 from hashlib import sha1
@@ -157,13 +157,13 @@ class LeanWebSocketTransport(WebSocketTransport):
 
     def begin(self, key: str, rest: bytes) -> None:
         """Open without Autobahn, which would read it all again."""
-        more = "".join(
-            f"{name}: {value}\r\n"
+        more = [
+            f"{name}: {value}\r\n".encode()
             for name, values in self._headers.items()
             for value in values
-        )
-        accept = b64encode(sha1(key.encode() + _GUID, usedforsecurity=False).digest())
-        self.sendData(_ANSWER % (more.encode(), accept))
+        ]
+        accept = b2a_base64(sha1(key.encode() + _GUID, usedforsecurity=False).digest())
+        self.sendData(_ANSWER % (b"".join(more), accept[:-1]))
         self.state = self.STATE_OPEN
         self.data = rest
         self._onOpen()

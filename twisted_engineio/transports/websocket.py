@@ -33,6 +33,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..codecs import Codec
+from ..deadlines import Deadlines
 from ..exceptions import CloseReason, InvalidPacket, PayloadTooLarge
 from ..outbox import Outbox
 from ..packet import Encoded, Outgoing, Packet, PacketType
@@ -81,7 +82,6 @@ class WebSocketTransport(WebSocketServerProtocol):
     name = "websocket"
     may_move = True
     _fragments = 0
-    _opening: IDelayedCall | None = None
     _early: list[bytes] | None = None  # what came before it was open to both sides
     _pinged: bytes | None = None  # a ping to answer when the socket takes more
     factory: WebSocketFactory
@@ -163,13 +163,12 @@ class WebSocketTransport(WebSocketServerProtocol):
         self._early = [self.data]
         self.data = b""
         if self._greets:
-            self._opening = self.factory.reactor.callLater(_GAP, self._open)
+            self.factory.opening.begin(self._open)
         else:
             self._open()
 
     def _open(self) -> None:
         """Say that it is open, to whom it concerns."""
-        self._opening = None
         early, self._early = b"".join(self._early or ()), None
         self.writable = True
         pause_above(self.transport, self.factory.low_water_mark)
@@ -253,9 +252,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         self.factory.lost()
 
     def _cancel_timers(self) -> None:
-        if self._opening is not None:
-            self._opening.cancel()
-            self._opening = None
+        self.factory.opening.end(self._open)
         if self.closeHandshakeTimeoutCall is not None:
             self.closeHandshakeTimeoutCall.cancel()
             self.closeHandshakeTimeoutCall = None
@@ -372,6 +369,8 @@ class WebSocketTransport(WebSocketServerProtocol):
         """Close the connection: the session is over, or will not have it."""
         self.receiver = NOBODY
         self.writable = False
+        if self.state == self.STATE_CLOSED:
+            return
         self.resume()  # the client's own goodbye is still to be read
         if self.state != self.STATE_OPEN:
             return
@@ -439,6 +438,8 @@ class WebSocketFactory(WebSocketServerFactory):
         deflate_threshold: Bytes from which on a message is compressed, if at all.
         too_large: Called with the error when a message is over ``max_payload``.
         lost: Called when a connection is gone.
+        opening: Opens those that are to speak first, a moment after their handshake.
+        closing: Closes those that have nothing more to say, at the end of a turn.
 
     """
 
@@ -454,6 +455,8 @@ class WebSocketFactory(WebSocketServerFactory):
     ) -> None:
         super().__init__(server=None, reactor=clock)
         self._batched_timer = _Timers(clock)
+        self.opening = Deadlines(clock, _GAP)
+        self.closing = Deadlines(clock, 0.0)
         self.max_fragments = config.max_fragments
         self.low_water_mark = config.low_water_mark
         self.too_large = too_large

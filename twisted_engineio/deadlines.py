@@ -1,0 +1,99 @@
+"""
+Calls that all wait equally long: one timer for however many.
+
+Rules of this file:
+
+1. Who begins later is due later, so only the first needs a timer.
+2. While nobody waits there is no timer.
+
+Driven by whoever waits (``begin``, ``end``) and by the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+__all__ = ["Deadlines"]
+
+Call: TypeAlias = Callable[[], object]
+
+
+class Deadlines:
+    """
+    Calls that are due after the same delay each.
+
+    A timer of the reactor's costs as much as a message; a crowd that comes and goes
+    within a second needs a few of these instead of one each.
+
+    Attributes:
+        delay: For how long each waits, in seconds.
+
+    """
+
+    __slots__ = ("_clock", "_due", "_timer", "delay")
+
+    def __init__(self, clock: IReactorTime, delay: float) -> None:
+        """
+        Make one that nobody waits for.
+
+        Args:
+            clock: What to measure time with.
+            delay: For how long each waits, in seconds; 0 for the end of this turn.
+
+        """
+        self.delay = delay
+        self._clock = clock
+        self._due: dict[Call, float] = {}  # in the order in which they are due
+        self._timer: IDelayedCall | None = None
+
+    def begin(self, call: Call) -> float:
+        """
+        Wait, and then call.
+
+        Args:
+            call: Called once, without arguments; it is not waiting yet.
+
+        Returns:
+            When that is due, on the clock.
+
+        """
+        due: float = self._clock.seconds() + self.delay
+        self._due[call] = due
+        if len(self._due) == 1 and self._timer is None:
+            # Else there is one, or _fire, whose call this is, sees to it.
+            self._timer = self._clock.callLater(self.delay, self._fire)
+        return due
+
+    def end(self, call: Call) -> None:
+        """
+        Wait no longer; does nothing if it does not wait.
+
+        Args:
+            call: What ``begin`` was given.
+
+        """
+        self._due.pop(call, None)
+        if not self._due and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _fire(self) -> None:
+        """Make the calls that are due; one that raises keeps no other from its turn."""
+        self._timer = None
+        now = self._clock.seconds()
+        try:
+            for _ in range(len(self._due)):  # whoever begins again has another turn
+                if not self._due:
+                    break
+                call, due = next(iter(self._due.items()))
+                if due > now:
+                    break
+                del self._due[call]
+                call()
+        finally:
+            if self._due and self._timer is None:
+                due = next(iter(self._due.values()))
+                self._timer = self._clock.callLater(max(due - now, 0), self._fire)
