@@ -37,6 +37,7 @@ _BARE: Final = {
     "b": Packet(PacketType.MESSAGE, b""),
 }
 _TYPES: Final = {each.value: each for each in PacketType}
+_DIGITS: Final = {each: each.value for each in PacketType}
 
 
 def decode_packet(text: str) -> Packet:
@@ -151,4 +152,4 @@ def encode_packet(item: Outgoing) -> str:
     if isinstance(item, bytes):
         return "b" + binascii.b2a_base64(item, newline=False).decode("ascii")
     kind, data = item
-    return "1" if kind is PacketType.CLOSE else kind._value_ + str(data)
+    return "1" if kind is PacketType.CLOSE else _DIGITS[kind] + str(data)
