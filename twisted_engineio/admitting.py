@@ -119,6 +119,13 @@ class Admitting:
     _make_sid: Callable[[Handshake], object]
     _quota: Quota
     _crowd: Crowd
+    if TYPE_CHECKING:
+
+        def refuse_when_stopped(self) -> None:
+            """Let nobody in who comes too late."""
+
+        def limit_reached(self, limit: str, about: Session | Handshake) -> None:
+            """Hear that a client went beyond one of the operator's limits."""
 
     def admit(self, handshake: Handshake) -> Deferred[Entry]:
         """
@@ -243,11 +250,3 @@ class Admitting:
             failure.raiseException()
         self.log.failure("a handshake failed; the client is refused", failure=failure)
         raise Refused(ErrorCode.BAD_REQUEST, "an exception was raised")
-
-    # The rest of the server.
-
-    def refuse_when_stopped(self) -> None:
-        """Let nobody in who comes too late."""
-
-    def limit_reached(self, limit: str, about: Session | Handshake) -> None:
-        """Hear that a client went beyond one of the operator's limits."""

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 from twisted.web.static import File
 
@@ -36,8 +35,6 @@ _OURS: Final = ("app", "router", "realm", "authentication", "prefix")
 _ROOTS: Final = ("path", "static")
 """What ``root`` takes besides those."""
 _PATH: Final = re.compile(r"/([A-Za-z0-9._~-]+)/?")
-_SENDING: Final = 0.1
-"""Seconds that the last words have to leave the process."""
 
 
 def mount(
@@ -117,9 +114,7 @@ class _Service(MultiService):
         self._server = server
 
     def stopService(self) -> Deferred[Any]:
-        stopped: Deferred[Any] = self._server.stop()
-        # What was written last is not sent yet; the reactor cuts connections off.
-        stopped.addCallback(lambda _: deferLater(self._server.clock, _SENDING))
+        stopped = self._server.stop_and_send()
         return stopped.addCallback(lambda _: super(_Service, self).stopService())
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
-from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 from zope.interface import implementer
 
@@ -34,8 +33,6 @@ __all__ = ["EngineIOServerEndpoint", "parse_endpoint"]
 _EXAMPLE: Final = "engineio:tcp\\:3000:path=/engine.io:ping_interval=10"
 _DEFAULTS: Final = Config()
 _FLAGS: Final = {"true": True, "yes": True, "false": False, "no": False}
-_SENDING: Final = 0.1
-"""Seconds that the last words have to leave the process."""
 
 
 @implementer(IStreamServerEndpoint)
@@ -142,9 +139,7 @@ class StreamPort:
             A Deferred that fires when all that is done.
 
         """
-        stopped: Deferred[Any] = self.server.stop()
-        # What was written last is not sent yet; the reactor cuts connections off.
-        stopped.addCallback(lambda _: deferLater(self.server.clock, _SENDING))
+        stopped = self.server.stop_and_send()
         stopped.addCallback(lambda _: self._port.stopListening())
         return stopped.addCallback(lambda _: self._factory.doStop())
 

@@ -20,7 +20,6 @@ from typing import Any, Final
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ReactorNotRunning
-from twisted.internet.task import deferLater
 from twisted.logger import (
     FilteringLogObserver,
     Logger,
@@ -35,8 +34,6 @@ __all__ = ["ServerService"]
 
 _SIGNALS: Final = {signal.SIGTERM: "sigTerm", signal.SIGINT: "sigInt"}
 """The signals that end a process in order, and the reactor's handlers of them."""
-_SENDING: Final = 0.1
-"""Seconds that the last words have to leave the process."""
 
 
 class ServerService(MultiService):
@@ -92,11 +89,8 @@ class ServerService(MultiService):
         """Close every session, then listen no more."""
         # Not the other way round: a client may need a new connection to fetch its last
         # words. New sessions are refused meanwhile.
-        stopped: Deferred[Any] = self.server.stop()
-        # What was written last is not sent yet; the reactor cuts connections off.
-        stopped.addCallback(lambda _: deferLater(self.server.clock, _SENDING))
-        stopped.addCallback(lambda _: super(ServerService, self).stopService())
-        return stopped
+        stopped = self.server.stop_and_send()
+        return stopped.addCallback(lambda _: super(ServerService, self).stopService())
 
     # SIGTERM and SIGINT.
 
