@@ -365,7 +365,7 @@ def test_it_ends_with_its_service(service, clock):
     told = watch(service)
     stopped = []
     service.stopService().addCallback(stopped.append)
-    clock.pump([0, 0])
+    clock.pump([0, 0, 0.1])
     assert stopped == [None]
     assert service.server.sessions == {}
     assert clock.getDelayedCalls() == []

@@ -375,9 +375,11 @@ def test_a_service_listens_when_it_starts(service):
     service.startService()
     assert service.endpoint.factory.server is service.server
     service.endpoint.listening.callback(service.endpoint)
+    join(service.server, RecordingTransport())
     service.stopService()
     assert not service.endpoint.stopped
-    service.server.clock.advance(1)
+    service.server.clock.advance(0)
+    service.server.clock.advance(0.1)
     assert service.endpoint.stopped
 
 

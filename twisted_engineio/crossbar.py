@@ -114,7 +114,7 @@ class _Service(MultiService):
         self._server = server
 
     def stopService(self) -> Deferred[Any]:
-        stopped = self._server.stop_and_send()
+        stopped = self._server.stop()
         return stopped.addCallback(lambda _: super(_Service, self).stopService())
 
 

@@ -9,7 +9,9 @@ Rules of this file:
    waited for until its client has closed it too, for until then bytes may be under way.
 3. When the time is over the rest is cut off. An application that still says goodbye
    then has ``_GRACE`` seconds more, and that is the end.
-4. It owns two timers: for who is closed next, and for the end.
+4. If anybody was there, the last words have a moment to leave before whoever waits
+   hears of the end: a reactor that stops cuts connections off, whatever waits in them.
+5. It owns two timers: for who is closed next, and for the end.
 
 ======= ======================== ================== ============ ======
 event   SERVING                  DRAINING           CUT_OFF      OVER
@@ -20,7 +22,7 @@ begin   close the first few,     nothing            nothing      nothing
 settle  nothing                  all gone: -> OVER  likewise     nothing
 cut off nothing                  abort all,         nothing      nothing
                                  -> CUT_OFF
-*end*   --                       as "cut off"       -> OVER      --
+*end*   --                       as "cut off"       -> OVER      tell who waits
 ======= ======================== ================== ============ ======
 
 Driven by its server (``begin``, ``wait_for``, ``settle``, ``cut_off``) and by the
@@ -52,6 +54,8 @@ _STEP: Final = 0.01
 """Seconds from one step to the next, on average."""
 _GRACE: Final = 1.0
 """Seconds that an application has which says goodbye when the time is over."""
+_SENDING: Final = 0.1
+"""Seconds that the last words have."""
 
 
 class Stage(enum.Enum):
@@ -99,6 +103,7 @@ class Drain:
         self._began = 0.0
         self._closed = 0
         self._rate = 0.0  # sessions to be closed each second
+        self._sending = 0.0
         self._next: IDelayedCall | None = None
         self._end: IDelayedCall | None = None
         # Applications that are still busy saying goodbye to a session.
@@ -117,6 +122,8 @@ class Drain:
             return
         self.stage = Stage.DRAINING
         clock = self._server.clock
+        if self._server.sessions or self._server.connected:
+            self._sending = _SENDING
         self._left.extend(self._server.sessions.values())
         self._began = clock.seconds()
         self._rate = max(len(self._left) / max(within * _SPREAD, _STEP), _A_SECOND)
@@ -126,7 +133,7 @@ class Drain:
 
     def over(self) -> Deferred[None]:
         """Wait until it is over; at once if it is."""
-        if self.stage is Stage.OVER:
+        if self.stage is Stage.OVER and self._end is None:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
         self._waiters.append(waiter)
@@ -179,6 +186,13 @@ class Drain:
     def _finish(self) -> None:
         self.stage = Stage.OVER
         self._cancel_timers()
+        if self._sending:
+            self._end = self._server.clock.callLater(self._sending, self._tell)
+        else:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._end = None
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(None)

@@ -139,7 +139,7 @@ class StreamPort:
             A Deferred that fires when all that is done.
 
         """
-        stopped = self.server.stop_and_send()
+        stopped = self.server.stop()
         stopped.addCallback(lambda _: self._port.stopListening())
         return stopped.addCallback(lambda _: self._factory.doStop())
 

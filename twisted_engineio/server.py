@@ -25,7 +25,6 @@ from twisted.internet.defer import (
     ensureDeferred,
 )
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -61,8 +60,6 @@ __all__ = ["Entry", "Server", "make_sid"]
 
 _RETRY: Final = 5.0
 """Seconds after which to come back to a server that stops: another one starts soon."""
-_SENDING: Final = 0.1
-"""Seconds that the last words have to leave the process."""
 
 
 class Server(Admitting):
@@ -271,24 +268,12 @@ class Server(Admitting):
 
         Returns:
             A Deferred that fires when the last session has ended, its WebSocket is
-            closed, and the application has said goodbye to it, be that async.
+            closed, the application has said goodbye to it, be that async, and the last
+            words have had a moment to leave the process.
 
         """
         self._drain.begin(self.config.drain_timeout if within is None else within)
         return self._drain.over()
-
-    def stop_and_send(self) -> Deferred[None]:
-        """
-        Stop, and let what was written last leave: for who stops listening then.
-
-        Returns:
-            A Deferred that fires a moment after that of ``stop``: the reactor, when it
-            ends, cuts connections off whatever waits in them.
-
-        """
-        stopped = self.stop()
-        stopped.addCallback(lambda _: deferLater(self.clock, _SENDING))
-        return stopped
 
     def cut_off(self) -> None:
         """End what is left now: a stop that has begun need take no longer."""

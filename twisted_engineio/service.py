@@ -89,7 +89,7 @@ class ServerService(MultiService):
         """Close every session, then listen no more."""
         # Not the other way round: a client may need a new connection to fetch its last
         # words. New sessions are refused meanwhile.
-        stopped = self.server.stop_and_send()
+        stopped = self.server.stop()
         return stopped.addCallback(lambda _: super(ServerService, self).stopService())
 
     # SIGTERM and SIGINT.

@@ -208,6 +208,7 @@ class MemoryServer(Server):
         self.advance(patience)
         for client in self._clients:
             client.cut()
+        self.advance(1.0)  # the last words leave
         self.assert_nothing_left()
 
     def __enter__(self) -> Self:
