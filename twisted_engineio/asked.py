@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.web.http_headers import Headers
 
 from .exceptions import ErrorCode, Refused
 from .handshake import Handshake, parse_query, read_headers
@@ -19,12 +20,14 @@ from .transports.replay import read_event_id
 from .transports.takeover import can_take_over, take_over
 
 if TYPE_CHECKING:
-    from twisted.web.http_headers import Headers
     from twisted.web.server import Request
 
     from .transports.websocket import WebSocketTransport
 
 __all__ = ["Asked", "host_and_port"]
+
+_TWISTED_WEB: Final = frozenset((b"Server", b"Date", b"Content-Type"))
+"""What twisted.web puts into every answer; an answer to a WebSocket is not its own."""
 
 
 class Asked:
@@ -36,14 +39,13 @@ class Asked:
         query: Its query, decoded; of a repeated key the last value.
         transport: The transport it names, ``""`` if none.
         upgrade: Whether it wants to become a WebSocket.
-        answer_headers: Headers of the answer that it will be given.
 
     """
 
     __slots__ = (
+        "_answer_headers",
         "_proxies",
         "_view",
-        "answer_headers",
         "query",
         "request",
         "transport",
@@ -60,7 +62,7 @@ class Asked:
 
         """
         self.request = request
-        self.answer_headers: Headers = request.responseHeaders
+        self._answer_headers: Headers | None = request.responseHeaders
         self._proxies = proxies
         self._view: Handshake | None = None
         # Not request.args: twisted.web mixes a form's fields in with the query's.
@@ -69,6 +71,23 @@ class Asked:
         self.upgrade = _wants_websocket(request)
 
     # The answer.
+
+    @property
+    def answer_headers(self) -> Headers:
+        """Headers of the answer that it will be given."""
+        if self._answer_headers is None:
+            self._answer_headers = Headers()
+        return self._answer_headers
+
+    def extra_headers(self) -> dict[str, list[str]]:
+        """Give those that its answer is given besides a WebSocket's own."""
+        if self._answer_headers is None:
+            return {}
+        return {
+            name.decode("latin-1"): [each.decode("latin-1") for each in values]
+            for name, values in self._answer_headers.getAllRawHeaders()
+            if name not in _TWISTED_WEB
+        }
 
     @property
     def connection(self) -> Any:

@@ -30,7 +30,13 @@ def is_well_formed(origin: str) -> bool:
 
 
 class Cors:
-    """The origins that a server accepts besides its own."""
+    """
+    The origins that a server accepts besides its own.
+
+    Attributes:
+        lists: Whether there may be any.
+
+    """
 
     def __init__(self, config: Config) -> None:
         origins = config.cors
@@ -44,7 +50,7 @@ class Cors:
             self._origins = frozenset(map(_normal, texts))
             self._patterns = [each for each in origins if isinstance(each, re.Pattern)]
         self._any = "*" in self._origins
-        self._lists = bool(self._decide or self._origins or self._patterns)
+        self.lists = bool(self._decide or self._origins or self._patterns)
         self._credentials = config.cors_credentials
         self._exposed = ",".join(config.cors_exposed_headers).encode("latin-1")
         self._preflight = {
@@ -121,7 +127,7 @@ class Cors:
             headers: The headers of the answer.
 
         """
-        if not self._lists:
+        if not self.lists:
             return
         if not self._any:
             headers.addRawHeader(b"Vary", b"Origin")

@@ -31,7 +31,6 @@ from twisted.internet.interfaces import IAddress, ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Server as PlainConnection
 from twisted.python.failure import Failure
-from twisted.web.http_headers import Headers
 
 from .asked import Asked, host_and_port
 from .exceptions import Refused
@@ -142,7 +141,7 @@ class Knock(Asked):
         self.query = query
         self.transport = query.get("transport", "")
         self.upgrade = True
-        self.answer_headers = Headers()
+        self._answer_headers = None
 
     @property
     def connection(self) -> Any:

@@ -118,7 +118,9 @@ def parse_query(raw: bytes) -> dict[str, str]:
 
 def upgrades_from(transport: str, config: Config) -> list[str]:
     """List the transports that a session on ``transport`` may move to."""
-    better = _BETTER.get(transport, ()) if config.allow_upgrades else ()
+    better = _BETTER.get(transport) if config.allow_upgrades else None
+    if better is None:
+        return []
     return [name for name in config.transports if name in better]
 
 

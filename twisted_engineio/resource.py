@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
-from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -263,7 +262,7 @@ class EngineIOResource(Resource):
             self._open_websocket(entry, asked)
             return
         transport = self._transport(entry, asked)
-        self._set_cookie(entry, asked.request.responseHeaders)
+        self._set_cookie(entry, asked)
         session = self.engineio.open(entry, transport)
         if session.state is State.CLOSED:
             raise Refused(ErrorCode.BAD_REQUEST, "the application failed")
@@ -294,7 +293,7 @@ class EngineIOResource(Resource):
                 transport.abandon(CloseReason.TRANSPORT_CLOSE)
 
         self.engineio.refuse_when_stopped()
-        self._set_cookie(entry, asked.answer_headers)
+        self._set_cookie(entry, asked)
         self._tell_headers(asked, None)
         transport = self._websocket(asked, entry, opened)
         self._hand_over(asked, transport)
@@ -308,10 +307,10 @@ class EngineIOResource(Resource):
             self.engineio.log.failure("a WebSocket failed; its connection is cut")
             connection.abortConnection()
 
-    def _set_cookie(self, entry: Entry, headers: Headers) -> None:
+    def _set_cookie(self, entry: Entry, asked: Asked) -> None:
         cookie = self.engineio.config.cookie
         if cookie is not None:
-            headers.addRawHeader(b"Set-Cookie", cookie.header(entry.sid))
+            asked.answer_headers.addRawHeader(b"Set-Cookie", cookie.header(entry.sid))
 
     def _websocket(
         self,
@@ -324,7 +323,7 @@ class EngineIOResource(Resource):
         websockets = self.engineio.websockets
         transport: WebSocketTransport = websockets.protocol(
             opened,
-            _extra_headers(asked.answer_headers),
+            asked.extra_headers(),
             session.revision.codec,
             # A client says so for the session, or for the one transport.
             base64=session.handshake.base64 or asked.view.base64,
@@ -372,11 +371,11 @@ class EngineIOResource(Resource):
         origin, view = asked.origin, asked.view
         if origin is not None and (
             self._cors.asks_operator  # once for a request, not twice
-            or not is_well_formed(origin)
             or not self._cors.allows(origin, asked.host, view.is_secure)
         ):
             raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors")
-        self._cors.add_headers(origin, asked.answer_headers)
+        if self._cors.lists:
+            self._cors.add_headers(origin, asked.answer_headers)
         sid = asked.query.get("sid")
         if sid:
             session = self.engineio.find(sid)
@@ -416,7 +415,7 @@ class EngineIOResource(Resource):
         websockets = self.engineio.websockets
         transport = websockets.protocol(
             lambda opened: opened.turn_away(error.close_code, error.message),
-            _extra_headers(asked.answer_headers),
+            asked.extra_headers(),
             REVISION_4.codec,
         )
         transport.factory = websockets
@@ -434,16 +433,3 @@ def _begin(transport: HTTPTransport, request: Request, seen: int = 0) -> None:
         transport.attach(request, seen)
     else:
         transport.poll(request)
-
-
-_TWISTED_WEB: frozenset[bytes] = frozenset((b"Server", b"Date", b"Content-Type"))
-"""What twisted.web puts into every answer; an answer to a WebSocket is not its own."""
-
-
-def _extra_headers(headers: Headers) -> dict[str, list[str]]:
-    """Give what was added to an answer's headers, as Autobahn takes it."""
-    return {
-        name.decode("latin-1"): [each.decode("latin-1") for each in values]
-        for name, values in headers.getAllRawHeaders()
-        if name not in _TWISTED_WEB
-    }
