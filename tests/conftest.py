@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fakes import Browser, Listener, RecordingTransport, join
 from hypothesis import settings
+from tcp_browser import TCPBrowser
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.web.resource import Resource
@@ -140,6 +141,20 @@ def browse(house: House) -> Callable[..., Browser]:
             root.putChild(b"engine.io", EngineIOResource(server))
             sites[server] = EngineIOSite(root, server)
         browser = Browser(sites[server], **options)
+        house.append(browser)
+        return browser
+
+    return connect
+
+
+@pytest.fixture
+def tcp_browse(house: House) -> Callable[..., TCPBrowser]:
+    """Connect to a server over TCP without a socket; ``early`` has been sent before."""
+
+    def connect(server: Server, early: bytes | None = None) -> TCPBrowser:
+        root = Resource()
+        root.putChild(b"engine.io", EngineIOResource(server))
+        browser = TCPBrowser(EngineIOSite(root, server), early=early)
         house.append(browser)
         return browser
 

@@ -9,6 +9,7 @@ import pytest
 from fakes import CLOSE_FRAME, Browser, Listener, Onlooker, frame
 from hypothesis import example, given
 from hypothesis import strategies as st
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.internet.task import Clock
@@ -26,7 +27,7 @@ from twisted_engineio import (
     Reject,
     Server,
 )
-from twisted_engineio.door import read_head
+from twisted_engineio.door import Door, read_head
 from twisted_engineio.request import EngineIORequest
 
 WEBSOCKET = "EIO=4&transport=websocket"
@@ -485,6 +486,42 @@ def test_a_connection_over_tls_is_secure(server, house, listener):
 
 
 # Time.
+
+
+def test_what_has_come_before_it_was_accepted_is_read_at_once(
+    tcp_browse, server, listener, clock
+):
+    """The reactor need not tell of it, and there is nothing to wait for."""
+    browser = tcp_browse(server, early=head())
+    assert browser.answers[0].status == 101
+    assert not clock.getDelayedCalls()[1:]  # but for the open packet
+    clock.advance(0.001)
+    assert [each.transport.name for each in listener.opened] == ["websocket"]
+
+
+@pytest.mark.parametrize("early", [None, b""], ids=["nothing", "its end"])
+def test_who_has_said_nothing_is_waited_for(tcp_browse, server, clock, early):
+    """Of a connection that is closed already the reactor tells."""
+    browser = tcp_browse(server, early=early)
+    assert not browser.wire.disconnected
+    assert len(clock.getDelayedCalls()) == 1
+    browser.send(head())
+    assert browser.answers[0].status == 101
+
+
+def test_a_bug_costs_one_connection(tcp_browse, server, clock, monkeypatch):
+    """Twisted logs what comes out of a Port; the connection is ours to close."""
+
+    def fail(self, data):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Door, "dataReceived", fail)
+    closed = []
+    monkeypatch.setattr(tcp.Server, "abortConnection", lambda self: closed.append(self))
+    with pytest.raises(ZeroDivisionError):
+        tcp_browse(server, early=b"GET /")
+    assert len(closed) == 1
+    assert not clock.getDelayedCalls()
 
 
 def test_who_says_nothing_is_cut_off(make_server, house, clock):

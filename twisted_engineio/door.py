@@ -228,7 +228,19 @@ class Door(Protocol):
         self._due = 0.0
 
     def connectionMade(self) -> None:
-        """Begin to wait for the first bytes."""
+        """Read what has come already, or begin to wait for the first bytes."""
+        transport = self.transport
+        if type(transport) is PlainConnection:
+            # A server that is busy accepts late: the request is there by then, and to
+            # look costs less than to be told of it by the reactor.
+            try:
+                transport.doRead()
+            except Exception:
+                transport.abortConnection()  # as the reactor would; Twisted logs it
+                raise
+            if transport.protocol is not self:
+                return
+        # Or it is lost: what doRead says of that, the reactor finds out again.
         self._due = self._silent.begin(self._timed_out)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
