@@ -107,3 +107,35 @@ def test_who_ends_the_others_when_called_leaves_no_timer():
     clock.advance(5)
     assert other.called == []
     assert not clock.getDelayedCalls()
+
+
+def test_a_clock_that_is_set_back_holds_nobody_up():
+    """All wait anew then; else who came before would keep the one timer far ahead."""
+    clock = Clock()
+    clock.advance(3600)
+    made = Deadlines(clock, DELAY)
+    before, after = Caller(clock), Caller(clock)
+    made.begin(before.call)
+    clock.rightNow = 100.0
+    made.begin(after.call)
+    clock.advance(DELAY)
+    assert before.called == after.called == [100.0 + DELAY]
+    assert not clock.getDelayedCalls()
+
+
+def test_who_ends_another_that_is_due_keeps_it_from_being_called():
+    """And who begins it again gives it all of its time."""
+    clock = Clock()
+    made = Deadlines(clock, 1.0)
+    other = Caller(clock)
+
+    def renew():
+        made.end(other.call)
+        made.begin(other.call)
+
+    made.begin(renew)
+    made.begin(other.call)
+    clock.advance(1)
+    assert other.called == []
+    clock.advance(1)
+    assert other.called == [2.0]

@@ -82,12 +82,16 @@ def test_every_cell_of_the_table(serving, drain, clock, event, stage, outcome):
 
 
 def test_nothing_to_drain_is_over_at_once(drain, clock):
-    """Whoever waits is told, before and after."""
+    """Whoever waits is told when the last words have left, or at once after that."""
     told = []
     drain.over().addCallback(told.append)
     drain.begin(5.0)
+    assert drain.stage is OVER
     drain.over().addCallback(told.append)
-    assert told == [None, None]
+    assert told == []
+    clock.advance(0.1)
+    drain.over().addCallback(told.append)
+    assert told == [None, None, None]
     assert clock.getDelayedCalls() == []
 
 
@@ -112,6 +116,7 @@ def test_a_goodbye_has_a_little_more_time_and_no_more(drain, clock):
     assert drain.stage is CUT_OFF
     clock.advance(0.5)
     assert drain.stage is OVER
+    clock.advance(0.1)
     assert clock.getDelayedCalls() == []
 
 

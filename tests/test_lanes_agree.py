@@ -7,7 +7,6 @@ from autobahn.twisted.websocket import WebSocketServerProtocol
 from fakes import Browser, Listener, frame
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.task import Clock
 from twisted.web.resource import Resource
 
@@ -133,9 +132,3 @@ def test_autobahn_still_has_what_the_lane_reads(server, browse, name):
     (session,) = server.sessions.values()
     assert isinstance(session.transport, WebSocketServerProtocol)
     assert hasattr(session.transport, name)
-
-
-@pytest.mark.parametrize("name", fastlane.TWISTED)
-def test_twisted_still_has_what_the_lane_reads(name):
-    """What a TCP transport holds back is in two places, and both are looked at."""
-    assert hasattr(FileDescriptor(Clock()), name)

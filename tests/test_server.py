@@ -304,9 +304,12 @@ def test_stop_closes_every_session(server, open_session, listener, clock):
     assert clock.getDelayedCalls() == []
 
 
-def test_stop_of_an_empty_server_is_done_at_once(server, clock):
-    """There is nobody to wait for."""
-    assert outcome_of(server.stop()) == [None]
+def test_stop_of_an_empty_server_takes_a_moment(server, clock):
+    """For what it has just told whom it refused."""
+    stopped = outcome_of(server.stop())
+    assert stopped == []
+    clock.advance(0.1)
+    assert stopped == [None]
     assert clock.getDelayedCalls() == []
 
 

@@ -441,6 +441,14 @@ def test_a_session_that_ends_while_it_is_busy_reads_the_goodbye(browser, listene
     work.callback(None)
 
 
+def test_who_says_goodbye_while_it_is_busy_is_read_on(browser, listener):
+    """Over TLS there is more to read then: what is paused would never be closed."""
+    listener.on_message = lambda *_: Deferred()
+    browser.send(frame("4a") + frame(b"\x03\xe8", CLOSE_FRAME))
+    assert listener.reasons == [CloseReason.TRANSPORT_CLOSE]
+    assert browser.wire.producerState == "producing"
+
+
 def test_messages_before_a_close_frame_come_before_the_end(browser, listener):
     """Also if the application is busy with the first."""
     work = Deferred()

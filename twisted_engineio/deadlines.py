@@ -3,7 +3,8 @@ Calls that all wait equally long: one timer for however many.
 
 Rules of this file:
 
-1. Who begins later is due later, so only the first needs a timer.
+1. Who begins later is due later, so only the first needs a timer. If the clock was set
+   back since, all wait anew.
 2. While nobody waits there is no timer.
 
 Driven by whoever waits (``begin``, ``end``) and by the clock.
@@ -12,6 +13,7 @@ Driven by whoever waits (``begin``, ``end``) and by the clock.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import takewhile
 from typing import TypeAlias
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -33,7 +35,7 @@ class Deadlines:
 
     """
 
-    __slots__ = ("_clock", "_due", "_timer", "delay")
+    __slots__ = ("_clock", "_due", "_next", "_timer", "delay")
 
     def __init__(self, clock: IReactorTime, delay: float) -> None:
         """
@@ -48,6 +50,7 @@ class Deadlines:
         self._clock = clock
         self._due: dict[Call, float] = {}  # in the order in which they are due
         self._timer: IDelayedCall | None = None
+        self._next = 0.0  # when it fires
 
     def begin(self, call: Call) -> float:
         """
@@ -62,9 +65,13 @@ class Deadlines:
         """
         due: float = self._clock.seconds() + self.delay
         self._due[call] = due
-        if len(self._due) == 1 and self._timer is None:
-            # Else there is one, or _fire, whose call this is, sees to it.
-            self._timer = self._clock.callLater(self.delay, self._fire)
+        if self._timer is None:
+            if len(self._due) == 1:  # else _fire, whose call this is, sees to it
+                self._arm(self.delay, due)
+        elif due < self._next:
+            self._due = dict.fromkeys(self._due, due)
+            self._timer.reset(self.delay)
+            self._next = due
         return due
 
     def end(self, call: Call) -> None:
@@ -80,20 +87,21 @@ class Deadlines:
             self._timer.cancel()
             self._timer = None
 
+    def _arm(self, delay: float, due: float) -> None:
+        self._timer = self._clock.callLater(delay, self._fire)
+        self._next = due
+
     def _fire(self) -> None:
         """Make the calls that are due; one that raises keeps no other from its turn."""
         self._timer = None
         now = self._clock.seconds()
+        ready = list(takewhile(lambda each: each[1] <= now, self._due.items()))
         try:
-            for _ in range(len(self._due)):  # whoever begins again has another turn
-                if not self._due:
-                    break
-                call, due = next(iter(self._due.items()))
-                if due > now:
-                    break
-                del self._due[call]
-                call()
+            for call, due in ready:
+                if self._due.get(call) == due:  # not ended, and begun again, meanwhile
+                    del self._due[call]
+                    call()
         finally:
             if self._due and self._timer is None:
                 due = next(iter(self._due.values()))
-                self._timer = self._clock.callLater(max(due - now, 0), self._fire)
+                self._arm(max(due - now, 0), due)

@@ -44,7 +44,10 @@ if TYPE_CHECKING:
     from .site import EngineIOSite
     from .transports.websocket import WebSocketTransport
 
-__all__ = ["Door", "Knock", "read_head"]
+__all__ = ["TWISTED", "Door", "Knock", "read_head"]
+
+TWISTED: Final = ("TLS", "doRead", "protocol")
+"""What is known here of a TCP transport besides its interface."""
 
 _MAX_HEAD: Final = 8192
 """Bytes of a head that are looked at; a browser's has some 600, and cookies."""
@@ -230,13 +233,14 @@ class Door(Protocol):
     def connectionMade(self) -> None:
         """Read what has come already, or begin to wait for the first bytes."""
         transport = self.transport
-        if type(transport) is PlainConnection:
+        # If it is ours alone: somebody may have read of it before, and feed us.
+        if self._is_plain() and transport.protocol is self:
             # A server that is busy accepts late: the request is there by then, and to
             # look costs less than to be told of it by the reactor.
             try:
                 transport.doRead()
             except Exception:
-                transport.abortConnection()  # as the reactor would; Twisted logs it
+                transport.connectionLost(Failure())  # as the reactor; the port logs it
                 raise
             if transport.protocol is not self:
                 return
@@ -270,6 +274,11 @@ class Door(Protocol):
             protocol._channel.go_on_with(admitted)
         protocol.dataReceived(data)
 
+    def _is_plain(self) -> bool:
+        """Tell whether the connection is Twisted's own for TCP, and nothing else."""
+        transport = self.transport
+        return type(transport) is PlainConnection and not transport.TLS
+
     def _leave_to_twisted_web(self) -> Any:
         protocol = self.site.channel(self._address)
         self.give_to(protocol)
@@ -287,10 +296,14 @@ class Door(Protocol):
 
         """
         transport = self.transport
-        if type(transport) is PlainConnection:
-            # What the methods below ask for, without making an object of it.
+        if self._is_plain():
+            peer = getattr(self._address, "host", None)
+            # What getHost asks for, without making an object of it. Of IPv6 it knows
+            # more: the scope.
             ours = transport.getHandle().getsockname()
-            return getattr(self._address, "host", None), False, ours[:2]
+            if len(ours) == 2:
+                return peer, False, ours
+            return peer, False, host_and_port(transport.getHost())
         return (
             # Not as it connected: the PROXY protocol may know better.
             getattr(transport.getPeer(), "host", None),

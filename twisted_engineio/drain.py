@@ -9,8 +9,8 @@ Rules of this file:
    waited for until its client has closed it too, for until then bytes may be under way.
 3. When the time is over the rest is cut off. An application that still says goodbye
    then has ``_GRACE`` seconds more, and that is the end.
-4. If anybody was there, the last words have a moment to leave before whoever waits
-   hears of the end: a reactor that stops cuts connections off, whatever waits in them.
+4. The last words have a moment to leave before whoever waits hears of the end: a
+   reactor that stops cuts connections off, whatever waits in them.
 5. It owns two timers: for who is closed next, and for the end.
 
 ======= ======================== ================== ============ ======
@@ -103,7 +103,6 @@ class Drain:
         self._began = 0.0
         self._closed = 0
         self._rate = 0.0  # sessions to be closed each second
-        self._sending = 0.0
         self._next: IDelayedCall | None = None
         self._end: IDelayedCall | None = None
         # Applications that are still busy saying goodbye to a session.
@@ -122,8 +121,6 @@ class Drain:
             return
         self.stage = Stage.DRAINING
         clock = self._server.clock
-        if self._server.sessions or self._server.connected:
-            self._sending = _SENDING
         self._left.extend(self._server.sessions.values())
         self._began = clock.seconds()
         self._rate = max(len(self._left) / max(within * _SPREAD, _STEP), _A_SECOND)
@@ -186,10 +183,7 @@ class Drain:
     def _finish(self) -> None:
         self.stage = Stage.OVER
         self._cancel_timers()
-        if self._sending:
-            self._end = self._server.clock.callLater(self._sending, self._tell)
-        else:
-            self._tell()
+        self._end = self._server.clock.callLater(_SENDING, self._tell)
 
     def _tell(self) -> None:
         self._end = None

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
-from peers import POLLING, TEXT, WEBSOCKET, HttpPeer, frame, upgrade_request
+from peers import CLOSE, POLLING, TEXT, WEBSOCKET, HttpPeer, frame, upgrade_request
 from pytest_twisted import ensureDeferred
-from stages import Serve, Stage, turn, until
+from stages import Echo, Serve, Stage, turn, until
 from tls import secure
 from treq.client import HTTPClient
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
     UNIXClientEndpoint,
 )
-from twisted.internet.ssl import Certificate
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import (
+    Certificate,
+    PrivateCertificate,
+    optionsForClientTLS,
+)
+from twisted.python.failure import Failure
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.resource import EncodingResourceWrapper, Resource
 from twisted.web.server import GzipEncoderFactory, Request, Site
 from twisted.web.static import Data
 from twisted.web.vhost import NameVirtualHost
 
-from twisted_engineio import Config, EngineIOResource, EngineIOSite
+from twisted_engineio import Config, EngineIOResource, EngineIOSite, Session
 
 LOCAL = "tcp:0:interface=127.0.0.1"
 
@@ -234,6 +242,27 @@ async def test_a_lost_tls_connection_ends_its_session(
 
 
 @ensureDeferred
+async def test_a_goodbye_over_tls_behind_a_message_closes_the_connection(
+    serve: Serve, certificate: Path
+) -> None:
+    """Though the application is busy with the message, and for ever."""
+
+    class Busy(Echo):
+        def message_received(self, session: Session, data: str | bytes) -> object:
+            return Deferred()
+
+    stage = await secure(serve, certificate, True, application=Busy())
+    peer = await stage.peer()
+    peer.write(upgrade_request())
+    assert (await peer.answer()).status == 101
+    assert (await peer.frame())[1][:1] == b"0"
+    peer.write(frame(TEXT, b"4busy") + frame(CLOSE, b"\x03\xe8"))
+    assert await peer.frame() == (CLOSE, b"\x03\xe8")
+    await peer.lost()
+    await until(lambda: stage.server.connected == 0)
+
+
+@ensureDeferred
 async def test_plain_http_on_a_tls_port_is_no_session(
     serve: Serve, certificate: Path
 ) -> None:
@@ -309,3 +338,114 @@ async def proxied(stage: Stage, line: bytes) -> HttpPeer:
     peer = await stage.peer()
     peer.write(line)
     return peer
+
+
+# Behind somebody else's protocol.
+
+
+class Shared(Protocol):
+    """A port of two protocols: it looks at the first bytes, or not, and hands on."""
+
+    inner: Any = None
+
+    def __init__(self, site: Site, looks: bool) -> None:
+        self.site = site
+        self.looks = looks
+
+    def connectionMade(self) -> None:
+        """Hand the connection on, if the first bytes do not matter."""
+        if not self.looks:
+            self.hand_on()
+
+    def hand_on(self) -> None:
+        """Give the transport to the site, and feed it from now on."""
+        self.inner = self.site.buildProtocol(self.transport.getPeer())
+        self.inner.makeConnection(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Feed the site."""
+        if self.inner is None:
+            self.hand_on()
+        self.inner.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell the site."""
+        if self.inner is not None:
+            self.inner.connectionLost(reason)
+
+
+class Secured(Protocol):
+    """A protocol that begins TLS when it is told to, and leaves the rest to a site."""
+
+    has_begun = False
+
+    def __init__(self, site: Site, certificate: Path) -> None:
+        self.site = site
+        self.options = PrivateCertificate.loadPEM(certificate.read_bytes()).options()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Begin."""
+        inner = self.site.buildProtocol(self.transport.getPeer())
+        self.transport.protocol = inner
+        self.transport.startTLS(self.options)
+        inner.makeConnection(self.transport)
+        self.has_begun = True
+
+
+async def behind(stage: Stage, make: Callable[[Site], Protocol]) -> HttpPeer:
+    """Listen with another protocol before the site of a stage; connect to that."""
+    root = Resource()
+    root.putChild(b"engine.io", EngineIOResource(stage.server))
+    site = EngineIOSite(root, stage.server)
+    factory = Factory()
+    factory.buildProtocol = lambda _: make(site)
+    await stage.stop_listening()
+    await stage.listen_with(factory, LOCAL)
+    return await stage.peer()
+
+
+@ensureDeferred
+async def test_who_has_read_the_first_bytes_feeds_them_first(serve: Serve) -> None:
+    """Though more waits in the socket by then."""
+    stage = await serve()
+    peer = await behind(stage, lambda site: Shared(site, looks=True))
+    messages = [b"4%d" % number + b"x" * 10_000 for number in range(10)]
+    peer.write(upgrade_request() + b"".join(frame(TEXT, each) for each in messages))
+    assert (await peer.answer()).status == 101
+    assert (await peer.frame())[1][:1] == b"0"
+    assert [(await peer.frame())[1] for _ in messages] == messages
+
+
+@ensureDeferred
+async def test_who_says_nothing_behind_another_protocol_is_cut_off(
+    serve: Serve,
+) -> None:
+    """As on a port of our own."""
+    stage = await serve(config=Config(request_timeout=0.2))
+    peer = await behind(stage, lambda site: Shared(site, looks=False))
+    await peer.lost()
+
+
+@ensureDeferred
+async def test_tls_may_begin_in_mid_stream(serve: Serve, certificate: Path) -> None:
+    """The session is secure, and its goodbye goes through the TLS."""
+    stage = await serve()
+    outer = []
+
+    def secured(site: Site) -> Secured:
+        outer.append(Secured(site, certificate))
+        return outer[0]
+
+    peer = await behind(stage, secured)
+    peer.write(b"STARTTLS")
+    await until(lambda: outer and outer[0].has_begun)
+    root = Certificate.loadPEM(certificate.read_bytes())
+    peer.transport.startTLS(optionsForClientTLS("localhost", root))
+    peer.write(upgrade_request())
+    assert (await peer.answer()).status == 101
+    assert (await peer.frame())[1][:1] == b"0"
+    assert stage.session.handshake.is_secure
+    peer.write(frame(TEXT, b"4hello") + frame(CLOSE, b"\x03\xe8"))
+    assert await peer.frame() == (TEXT, b"4hello")
+    assert await peer.frame() == (CLOSE, b"\x03\xe8")
+    await peer.lost()

@@ -46,7 +46,7 @@ AUTOBAHN: Final = (
 )
 """What the lane knows of Autobahn's ``WebSocketServerProtocol``."""
 
-TWISTED: Final = ("dataBuffer", "_tempDataBuffer", "connected", "disconnecting")
+TWISTED: Final = ("TLS", "dataBuffer", "_tempDataBuffer", "connected", "disconnecting")
 """What it reads of a TCP or UNIX transport, to see that nothing waits in it; the last
 it also sets, when it closes one in which nothing waits."""
 
@@ -125,8 +125,9 @@ class FastWebSocketTransport(LeanWebSocketTransport):
     def connectionMade(self) -> None:
         """Begin a connection."""
         super().connectionMade()
-        if type(self.transport) in (tcp.Server, unix.Server):
-            self._socket = self.transport.getHandle()
+        transport = self.transport
+        if type(transport) in (tcp.Server, unix.Server) and not transport.TLS:
+            self._socket = transport.getHandle()
         if self.base64 or self.codec.BINARY_PREFIX:
             self._bare = False
 

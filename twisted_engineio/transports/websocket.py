@@ -369,9 +369,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         """Close the connection: the session is over, or will not have it."""
         self.receiver = NOBODY
         self.writable = False
-        if self.state == self.STATE_CLOSED:
-            return
-        self.resume()  # the client's own goodbye is still to be read
+        self.resume()  # the client's own goodbye is still to be read, or its TLS's
         if self.state != self.STATE_OPEN:
             return
         if reason is CloseReason.SLOW_CLIENT:
