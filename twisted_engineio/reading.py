@@ -26,6 +26,7 @@ from .packet import Packet, PacketType
 __all__ = ["Reading"]
 
 _BEATS = (PacketType.PING, PacketType.PONG)
+_OPEN = State.OPEN  # a name of the module's own, for the message path
 
 
 class Reading(Conversation):
@@ -75,7 +76,7 @@ class Reading(Conversation):
         """
         if self._inbox is not None:
             self._inbox.append(data)
-        elif self.state is State.OPEN:
+        elif self.state is _OPEN:
             # As _call does, without the call: this is the message path.
             try:
                 result = self.server.application.message_received(

@@ -25,6 +25,7 @@ from .packet import Encoded, Message, Outgoing, require_message
 __all__ = ["Sending"]
 
 _MESSAGES = (str, bytes, Encoded)
+_OPEN = State.OPEN  # to look it up takes longer than all else that send asks
 
 
 class Sending(Conversation):
@@ -53,7 +54,7 @@ class Sending(Conversation):
             UnicodeEncodeError: If it is text with a lone surrogate.
 
         """
-        if self.state is not State.OPEN:
+        if self.state is not _OPEN:
             raise SessionClosed(self.sid, self.reason)
         if type(data) not in _MESSAGES:
             require_message(data)

@@ -46,7 +46,7 @@ AUTOBAHN: Final = (
 )
 """What the lane knows of Autobahn's ``WebSocketServerProtocol``."""
 
-TWISTED: Final = ("TLS", "dataBuffer", "_tempDataBuffer", "connected", "disconnecting")
+TWISTED: Final = ("TLS", "dataBuffer", "_tempDataBuffer", "disconnecting")
 """What it reads of a TCP or UNIX transport, to see that nothing waits in it; the last
 it also sets, when it closes one in which nothing waits."""
 
@@ -62,6 +62,8 @@ _SMALL_MASK: Final = 1536
 _MAX_HELD: Final = 64
 _ROOM: Final = 16_384
 """Frames, and bytes of them all, beyond which nothing is held back."""
+_LIGHT: Final = _ROOM // _MAX_HELD
+"""Bytes of a frame up to which only their number counts."""
 
 _TEXT: Final = [bytes((0x81, length, 0x34)) for length in range(126)]
 """The head of a small text message by its length: FIN and text, length, ``4``."""
@@ -116,9 +118,9 @@ class FastWebSocketTransport(LeanWebSocketTransport):
 
     # First values, on the class: most connections are idle most of the time.
     _held: list[bytes] | None = None  # frames to leave together, while corked
-    _room = _ROOM  # how many bytes more of them
     _begun: list[bytes] | None = None  # the beginning of a frame
     _lacking = 0  # how many bytes it lacks, at least
+    _between = True  # whether Autobahn stands between two messages
     _socket: socket.socket | None = None  # under a plain transport
     _bare = True  # whether a binary message is a binary frame as it is
 
@@ -149,13 +151,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         if self._early is not None:
             self._early.append(data)
             position = end
-        elif (
-            self.state == _OPEN
-            and not self.data
-            and not self.inside_message
-            and self.current_frame is None
-            and not self.failedByMe
-        ):
+        elif self._between and self.state == _OPEN:
             # Small messages, all in this one call: the message path. What is not
             # one of them goes to _read, and what is not for _read to Autobahn.
             while end - position > 6:
@@ -181,9 +177,14 @@ class FastWebSocketTransport(LeanWebSocketTransport):
                 position = self._read(data, position)
         if position < end:
             self._dataReceived(data[position:])
+            self._between = (
+                not self.data
+                and not self.inside_message
+                and self.current_frame is None
+                and not self.failedByMe
+            )
         if not corked:
             held, self._held = self._held, None
-            self._room = _ROOM
             if held:
                 self._write(held[0] if len(held) == 1 else b"".join(held))
 
@@ -267,14 +268,14 @@ class FastWebSocketTransport(LeanWebSocketTransport):
 
     def send(self, item: Outgoing) -> None:
         """Write one packet or message as a frame."""
-        if isinstance(item, str):
+        if type(item) is str:
             payload = item.encode()
             length = len(payload) + 1
             if length < 126:
                 frame = _TEXT[length] + payload
             else:
                 frame = head(1, length) + b"4" + payload
-        elif isinstance(item, bytes) and self._bare:
+        elif type(item) is bytes and self._bare:
             length = len(item)
             frame = (_BINARY[length] if length < 126 else head(2, length)) + item
         elif isinstance(item, Encoded) and self._bare:
@@ -292,8 +293,9 @@ class FastWebSocketTransport(LeanWebSocketTransport):
             self._write(frame)
             return
         held.append(frame)
-        self._room -= len(frame)
-        if self._room < 0 or len(held) > _MAX_HELD:
+        if len(held) > _MAX_HELD or (
+            len(frame) > _LIGHT and sum(map(len, held)) > _ROOM
+        ):
             # Enough to go: else a socket that is full would never say so.
             self.uncork()
             self._held = []
@@ -318,7 +320,6 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         transport = self.transport
         if (
             self._socket is not None
-            and transport.connected
             and not transport.disconnecting
             and not transport.dataBuffer
             and not transport._tempDataBuffer
@@ -326,7 +327,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
             try:
                 sent = self._socket.send(data, flags)
             except OSError:
-                sent = 0  # full, or broken: the transport finds out which
+                sent = 0  # full, broken or closed: the transport knows
             if sent == len(data):
                 return
             data = data[sent:]
@@ -347,7 +348,6 @@ class FastWebSocketTransport(LeanWebSocketTransport):
     def uncork(self, flags: int = 0) -> None:
         """Write what was held back, in one piece."""
         held, self._held = self._held, None
-        self._room = _ROOM
         if held:
             self._write(held[0] if len(held) == 1 else b"".join(held), flags)
 
