@@ -211,12 +211,13 @@ class FastWebSocketTransport(LeanWebSocketTransport):
                 else:
                     self.onMessage(payload, True)
             else:
+                is_message = payload[:1] == b"4"
                 try:
-                    text = payload.decode()
+                    text = payload[1:].decode() if is_message else payload.decode()
                 except UnicodeDecodeError:
                     return position  # Autobahn's to refuse, with 1007
-                if text[:1] == "4":
-                    self.receiver.receive(text[1:])
+                if is_message:
+                    self.receiver.receive(text)
                 else:
                     self.onMessage(payload, False)
             position = stop
@@ -244,7 +245,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
             start += size
             if start > len(data):
                 return start, 0
-            length = int.from_bytes(data[position + 2 : position + 2 + size], "big")
+            length = _from_bytes(data[position + 2 : position + 2 + size], "big")
             if length < least:
                 return 0, -1  # not the shortest form
         limit: int = self.maxMessagePayloadSize
@@ -296,7 +297,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
             return
         held.append(frame)
         if len(held) > _MAX_HELD or (
-            len(frame) > _LIGHT and sum(map(len, held)) > _ROOM
+            len(frame) > _LIGHT and len(held) > 1 and sum(map(len, held)) > _ROOM
         ):
             # Enough to go: else a socket that is full would never say so.
             self.uncork()
