@@ -44,6 +44,13 @@ def test_an_echo_goes_straight_to_the_socket(browser):
     assert browser.wire not in browser.wire.reactor.writers
 
 
+@pytest.mark.parametrize("kind", [0x81, 0x82])
+def test_a_frame_without_a_mask_is_refused_at_its_second_byte(browser, kind):
+    """Also if that comes alone: Autobahn waits for no more either."""
+    browser.send(bytes((kind,))).send(b"\x00")
+    assert browser.frames[-1] == (CLOSE_FRAME, b"\x03\xea")
+
+
 def test_a_socket_that_is_full_is_left_to_twisted(browser):
     """What it did not take waits in the transport, and nothing overtakes it."""
     browser.socket.room = 3

@@ -202,7 +202,8 @@ class FastWebSocketTransport(LeanWebSocketTransport):
                 return position
             if stop > end:
                 self._begun = [data[position:]]
-                self._lacking = stop - end
+                # The first byte alone does not tell whether there is a mask.
+                self._lacking = stop - end if end - position > 1 else 1
                 return end
             payload = unmask(data[start:stop], data[start - 4 : start])
             if data[position] == 0x82:
