@@ -55,7 +55,8 @@ class Counts(Resource):
         counts = {
             "sessions": len(self._server.sessions),
             "calls": len(reactor.getDelayedCalls()),
-            "sockets": len(reactor.getReaders()),
+            "sockets": len(reactor.getReaders())
+            + len(self._server.websockets.descriptors.connections),
         }
         return json.dumps(counts).encode()
 

@@ -61,6 +61,7 @@ FLOORS = (
             "observer",
             "transports",
             "transports.backlog",
+            "transports.descriptors",
             "transports.eventsource",
             "transports.eventstream",
             "transports.fastlane",

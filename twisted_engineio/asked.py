@@ -160,6 +160,14 @@ class Asked:
         return raw.decode("latin-1")
 
     @property
+    def is_secure(self) -> bool:
+        """Whether it came over TLS."""
+        if self._proxies is None:
+            secure: bool = self.request.isSecure()
+            return secure  # without a view, which takes as long as the rest
+        return self.view.is_secure
+
+    @property
     def view(self) -> Handshake:
         """An immutable view of it, to keep."""
         if self._view is None:

@@ -235,6 +235,7 @@ class Door(Protocol):
         transport = self.transport
         # If it is ours alone: somebody may have read of it before, and feed us.
         if self._is_plain() and transport.protocol is self:
+            self.site.server.websockets.descriptors.take_all(transport)
             # A server that is busy accepts late: the request is there by then, and to
             # look costs less than to be told of it by the reactor.
             try:

@@ -17,7 +17,6 @@ Rules of this file:
 from __future__ import annotations
 
 import enum
-from contextlib import suppress
 from io import BytesIO
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -236,7 +235,10 @@ class EngineIORequest(BoundedRequest):
 def _write_at_once(transport: Any, data: bytes) -> None:
     plain = type(transport) in (tcp.Server, unix.Server)
     if plain and not transport.dataBuffer and not transport._tempDataBuffer:
-        with suppress(OSError):  # full, or broken: the transport finds out which
-            data = data[transport.getHandle().send(data) :]
+        try:
+            sent = transport.getHandle().send(data)
+        except OSError:
+            sent = 0  # full, or broken: the transport finds out which
+        data = data[sent:]
     if data:
         transport.write(data)

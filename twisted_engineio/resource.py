@@ -132,8 +132,8 @@ class EngineIOResource(Resource):
         if origin is not None:
             if not is_well_formed(origin):
                 raise Refused(ErrorCode.BAD_REQUEST, "control characters in Origin")
-            secure = asked.view.is_secure
-            if not self._ask_cors(self._cors.allows, origin, asked.host, secure):
+            about = (origin, asked.host, asked.is_secure)
+            if not self._ask_cors(self._cors.allows, *about):
                 self._refuse_origin(origin)
         headers = asked.answer_headers
         if asked.request.method == b"OPTIONS":

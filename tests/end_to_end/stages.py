@@ -38,6 +38,7 @@ from twisted_engineio import (
     Server,
     Session,
 )
+from twisted_engineio.transports.descriptors import Descriptors
 
 __all__ = [
     "Echo",
@@ -112,7 +113,11 @@ def turn(seconds: float = 0.0) -> Deferred[None]:
 
 def sockets() -> set[FileDescriptor]:
     """Find the sockets that the reactor serves, besides its own."""
-    return {each for each in reactor.getReaders() if isinstance(each, FileDescriptor)}
+    readers = reactor.getReaders()
+    for each in readers:
+        if isinstance(each, Descriptors):
+            readers.extend(each.connections)
+    return {each for each in readers if isinstance(each, FileDescriptor)}
 
 
 async def until(true: Callable[[], object]) -> None:

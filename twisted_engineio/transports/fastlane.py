@@ -134,6 +134,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         transport = self.transport
         if type(transport) in (tcp.Server, unix.Server) and not transport.TLS:
             self._socket = transport.getHandle()
+            self.factory.descriptors.take(transport)
 
     # Reading.
 

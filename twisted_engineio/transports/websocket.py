@@ -39,6 +39,7 @@ from ..outbox import Outbox
 from ..packet import Encoded, Outgoing, Packet, PacketType
 from ..transport import NOBODY, Receiver
 from .backlog import pause_above, unsent
+from .descriptors import Descriptors
 
 if TYPE_CHECKING:
     from autobahn.websocket.types import ConnectionRequest
@@ -438,6 +439,7 @@ class WebSocketFactory(WebSocketServerFactory):
         lost: Called when a connection is gone.
         opening: Opens those that are to speak first, a moment after their handshake.
         closing: Closes those that have nothing more to say, at the end of a turn.
+        descriptors: Watches the plain connections among them.
 
     """
 
@@ -455,6 +457,7 @@ class WebSocketFactory(WebSocketServerFactory):
         self._batched_timer = _Timers(clock)
         self.opening = Deadlines(clock, _GAP)
         self.closing = Deadlines(clock, 0.0)
+        self.descriptors = Descriptors(clock)
         self.max_fragments = config.max_fragments
         self.low_water_mark = config.low_water_mark
         self.too_large = too_large

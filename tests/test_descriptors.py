@@ -1,0 +1,376 @@
+"""Connections that are watched together fare as the reactor would have them fare."""
+
+from __future__ import annotations
+
+import select
+import socket
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableDescriptor, IReadDescriptor
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.python.failure import Failure
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from twisted_engineio.transports.descriptors import TWISTED, Descriptors
+
+epollreactor = pytest.importorskip("twisted.internet.epollreactor")
+
+BUG = ZeroDivisionError("in doRead")
+
+
+class End(FileDescriptor):
+    """
+    One end of a connection: it writes down what the reactor does to it.
+
+    Attributes:
+        there: The other end.
+        told: What it was told.
+        says: What it answers to a call, by the method's name; an exception to raise
+            is in a tuple.
+        then: Called when it has been read from.
+
+    """
+
+    def __init__(self, reactor, told=None):
+        super().__init__(reactor)
+        self.here, self.there = socket.socketpair()
+        for each in (self.here, self.there):
+            each.setblocking(False)
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        self.told = [] if told is None else told
+        self.says = {}
+        self.then = lambda: None
+        self.connected = True
+
+    def fileno(self):
+        return self.here.fileno()
+
+    def doRead(self):
+        self.told.append(("read", self._take()))
+        self.then()
+        return self._say("read")
+
+    def doWrite(self):
+        self.told.append("write")
+        return self._say("write")
+
+    def _take(self):
+        try:
+            return self.here.recv(1)
+        except OSError as error:
+            return type(error)
+
+    def _say(self, name):
+        said = self.says.get(name)
+        if type(said) is tuple:
+            raise said[0]
+        return said
+
+    def connectionLost(self, reason):
+        self.told.append(("lost", reason.type))
+        self.connected = False
+        self.close()
+        self._say("lost")
+
+    def close(self):
+        self.stopReading()
+        self.stopWriting()
+        self.here.close()
+        self.there.close()
+
+
+@implementer(IHalfCloseableDescriptor)
+class HalfEnd(End):
+    """An end that goes on when the other one only writes no more."""
+
+    def readConnectionLost(self, reason):
+        self.told.append(("half", reason.type))
+
+    def writeConnectionLost(self, reason):
+        """Never called by a reactor."""
+
+
+@contextmanager
+def new_reactor():
+    """Make a reactor of its own that is turned by hand."""
+    made = epollreactor.EPollReactor()
+    yield made
+    made.removeAll()
+    made.waker.connectionLost(None)
+    made._poller.close()
+
+
+@pytest.fixture
+def reactor():
+    """Give a reactor of the test's own."""
+    with new_reactor() as made:
+        yield made
+
+
+@pytest.fixture
+def descriptors(reactor):
+    """Give what watches for it."""
+    return Descriptors(reactor)
+
+
+@pytest.fixture
+def connect(reactor, descriptors):
+    """Make connections that are watched together."""
+    made = []
+
+    def one(kind=End):
+        end = kind(reactor)
+        end.startReading()
+        assert descriptors.take(end)
+        made.append(end)
+        return end
+
+    yield one
+    for each in made:
+        each.close()
+
+
+ANSWERS = (None, CONNECTION_DONE, CONNECTION_LOST, BUG, (ZeroDivisionError,))
+STEPS = st.one_of(
+    *(
+        st.tuples(st.just(name), st.integers(0, 2))
+        for name in (
+            *("startReading", "stopReading", "startWriting", "stopWriting"),
+            *("speak", "fill", "hang up", "close"),
+        )
+    ),
+    st.tuples(st.just("read"), st.integers(0, 2), st.sampled_from(ANSWERS)),
+    st.tuples(st.just("write"), st.integers(0, 2), st.sampled_from(ANSWERS)),
+    st.tuples(st.just("turn")),
+)
+
+
+def play(steps, *, together):
+    """Do the steps with three connections; tell what each was told."""
+    with new_reactor() as reactor:
+        ends = [End(reactor), HalfEnd(reactor), End(reactor)]
+        descriptors = Descriptors(reactor)
+        for each in ends:
+            each.startReading()
+            if together:
+                assert descriptors.take(each)
+        for name, *about in [*steps, ("turn",)]:
+            if name == "turn":
+                reactor.doIteration(0)
+            elif ends[about[0]].connected:
+                act(ends[about[0]], name, *about[1:])
+        watched = [watch(each, reactor) for each in ends]
+        if together:
+            assert watched == [(False, False)] * 3
+            watched = [watch(each, descriptors) for each in ends]
+            assert (descriptors in reactor.getReaders()) is (
+                watched != [(False, False)] * 3
+            )
+        for each in ends:
+            each.close()
+    return [each.told for each in ends], watched
+
+
+def watch(end, by):
+    """Tell whether somebody waits to read from it, and to write to it."""
+    if isinstance(by, Descriptors):
+        events = by._events.get(end.fileno(), 0)
+        return bool(events & select.EPOLLIN), bool(events & select.EPOLLOUT)
+    return end in by.getReaders(), end in by.getWriters()
+
+
+def act(end, name, *about):
+    """Tell it to watch or what to say, or let something happen to its socket."""
+    if about:
+        end.says[name] = about[0]
+        return
+    if hasattr(end, name) and name != "close":
+        getattr(end, name)()
+        return
+    try:
+        if name == "speak":
+            end.there.send(b"x")
+        elif name == "fill":
+            end.here.send(b"x" * 1_000_000)
+        elif name == "hang up":
+            end.there.shutdown(socket.SHUT_WR)
+        else:
+            end.there.close()
+    except OSError:
+        pass  # it has hung up, or is full already
+
+
+# What is logged is not looked at, only that it is: the last example's, then.
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEPS, max_size=30))
+@example(steps=[("stopReading", 0), ("startWriting", 0), ("close", 0)])
+@example(steps=[("read", 1, CONNECTION_DONE), ("hang up", 1)])
+@example(steps=[("read", 0, CONNECTION_DONE), ("hang up", 0)])
+def test_each_fares_as_with_the_reactor(logged, steps):
+    """Whatever it waits for, gets, and answers: told the same, and watched the same."""
+    assert play(steps, together=True) == play(steps, together=False)
+    logged.clear()
+
+
+def test_the_reactor_watches_one(reactor, descriptors, connect):
+    """While there is a connection, and not for longer."""
+    assert verifyObject(IReadDescriptor, descriptors)
+    before = reactor.getReaders()
+    first, second = connect(), connect()
+    assert reactor.getReaders() == [*before, descriptors]
+    assert descriptors.connections == [first, second]
+    assert repr(descriptors) == f"<Descriptors [{first!r}, {second!r}]>"
+    assert descriptors.logPrefix() == "Engine.IO"
+    first.stopReading()
+    first.stopReading()
+    assert descriptors in reactor.getReaders()
+    second.stopReading()
+    assert reactor.getReaders() == before
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_an_error_alone_is_the_end(reactor, descriptors, connect, reads):
+    """Of a clean one it is only if somebody would have read what came before."""
+    end = connect()
+    if not reads:
+        end.startWriting()
+        end.stopReading()
+    real, told = descriptors._epoll, [(end.fileno(), select.EPOLLERR)]
+    descriptors._epoll = SimpleNamespace(
+        poll=lambda *_: told, unregister=real.unregister, fileno=real.fileno
+    )
+    descriptors.doRead()
+    assert end.told == [("lost", ConnectionDone if reads else ConnectionLost)]
+
+
+def test_it_is_the_reactor_in_all_else(reactor, descriptors, connect):
+    """A connection that asks for time gets the reactor's."""
+    assert connect().reactor is descriptors
+    assert descriptors.callLater == reactor.callLater
+
+
+def test_who_is_stopped_by_another_is_not_read(reactor, connect):
+    """In the same turn: what was ready a moment ago may be gone."""
+    ends = [connect(), connect()]
+    for one, other in (ends, ends[::-1]):
+        one.there.send(b"x")
+        one.then = other.stopReading
+    reactor.doIteration(0)
+    assert sorted(len(each.told) for each in ends) == [0, 1]
+
+
+@pytest.mark.parametrize("when", ["read", "lost"])
+def test_what_one_raises_reaches_no_other(reactor, connect, logged, when):
+    """It is logged, and the others are read in the same turn."""
+    ends = [connect() for _ in range(3)]
+    for each in ends:
+        each.there.send(b"x")
+    ends[1].says = {"read": CONNECTION_LOST, when: (ZeroDivisionError,)}
+    reactor.doIteration(0)
+    reason = ZeroDivisionError if when == "read" else ConnectionLost
+    assert ends[1].told == [("read", b"x"), ("lost", reason)]
+    assert ends[0].told == ends[2].told == [("read", b"x")]
+    logged.take(ZeroDivisionError)
+
+
+def test_all_end_with_the_reactor(reactor, descriptors, connect, logged):
+    """Even if one of them fails over it."""
+    ends = [connect() for _ in range(3)]
+    ends[0].says["lost"] = (ZeroDivisionError,)
+    assert descriptors in reactor.removeAll()
+    descriptors.connectionLost(Failure(ConnectionDone()))
+    assert [each.told for each in ends] == [[("lost", ConnectionDone)]] * 3
+    assert not descriptors._events
+    logged.take(ZeroDivisionError)
+
+
+def no_epoll(end, reactor, monkeypatch):
+    """It is Linux's."""
+    monkeypatch.delattr(select, "epoll")
+
+
+def no_descriptor(end, reactor, monkeypatch):
+    """Too many files are open."""
+
+    def fail():
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(select, "epoll", fail)
+
+
+def something_waits(end, reactor, monkeypatch):
+    """The reactor is about to write it."""
+    end.write(b"x")
+
+
+def another_reactor(end, reactor, monkeypatch):
+    """It is not this one's."""
+    end.reactor = Descriptors(reactor)
+
+
+@pytest.mark.parametrize(
+    "given", [no_epoll, no_descriptor, something_waits, another_reactor]
+)
+def test_who_cannot_be_taken_stays(reactor, descriptors, monkeypatch, given):
+    """Where it is, and works as ever."""
+    end, port = End(reactor), SimpleNamespace(transport=End)
+    end.startReading()
+    given(end, reactor, monkeypatch)
+    end.server = port
+    assert not descriptors.take(end)
+    descriptors.take_all(end)
+    assert end in reactor.getReaders()
+    assert port.transport is End
+    monkeypatch.undo()
+    end.reactor = reactor
+    end.close()
+
+
+def test_who_is_here_is_taken_once(reactor, descriptors, connect):
+    """A WebSocket that has come by the door is here already."""
+    end = connect()
+    assert descriptors.take(end)
+    assert end.reactor is descriptors
+
+
+def test_a_port_of_ours_makes_its_connections_here(reactor, descriptors):
+    """From the first one on that it has accepted."""
+
+    def make(*args):
+        made.append(args)
+
+    made, port = [], SimpleNamespace(transport=make)
+    first = End(reactor)
+    first.server = port
+    descriptors.take_all(first)
+    assert first.reactor is descriptors
+    port.transport("socket", "protocol", "client", port, 1, reactor)
+    assert made == [("socket", "protocol", "client", port, 1, descriptors)]
+    changed = port.transport
+    descriptors.take_all(first)
+    assert port.transport is changed
+    first.stopReading()
+    first.close()
+
+
+def test_a_connection_that_was_adopted_has_no_port(reactor, descriptors):
+    """It is watched, and nobody else."""
+    end = End(reactor)
+    end.server = None
+    descriptors.take_all(end)
+    assert end.reactor is descriptors
+    end.stopReading()
+    end.close()
+
+
+@pytest.mark.parametrize("name", TWISTED)
+def test_what_is_known_of_twisted_still_exists(tcp_browse, server, name):
+    """Private attributes may go; then this fails before anything else does."""
+    assert hasattr(tcp_browse(server).wire, name)
