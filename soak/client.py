@@ -166,7 +166,7 @@ class Session:
 
     def lost(self, carrier: Carrier, why: str) -> None:
         """Hear that a carrier cannot go on."""
-        if self.stage is Stage.OVER or carrier.dead:
+        if self.stage in (Stage.DYING, Stage.OVER) or carrier.dead:
             return
         if carrier is self._candidate:
             self._stay()

@@ -291,45 +291,52 @@ def test_all_end_with_the_reactor(reactor, descriptors, connect, logged):
     logged.take(ZeroDivisionError)
 
 
-def no_epoll(end, reactor, monkeypatch):
+def test_without_epoll_nobody_is_taken(reactor, monkeypatch):
     """It is Linux's."""
     monkeypatch.delattr(select, "epoll")
+    stays(End(reactor), Descriptors(reactor))
 
 
-def no_descriptor(end, reactor, monkeypatch):
-    """Too many files are open."""
+def test_with_too_many_files_open_nobody_is_taken(reactor, monkeypatch):
+    """A server that can't have a descriptor more does without."""
 
     def fail():
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(select, "epoll", fail)
+    stays(End(reactor), Descriptors(reactor))
 
 
-def something_waits(end, reactor, monkeypatch):
-    """The reactor is about to write it."""
+def test_a_clock_watches_nothing(reactor, clock):
+    """Nor does it cost a descriptor."""
+    descriptors = Descriptors(clock)
+    stays(End(reactor), descriptors)
+    assert descriptors._epoll is None
+
+
+def test_who_waits_to_write_is_not_taken(reactor, descriptors):
+    """The reactor is about to."""
+    end = End(reactor)
     end.write(b"x")
+    stays(end, descriptors)
 
 
-def another_reactor(end, reactor, monkeypatch):
-    """It is not this one's."""
-    end.reactor = Descriptors(reactor)
+def test_another_reactor_s_are_not_taken(reactor, descriptors):
+    """Another server has it, or another loop."""
+    with new_reactor() as another:
+        stays(End(another), descriptors)
 
 
-@pytest.mark.parametrize(
-    "given", [no_epoll, no_descriptor, something_waits, another_reactor]
-)
-def test_who_cannot_be_taken_stays(reactor, descriptors, monkeypatch, given):
-    """Where it is, and works as ever."""
-    end, port = End(reactor), SimpleNamespace(transport=End)
+def stays(end, descriptors):
+    """See that a connection stays where it is, and works as ever."""
+    end.server = SimpleNamespace(transport=End)
     end.startReading()
-    given(end, reactor, monkeypatch)
-    end.server = port
+    watched_by = end.reactor
     assert not descriptors.take(end)
     descriptors.take_all(end)
-    assert end in reactor.getReaders()
-    assert port.transport is End
-    monkeypatch.undo()
-    end.reactor = reactor
+    assert end.reactor is watched_by
+    assert end in watched_by.getReaders()
+    assert end.server.transport is End
     end.close()
 
 

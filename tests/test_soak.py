@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 
+from soak.client import Session
 from soak.figures import Sample, growth, process
 from soak.plan import ENDINGS, Ending, chance_of, draw
 from soak.verdict import Evidence, faults, judge
@@ -366,3 +368,24 @@ def test_plans_repeat():
     assert plans == [plan(number) for number in range(500)]
     assert {each.ending for each in plans} == set(ENDINGS)
     assert set(Ending) - set(ENDINGS) == {Ending.DRAINED}
+
+
+def test_who_dies_in_the_middle_of_a_word_hears_no_answer(monkeypatch):
+    """A POST that was on its way may come behind that, to a session that is over."""
+    clock, ledgers = Clock(), []
+    plan = replace(
+        draw(random.Random(1), "me", 5.0, 1.0, ENDINGS),
+        way=("polling",),
+        revision=4,
+        ending=Ending.HALF,
+    )
+    bodies = Bodies(random.Random(1))
+    client = Session(clock, 80, plan, 1, bodies, lambda _, each: ledgers.append(each))
+    client._opened({"sid": "s", "pingInterval": 25_000, "pingTimeout": 20_000})
+    monkeypatch.setattr(client._carrier, "write_half", lambda: None)
+    client._die()
+    client.lost(client._carrier, "POST: 400 Session ID unknown")
+    assert not ledgers
+    clock.advance(2)
+    assert [each["trouble"] for each in ledgers] == [None]
+    assert not clock.getDelayedCalls()

@@ -22,11 +22,13 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IHalfCloseableDescriptor,
+    IReactorFDSet,
     IReadDescriptor,
     IReadWriteDescriptor,
 )
@@ -72,7 +74,11 @@ class Descriptors:
 
         """
         self._reactor = reactor
-        self._epoll: Any = None  # once there is a connection
+        self._epoll: Any = None
+        if hasattr(select, "epoll") and IReactorFDSet.providedBy(reactor):
+            # Now, when there are descriptors: later it would be one more that stays.
+            with suppress(OSError):
+                self._epoll = select.epoll()
         self._events: dict[int, int] = {}  # what is waited for, by file descriptor
         self._selectables: dict[int, Any] = {}
 
@@ -103,10 +109,10 @@ class Descriptors:
 
         """
         if (
-            connection.reactor is not self._reactor
+            self._epoll is None
+            or connection.reactor is not self._reactor
             or connection.dataBuffer
             or connection._tempDataBuffer
-            or not self._can_watch()
         ):
             return connection.reactor is self
         connection.stopReading()
@@ -128,14 +134,6 @@ class Descriptors:
             port.transport = lambda socket, protocol, client, server, number, _: make(
                 socket, protocol, client, server, number, self
             )
-
-    def _can_watch(self) -> bool:
-        if self._epoll is None and hasattr(select, "epoll"):
-            try:
-                self._epoll = select.epoll()
-            except OSError:
-                return False  # too many open files: the reactor has its own already
-        return self._epoll is not None
 
     # For connections: IReactorFDSet.
 
