@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import select
 import socket
+from asyncio import CancelledError
 from contextlib import contextmanager
+from copy import copy
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableDescriptor, IReadDescriptor
+from twisted.internet.error import (
+    ConnectionDone,
+    ConnectionFdescWentAway,
+    ConnectionLost,
+)
+from twisted.internet.interfaces import (
+    IHalfCloseableDescriptor,
+    IReactorTime,
+    IReadDescriptor,
+)
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.internet.pollreactor import PollReactor
+from twisted.internet.selectreactor import SelectReactor
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import implementer, providedBy
 from zope.interface.verify import verifyObject
 
 from twisted_engineio.transports.descriptors import TWISTED, Descriptors
@@ -75,6 +87,7 @@ class End(FileDescriptor):
 
     def connectionLost(self, reason):
         self.told.append(("lost", reason.type))
+        assert self.disconnecting or watch(self, self.reactor) == (False, False)
         self.connected = False
         self.close()
         self._say("lost")
@@ -98,13 +111,14 @@ class HalfEnd(End):
 
 
 @contextmanager
-def new_reactor():
+def new_reactor(kind=epollreactor.EPollReactor):
     """Make a reactor of its own that is turned by hand."""
-    made = epollreactor.EPollReactor()
+    made = kind()
     yield made
     made.removeAll()
     made.waker.connectionLost(None)
-    made._poller.close()
+    if kind is epollreactor.EPollReactor:
+        made._poller.close()
 
 
 @pytest.fixture
@@ -137,7 +151,8 @@ def connect(reactor, descriptors):
         each.close()
 
 
-ANSWERS = (None, CONNECTION_DONE, CONNECTION_LOST, BUG, (ZeroDivisionError,))
+RAISED = (ZeroDivisionError, ConnectionDone, SystemExit, CancelledError)
+ANSWERS = (None, CONNECTION_DONE, CONNECTION_LOST, BUG, *((each,) for each in RAISED))
 STEPS = st.one_of(
     *(
         st.tuples(st.just(name), st.integers(0, 2))
@@ -244,7 +259,9 @@ def test_an_error_alone_is_the_end(reactor, descriptors, connect, reads):
         end.stopReading()
     real, told = descriptors._epoll, [(end.fileno(), select.EPOLLERR)]
     descriptors._epoll = SimpleNamespace(
-        poll=lambda *_: told, unregister=real.unregister, fileno=real.fileno
+        poll=lambda timeout, _: [] if timeout else told,  # it never waits
+        unregister=real.unregister,
+        fileno=real.fileno,
     )
     descriptors.doRead()
     assert end.told == [("lost", ConnectionDone if reads else ConnectionLost)]
@@ -254,6 +271,9 @@ def test_it_is_the_reactor_in_all_else(reactor, descriptors, connect):
     """A connection that asks for time gets the reactor's."""
     assert connect().reactor is descriptors
     assert descriptors.callLater == reactor.callLater
+    assert verifyObject(IReactorTime, descriptors)
+    assert list(providedBy(descriptors)) == [IReadDescriptor, *providedBy(reactor)]
+    assert copy(descriptors)._reactor is reactor
 
 
 def test_who_is_stopped_by_another_is_not_read(reactor, connect):
@@ -266,35 +286,87 @@ def test_who_is_stopped_by_another_is_not_read(reactor, connect):
     assert sorted(len(each.told) for each in ends) == [0, 1]
 
 
+@pytest.mark.parametrize("kind", RAISED)
 @pytest.mark.parametrize("when", ["read", "lost"])
-def test_what_one_raises_reaches_no_other(reactor, connect, logged, when):
+def test_what_one_raises_reaches_no_other(reactor, connect, logged, when, kind):
     """It is logged, and the others are read in the same turn."""
     ends = [connect() for _ in range(3)]
     for each in ends:
         each.there.send(b"x")
-    ends[1].says = {"read": CONNECTION_LOST, when: (ZeroDivisionError,)}
+    ends[1].says = {"read": CONNECTION_LOST, when: (kind,)}
     reactor.doIteration(0)
-    reason = ZeroDivisionError if when == "read" else ConnectionLost
+    reason = kind if when == "read" else ConnectionLost
     assert ends[1].told == [("read", b"x"), ("lost", reason)]
     assert ends[0].told == ends[2].told == [("read", b"x")]
-    logged.take(ZeroDivisionError)
+    logged.take(kind)
 
 
 def test_all_end_with_the_reactor(reactor, descriptors, connect, logged):
     """Even if one of them fails over it."""
     ends = [connect() for _ in range(3)]
-    ends[0].says["lost"] = (ZeroDivisionError,)
+    for each in ends:
+        each.disconnecting = True  # it does not mind being watched
+        each.says["lost"] = (CancelledError,)
     assert descriptors in reactor.removeAll()
     descriptors.connectionLost(Failure(ConnectionDone()))
     assert [each.told for each in ends] == [[("lost", ConnectionDone)]] * 3
-    assert not descriptors._events
-    logged.take(ZeroDivisionError)
+    assert not descriptors.connections
+    for _ in ends:
+        logged.take(CancelledError)
+
+
+def test_who_comes_after_the_reactor_forgot_is_served(reactor, connect):
+    """A test's fixture may have it forget all that it watches, and go on."""
+    connect()
+    reactor.removeAll()
+    late = connect()
+    late.there.send(b"x")
+    reactor.doIteration(0)
+    assert late.told == [("read", b"x")]
+
+
+def test_who_has_lost_its_socket_is_lost(reactor, descriptors, connect):
+    """Somebody has taken it from under the connection, and keeps it open."""
+    end = connect()
+    end.there.send(b"x")
+    taken = socket.socket(fileno=end.here.detach())
+    reactor.doIteration(0)
+    assert end.told == [("lost", ConnectionFdescWentAway)]
+    assert not descriptors.connections
+    taken.close()
+
+
+def test_who_is_not_there_any_more_is_forgotten(descriptors, connect):
+    """If its socket was closed without a word, there is nothing to watch."""
+    end, other = connect(), connect()
+    end.here.close()
+    end.stopReading()
+    assert descriptors.connections == [other]
+    end.stopReading()
+
+
+def test_the_others_are_the_reactor_s(reactor, descriptors):
+    """Whatever is no connection of ours is passed on."""
+    end = End(reactor)
+    for which in ("Reader", "Writer"):
+        getattr(descriptors, f"add{which}")(end)
+        assert end in getattr(reactor, f"get{which}s")()
+        getattr(descriptors, f"remove{which}")(end)
+        assert end not in getattr(reactor, f"get{which}s")()
+    end.close()
 
 
 def test_without_epoll_nobody_is_taken(reactor, monkeypatch):
     """It is Linux's."""
     monkeypatch.delattr(select, "epoll")
     stays(End(reactor), Descriptors(reactor))
+
+
+@pytest.mark.parametrize("kind", [PollReactor, SelectReactor])
+def test_other_reactors_connections_stay(kind):
+    """Only of the one for epoll is it known that nobody sees a difference."""
+    with new_reactor(kind) as reactor:
+        stays(End(reactor), Descriptors(reactor))
 
 
 def test_with_too_many_files_open_nobody_is_taken(reactor, monkeypatch):

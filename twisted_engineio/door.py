@@ -167,6 +167,11 @@ class Knock(Asked):
         return self._headers["host"]
 
     @property
+    def is_secure(self) -> bool:
+        """Whether it came over TLS."""
+        return self.view.is_secure
+
+    @property
     def view(self) -> Handshake:
         """An immutable view of it, to keep."""
         if self._view is None:

@@ -371,7 +371,7 @@ class EngineIOResource(Resource):
         origin, view = asked.origin, asked.view
         if origin is not None and (
             self._cors.asks_operator  # once for a request, not twice
-            or not self._cors.allows(origin, asked.host, view.is_secure)
+            or not self._cors.allows(origin, asked.host, asked.is_secure)
         ):
             raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors")
         if self._cors.lists:

@@ -6,10 +6,11 @@ Rules of this file:
 1. To the reactor this is one descriptor, readable whenever one of its connections is
    ready. Its ``doRead`` does for those what the reactor does for each, in its order,
    but that it makes no log context: that is nine calls, more than an echo's own six.
-2. A connection knows no difference: this stands where its reactor would, and passes on
-   whatever is asked of that. It is here for reading and writing, or not at all.
-3. What one of them raises ends that one, is logged, and reaches none of the others.
-4. It may be left out, and is where there is no epoll.
+2. To a connection this is the reactor: whatever else is asked of that is passed on, and
+   so is what is not a connection of ours. It is here for reading and for writing.
+3. Whatever one of them raises ends that one, is logged, and reaches no other.
+4. It may be left out, and is with every reactor but Twisted's for epoll. asyncio's, for
+   one, gives each connection a context of its own, and they would share one here.
 
 Driven by the reactor (``doRead``, ``connectionLost``) and by the connections
 (``addReader`` and its like).
@@ -25,17 +26,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import (
+    ConnectionDone,
+    ConnectionFdescWentAway,
+    ConnectionLost,
+)
 from twisted.internet.interfaces import (
     IHalfCloseableDescriptor,
-    IReactorFDSet,
     IReadDescriptor,
     IReadWriteDescriptor,
 )
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import directlyProvides, providedBy
 
 __all__ = ["TWISTED", "Descriptors"]
 
@@ -47,13 +51,13 @@ _IN: Final[int] = getattr(select, "EPOLLIN", 1)
 _OUT: Final[int] = getattr(select, "EPOLLOUT", 4)
 _GONE: Final[int] = getattr(select, "EPOLLERR", 8) | getattr(select, "EPOLLHUP", 16)
 
+_WENT_AWAY: Final = ConnectionFdescWentAway("File descriptor lost")
 _REASONS: Final[dict[type[BaseException], Failure]] = {
     ConnectionDone: Failure(CONNECTION_DONE),
     ConnectionLost: Failure(CONNECTION_LOST),
 }
 
 
-@implementer(IReadDescriptor)
 class Descriptors:
     """
     The connections of one reactor that are watched together.
@@ -75,10 +79,11 @@ class Descriptors:
         """
         self._reactor = reactor
         self._epoll: Any = None
-        if hasattr(select, "epoll") and IReactorFDSet.providedBy(reactor):
+        if _is_for_epoll(reactor):
             # Now, when there are descriptors: later it would be one more that stays.
             with suppress(OSError):
                 self._epoll = select.epoll()
+        directlyProvides(self, IReadDescriptor, providedBy(reactor))
         self._events: dict[int, int] = {}  # what is waited for, by file descriptor
         self._selectables: dict[int, Any] = {}
 
@@ -92,7 +97,9 @@ class Descriptors:
         return f"<Descriptors {self.connections!r}>"
 
     def __getattr__(self, name: str) -> Any:
-        """Be the reactor in all else."""
+        """Be the reactor in all else that is public."""
+        if name.startswith("_"):
+            raise AttributeError(name)
         return getattr(self._reactor, name)
 
     # For whoever has a connection.
@@ -139,19 +146,34 @@ class Descriptors:
 
     def addReader(self, reader: IReadDescriptor) -> None:
         """Watch whether there is something to read."""
-        self._watch(reader, _IN)
+        if self._is_ours(reader):
+            self._watch(reader, _IN)
+        else:
+            self._reactor.addReader(reader)
 
     def addWriter(self, writer: IReadWriteDescriptor) -> None:
         """Watch whether something may be written."""
-        self._watch(writer, _OUT)
+        if self._is_ours(writer):
+            self._watch(writer, _OUT)
+        else:
+            self._reactor.addWriter(writer)
 
     def removeReader(self, reader: IReadDescriptor) -> None:
         """Watch no longer whether there is something to read."""
-        self._ignore(reader, _IN)
+        if self._is_ours(reader):
+            self._ignore(reader, _IN)
+        else:
+            self._reactor.removeReader(reader)
 
     def removeWriter(self, writer: IReadWriteDescriptor) -> None:
         """Watch no longer whether something may be written."""
-        self._ignore(writer, _OUT)
+        if self._is_ours(writer):
+            self._ignore(writer, _OUT)
+        else:
+            self._reactor.removeWriter(writer)
+
+    def _is_ours(self, selectable: object) -> bool:
+        return getattr(selectable, "reactor", None) is self
 
     def _watch(self, selectable: Any, event: int) -> None:
         fd = selectable.fileno()
@@ -162,13 +184,15 @@ class Descriptors:
             self._epoll.modify(fd, events | event)
         else:
             self._epoll.register(fd, event)
-            if not self._events:
-                self._reactor.addReader(self)
+            # Each time: somebody may have had the reactor forget all that it watches.
+            self._reactor.addReader(self)
             self._selectables[fd] = selectable
         self._events[fd] = events | event
 
     def _ignore(self, selectable: Any, event: int) -> None:
-        fd = selectable.fileno()  # -1 if it is closed: nobody's
+        fd = selectable.fileno()
+        if fd == -1:  # closed, or somebody has taken its socket away
+            fd = self._last_seen_at(selectable)
         events = self._events.get(fd, 0)
         if not events & event:
             return
@@ -177,9 +201,16 @@ class Descriptors:
             self._epoll.modify(fd, events - event)
             return
         del self._events[fd], self._selectables[fd]
-        self._epoll.unregister(fd)
+        with suppress(OSError):  # closed
+            self._epoll.unregister(fd)
         if not self._events:
             self._reactor.removeReader(self)
+
+    def _last_seen_at(self, selectable: object) -> int:
+        for fd, each in self._selectables.items():
+            if each is selectable:
+                return fd
+        return -1
 
     # For the reactor: IReadDescriptor.
 
@@ -200,42 +231,53 @@ class Descriptors:
             if selectable is None:
                 continue  # lost, or paused, by what another one said
             reading = True
+            lost: BaseException | None = None
             try:
-                if event & _IN:
+                if selectable.fileno() == -1:
+                    lost = _WENT_AWAY
+                elif event & _IN:
                     lost = selectable.doRead()
                 elif event & _GONE:
                     reading = bool(self._events[fd] & _IN)
                     lost = CONNECTION_DONE if reading else CONNECTION_LOST
-                else:
-                    lost = None
                 if event & _OUT and not lost:
                     reading = False
                     lost = selectable.doWrite()
             except BaseException as error:
-                # All that there is, as the reactor: it would take it for ours, and all
-                # connections would end.
                 self.log.failure("a connection failed; it is cut")
-                lost = error
+                lost, reading = error, False
             if lost:
-                self._end(selectable, lost, reading)
+                self._tell(self._end, selectable, lost, reading)
 
     def _end(self, selectable: Any, lost: BaseException, reading: bool) -> None:
-        self.removeReader(selectable)
+        self._ignore(selectable, _IN)
         reason = _REASONS.get(type(lost)) or Failure(lost)
         half = reading and type(lost) is ConnectionDone
         if half and IHalfCloseableDescriptor.providedBy(selectable):
-            self._tell(selectable.readConnectionLost, reason)
+            selectable.readConnectionLost(reason)
         else:
-            self.removeWriter(selectable)
-            self._tell(selectable.connectionLost, reason)
+            self._ignore(selectable, _OUT)
+            selectable.connectionLost(reason)
 
-    def _tell(self, lost: Callable[[Failure], object], reason: Failure) -> None:
+    def _tell(self, end: Callable[..., object], *about: object) -> None:
         try:
-            lost(reason)
-        except Exception:
+            end(*about)
+        except BaseException:
+            # Whatever it is: the reactor would take it for ours, and end us all.
             self.log.failure("a connection failed when it was lost")
 
     def connectionLost(self, reason: Failure) -> None:
         """End all connections: the reactor stops."""
         for each in self.connections:
             self._tell(each.connectionLost, reason)
+        self._events.clear()
+        self._selectables.clear()
+
+
+def _is_for_epoll(reactor: object) -> bool:
+    if not hasattr(select, "epoll"):
+        return False
+    # Not above: where there is no epoll this raises.
+    from twisted.internet.epollreactor import EPollReactor
+
+    return isinstance(reactor, EPollReactor)
