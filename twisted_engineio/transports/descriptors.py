@@ -64,10 +64,12 @@ class Descriptors:
 
     Attributes:
         log: Where it logs.
+        fileno: Gives the file descriptor that is readable when one of them is ready.
 
     """
 
     log = Logger()
+    fileno: Callable[[], int]
 
     def __init__(self, reactor: Any) -> None:
         """
@@ -83,6 +85,7 @@ class Descriptors:
             # Now, when there are descriptors: later it would be one more that stays.
             with suppress(OSError):
                 self._epoll = select.epoll()
+                self.fileno = self._epoll.fileno
         directlyProvides(self, IReadDescriptor, providedBy(reactor))
         self._events: dict[int, int] = {}  # what is waited for, by file descriptor
         self._selectables: dict[int, Any] = {}
@@ -146,34 +149,31 @@ class Descriptors:
 
     def addReader(self, reader: IReadDescriptor) -> None:
         """Watch whether there is something to read."""
-        if self._is_ours(reader):
+        if getattr(reader, "reactor", None) is self:
             self._watch(reader, _IN)
         else:
             self._reactor.addReader(reader)
 
     def addWriter(self, writer: IReadWriteDescriptor) -> None:
         """Watch whether something may be written."""
-        if self._is_ours(writer):
+        if getattr(writer, "reactor", None) is self:
             self._watch(writer, _OUT)
         else:
             self._reactor.addWriter(writer)
 
     def removeReader(self, reader: IReadDescriptor) -> None:
         """Watch no longer whether there is something to read."""
-        if self._is_ours(reader):
+        if getattr(reader, "reactor", None) is self:
             self._ignore(reader, _IN)
         else:
             self._reactor.removeReader(reader)
 
     def removeWriter(self, writer: IReadWriteDescriptor) -> None:
         """Watch no longer whether something may be written."""
-        if self._is_ours(writer):
+        if getattr(writer, "reactor", None) is self:
             self._ignore(writer, _OUT)
         else:
             self._reactor.removeWriter(writer)
-
-    def _is_ours(self, selectable: object) -> bool:
-        return getattr(selectable, "reactor", None) is self
 
     def _watch(self, selectable: Any, event: int) -> None:
         fd = selectable.fileno()
@@ -191,8 +191,9 @@ class Descriptors:
 
     def _ignore(self, selectable: Any, event: int) -> None:
         fd = selectable.fileno()
-        if fd == -1:  # closed, or somebody has taken its socket away
-            fd = self._last_seen_at(selectable)
+        if fd == -1:
+            self._forget(selectable)
+            return
         events = self._events.get(fd, 0)
         if not events & event:
             return
@@ -201,23 +202,22 @@ class Descriptors:
             self._epoll.modify(fd, events - event)
             return
         del self._events[fd], self._selectables[fd]
-        with suppress(OSError):  # closed
-            self._epoll.unregister(fd)
+        self._epoll.unregister(fd)
         if not self._events:
             self._reactor.removeReader(self)
 
-    def _last_seen_at(self, selectable: object) -> int:
+    def _forget(self, selectable: object) -> None:
+        """Ignore what is closed, or what somebody has taken the socket from."""
         for fd, each in self._selectables.items():
             if each is selectable:
-                return fd
-        return -1
+                del self._events[fd], self._selectables[fd]
+                with suppress(OSError):
+                    self._epoll.unregister(fd)
+                break
+        if not self._events:
+            self._reactor.removeReader(self)
 
     # For the reactor: IReadDescriptor.
-
-    def fileno(self) -> int:
-        """Give the file descriptor that is readable when one of ours is ready."""
-        fd: int = self._epoll.fileno()
-        return fd
 
     def logPrefix(self) -> str:
         """Name it in logs that know no better."""
