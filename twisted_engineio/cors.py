@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["Cors", "is_well_formed"]
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
-_CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
+_MISPLACED: Final = re.compile("[^\t -~]")
 
 
 def is_well_formed(origin: str) -> bool:
-    """Tell whether a header's value has no control characters but tabs."""
-    return _CONTROL.search(origin) is None
+    """
+    Tell whether an origin is written in ASCII, without control characters but tabs.
+
+    RFC 6454, 6.2. Behind a WebSocket's answer, another would be echoed as another.
+    """
+    return _MISPLACED.search(origin) is None
 
 
 class Cors:
