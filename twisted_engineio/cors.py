@@ -28,7 +28,8 @@ def is_well_formed(origin: str) -> bool:
     """
     Tell whether an origin is written in ASCII, without control characters but tabs.
 
-    RFC 6454, 6.2. Behind a WebSocket's answer, another would be echoed as another.
+    RFC 6454, 6.2. One that is not would be changed where an answer echoes it: Autobahn
+    writes the headers of a WebSocket's answer in UTF-8.
     """
     return _MISPLACED.search(origin) is None
 

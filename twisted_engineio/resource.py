@@ -131,7 +131,7 @@ class EngineIOResource(Resource):
         origin = asked.origin
         if origin is not None:
             if not is_well_formed(origin):
-                raise Refused(ErrorCode.BAD_REQUEST, "the Origin is none")
+                raise Refused(ErrorCode.BAD_REQUEST, "Origin must be printable ASCII")
             about = (origin, asked.host, asked.is_secure)
             if not self._ask_cors(self._cors.allows, *about):
                 self._refuse_origin(origin)
