@@ -100,7 +100,8 @@ def test_it_finds_what_the_clients_did(
     play("carried", server, "upgrade")
     for mode in ("polling", "websocket"):
         play("refused", server, mode, query={"deny": "no"})
-    peer.ask(peer.target("nobody"))
+    # Not "unknown_sid": so is told, too, whoever closes while its poll is under way.
+    peer.ask(f"{peer.path}?EIO=4&transport=pigeon&sid=nobody")
     prometheus.until(
         ALL,
         {
@@ -118,7 +119,7 @@ def test_it_finds_what_the_clients_did(
             "engineio_handshakes_total{outcome=opened}": 7,
             "engineio_handshakes_total{outcome=refused}": 2,
             "engineio_refusals_total{code=forbidden,status=403}": 2,
-            "engineio_refusals_total{code=unknown_sid,status=400}": 1,
+            "engineio_refusals_total{code=unknown_transport,status=400}": 1,
             "engineio_upgrades_tried_total{from=polling,to=websocket}": 2,
             "engineio_upgrades_total{from=polling,to=websocket}": 2,
             "engineio_handshake_to_upgrade_seconds_count{}": 2,
