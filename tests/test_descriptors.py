@@ -47,6 +47,7 @@ class End(FileDescriptor):
         says: What it answers to a call, by the method's name; an exception to raise
             is in a tuple.
         then: Called when it has been read from.
+        sends_at_once: Whether it has TCP_NODELAY.
 
     """
 
@@ -60,9 +61,13 @@ class End(FileDescriptor):
         self.says = {}
         self.then = lambda: None
         self.connected = True
+        self.sends_at_once = False
 
     def fileno(self):
         return self.here.fileno()
+
+    def setTcpNoDelay(self, enabled):
+        self.sends_at_once = enabled
 
     def doRead(self):
         self.told.append(("read", self._take()))
@@ -228,6 +233,7 @@ def act(end, name, *about):
 @example(steps=[("stopReading", 0), ("startWriting", 0), ("close", 0)])
 @example(steps=[("read", 1, CONNECTION_DONE), ("hang up", 1)])
 @example(steps=[("read", 0, CONNECTION_DONE), ("hang up", 0)])
+@example(steps=[("startWriting", 1), ("speak", 1), ("write", 1, (ConnectionDone(),))])
 def test_each_fares_as_with_the_reactor(logged, steps):
     """Whatever it waits for, gets, and answers: told the same, and watched the same."""
     assert play(steps, together=True) == play(steps, together=False)
@@ -405,7 +411,8 @@ def stays(end, descriptors):
     end.startReading()
     watched_by = end.reactor
     assert not descriptors.take(end)
-    descriptors.take_all(end)
+    assert not descriptors.take_all(end)
+    assert not end.sends_at_once
     assert end.reactor is watched_by
     assert end in watched_by.getReaders()
     assert end.server.transport is End
@@ -420,21 +427,27 @@ def test_who_is_here_is_taken_once(reactor, descriptors, connect):
 
 
 def test_a_port_of_ours_makes_its_connections_here(reactor, descriptors):
-    """From the first one on that it has accepted."""
+    """From the first one on that it has accepted; and all of them send at once."""
 
     def make(*args):
         made.append(args)
 
-    made, port = [], SimpleNamespace(transport=make)
-    first = End(reactor)
-    first.server = port
-    descriptors.take_all(first)
-    assert first.reactor is descriptors
-    port.transport("socket", "protocol", "client", port, 1, reactor)
-    assert made == [("socket", "protocol", "client", port, 1, descriptors)]
-    changed = port.transport
-    descriptors.take_all(first)
-    assert port.transport is changed
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        made, port = [], SimpleNamespace(transport=make, socket=listening)
+        first = End(reactor)
+        first.server = port
+        assert descriptors.take_all(first)
+        assert first.reactor is descriptors
+        assert first.sends_at_once
+        port.transport("socket", "protocol", "client", port, 1, reactor)
+        assert made == [("socket", "protocol", "client", port, 1, descriptors)]
+        changed = port.transport
+        assert descriptors.take_all(first)
+        assert port.transport is changed
+        with socket.create_connection(listening.getsockname()):
+            accepted, _ = listening.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     first.stopReading()
     first.close()
 
@@ -443,8 +456,9 @@ def test_a_connection_that_was_adopted_has_no_port(reactor, descriptors):
     """It is watched, and nobody else."""
     end = End(reactor)
     end.server = None
-    descriptors.take_all(end)
+    assert descriptors.take_all(end)
     assert end.reactor is descriptors
+    assert end.sends_at_once
     end.stopReading()
     end.close()
 
