@@ -75,6 +75,24 @@ def test_a_socket_that_takes_nothing_is_left_to_twisted(browser):
     assert browser.frames[-1] == (1, b"4one")
 
 
+def test_a_full_socket_holds_the_queue(browser):
+    """The transport tells of it from the first byte on that waits there."""
+    (session,) = browser.site.server.sessions.values()
+    low = browser.site.server.config.low_water_mark
+    assert browser.wire.producer is None
+    browser.socket.room = 0
+    session.send("x" * (low - 100))
+    assert session.transport.writable
+    session.send("y" * 100)
+    assert not session.transport.writable
+    session.send("z")
+    assert session.transport.buffered < low + 10  # the last one waits in the queue
+    browser.socket.room = None
+    browser.turn()
+    assert session.transport.writable
+    assert [data[1:2] for _, data in browser.frames][1:] == [b"x", b"y", b"z"]
+
+
 def test_polling_goes_straight_to_the_socket(tcp_browse, make_server):
     """An answer is one write, and what the socket does not take is Twisted's."""
     server = make_server(EchoApplication())

@@ -13,7 +13,6 @@ Driven by whoever waits (``begin``, ``end``) and by the clock.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import takewhile
 from typing import TypeAlias
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -95,7 +94,11 @@ class Deadlines:
         """Make the calls that are due; one that raises keeps no other from its turn."""
         self._timer = None
         now = self._clock.seconds()
-        ready = list(takewhile(lambda each: each[1] <= now, self._due.items()))
+        ready = []
+        for each in self._due.items():
+            if each[1] > now:
+                break
+            ready.append(each)
         try:
             for call, due in ready:
                 if self._due.get(call) == due:  # not ended, and begun again, meanwhile

@@ -46,7 +46,7 @@ AUTOBAHN: Final = (
 )
 """What the lane knows of Autobahn's ``WebSocketServerProtocol``."""
 
-TWISTED: Final = ("TLS", "dataBuffer", "_tempDataBuffer", "disconnecting")
+TWISTED: Final = ("TLS", "dataBuffer", "_tempDataBuffer", "producer", "disconnecting")
 """What it reads of a TCP or UNIX transport, to see that nothing waits in it; the last
 it also sets, when it closes one in which nothing waits."""
 
@@ -195,9 +195,9 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         """Read whole frames of any size; tell where the lane must stop."""
         end = len(data)
         while position < end:
-            start, length = self._frame_at(data, position)
             if data[position] == 0x88 and self._hangs_up(data, position):
                 return end
+            start, length = self._frame_at(data, position)
             stop = start + length
             if length < 0:
                 return position
@@ -323,20 +323,27 @@ class FastWebSocketTransport(LeanWebSocketTransport):
     def _write(self, data: bytes, flags: int = 0) -> None:
         """Write bytes: straight to the socket if nothing waits before them."""
         transport = self.transport
-        if (
-            self._socket is not None
-            and not transport.disconnecting
-            and not transport.dataBuffer
-            and not transport._tempDataBuffer
-        ):
-            try:
-                sent = self._socket.send(data, flags)
-            except OSError:
-                sent = 0  # full, broken or closed: the transport knows
-            if sent == len(data):
-                return
-            data = data[sent:]
+        if self._socket is not None:
+            if not (
+                transport.disconnecting
+                or transport.dataBuffer
+                or transport._tempDataBuffer
+            ):
+                try:
+                    sent = self._socket.send(data, flags)
+                except OSError:
+                    sent = 0  # full, broken or closed: the transport knows
+                if sent == len(data):
+                    return
+                data = data[sent:]
+            if transport.producer is None and self.state == _OPEN:
+                super()._heed_socket()
         transport.write(data)
+
+    def _heed_socket(self) -> None:
+        """Leave it for the first time that something waits for a plain socket."""
+        if self._socket is None:
+            super()._heed_socket()
 
     @property
     def buffered(self) -> int:

@@ -157,13 +157,12 @@ class LeanWebSocketTransport(WebSocketTransport):
 
     def begin(self, key: str, rest: bytes) -> None:
         """Open without Autobahn, which would read it all again."""
-        more = [
-            f"{name}: {value}\r\n".encode()
-            for name, values in self._headers.items()
-            for value in values
-        ]
+        more = ""
+        for name, values in self._headers.items():
+            for value in values:
+                more += f"{name}: {value}\r\n"
         accept = b2a_base64(sha1(key.encode() + _GUID, usedforsecurity=False).digest())
-        self.sendData(_ANSWER % (b"".join(more), accept[:-1]))
+        self.sendData(_ANSWER % (more.encode(), accept[:-1]))
         self.state = self.STATE_OPEN
         self.data = rest
         self._onOpen()
@@ -184,7 +183,8 @@ class LeanWebSocketTransport(WebSocketTransport):
         opened(self)
 
     def _forget_handshake(self) -> None:
-        if "_wskey" not in self.__dict__:  # Autobahn had no part in it
+        # Not by asking for the dictionary: Python has made none so far.
+        if not hasattr(self, "_wskey"):  # Autobahn had no part in it
             del self._greets, self._opened, self._headers
             return
         # A new dictionary: one that was large stays large.

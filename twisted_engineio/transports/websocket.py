@@ -172,11 +172,15 @@ class WebSocketTransport(WebSocketServerProtocol):
         """Say that it is open, to whom it concerns."""
         early, self._early = b"".join(self._early or ()), None
         self.writable = True
-        pause_above(self.transport, self.factory.low_water_mark)
-        self.transport.registerProducer(self, True)
+        self._heed_socket()
         self._tell_opened()
         if early:
             self.dataReceived(early)
+
+    def _heed_socket(self) -> None:
+        """Be told when the socket is full."""
+        pause_above(self.transport, self.factory.low_water_mark)
+        self.transport.registerProducer(self, True)
 
     def _tell_opened(self) -> None:
         self._opened(self)
