@@ -64,6 +64,7 @@ FLOORS = (
             "transports.descriptors",
             "transports.eventsource",
             "transports.eventstream",
+            "transports.factory",
             "transports.fastlane",
             "transports.lean",
             "transports.jsonp",

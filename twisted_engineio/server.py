@@ -48,8 +48,8 @@ from .observer import Observer
 from .packet import Encoded, Outgoing
 from .quota import Quota
 from .session import Session, State
+from .transports.factory import WebSocketFactory
 from .transports.fastlane import FastWebSocketTransport
-from .transports.websocket import WebSocketFactory
 
 if TYPE_CHECKING:
     from .asked import Asked

@@ -31,7 +31,7 @@ from .websocket import WebSocketTransport
 
 if TYPE_CHECKING:
     from ..codecs import Codec
-    from .websocket import WebSocketFactory
+    from .factory import WebSocketFactory
 
 __all__ = ["AUTOBAHN", "HANDSHAKE", "LeanWebSocketTransport"]
 
