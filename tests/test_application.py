@@ -17,7 +17,7 @@ from twisted_engineio import (
 def test_an_application_that_overrides_nothing_serves(make_server, open_session):
     """Anybody may come, nothing happens, everybody may go."""
     server = make_server(Application())
-    assert server.admit(handshake()).result.admission == Admission()
+    assert server.admit(handshake()).admission == Admission()
     session = open_session(server)
     session.receive("hello")
     session.fail(CloseReason.TRANSPORT_CLOSE)

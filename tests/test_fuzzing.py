@@ -12,7 +12,8 @@ import pytest
 
 from fuzzing import CORPUS, TARGETS, module_of, work
 from fuzzing import __main__ as report
-from twisted_engineio import Packet, PacketType, Server, resource
+from twisted_engineio import Packet, PacketType, resource
+from twisted_engineio.channel import EngineIOChannel
 from twisted_engineio.codecs import v3, v4
 from twisted_engineio.cors import Cors
 from twisted_engineio.door import Knock
@@ -93,7 +94,7 @@ SABOTAGE = {
     "door": [
         (Knock, "origin", property(lambda self: None)),
         ("twisted_engineio.door", "_OTHER", frozenset()),
-        (Server, "consider", Server.admit),
+        (EngineIOChannel, "take_admission", lambda self: None),
     ],
     "handshake": [
         (resource, "index_of", lambda query: query.get("j")),

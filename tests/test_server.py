@@ -7,7 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 from fakes import GOODBYE, PING, PONG, Onlooker, RecordingTransport, handshake, join
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    fail,
+    maybeDeferred,
+    succeed,
+)
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent
 
@@ -38,11 +44,16 @@ def outcome_of(deferred):
 # Admission.
 
 
+def admission_of(server, shake):
+    """Tell what a server says to a client, if it says so by now."""
+    return outcome_of(maybeDeferred(server.admit, shake))
+
+
 @pytest.mark.parametrize("result", [None, True, succeed(None), succeed(True)])
 def test_who_is_not_rejected_is_admitted(server, listener, result):
     """An admit that says nothing says yes, and so does one that says so."""
     listener.on_admit = lambda _: result
-    (entry,) = outcome_of(server.admit(handshake()))
+    (entry,) = admission_of(server, handshake())
     assert entry.admission == Admission()
     assert len(listener.admitted) == 1
     assert server.sessions == {}
@@ -53,7 +64,7 @@ def test_who_is_not_rejected_is_admitted(server, listener, result):
 def test_an_answer_that_is_no_yes_refuses(server, listener, logged, result, later):
     """False refuses in python-engineio: whoever says it must not let everybody in."""
     listener.on_admit = lambda _: succeed(result) if later else result
-    (failure,) = outcome_of(server.admit(handshake()))
+    (failure,) = admission_of(server, handshake())
     assert failure.check(Refused)
     assert failure.value.status == 403
     assert formatEvent(logged.take()) == (
@@ -76,7 +87,7 @@ def reject_at_once(_):
 def test_who_is_rejected_is_refused_in_the_application_s_words(server, listener, admit):
     """Sync or async."""
     listener.on_admit = admit
-    (failure,) = outcome_of(server.admit(handshake()))
+    (failure,) = admission_of(server, handshake())
     assert failure.check(Reject)
     assert failure.value.status == 401
 
@@ -87,7 +98,7 @@ def test_who_is_rejected_is_refused_in_the_application_s_words(server, listener,
 def test_an_admit_that_fails_refuses(server, listener, logged, admit):
     """It is logged, and the client told no more than "Bad request"."""
     listener.on_admit = admit
-    (failure,) = outcome_of(server.admit(handshake()))
+    (failure,) = admission_of(server, handshake())
     assert failure.check(Refused)
     assert failure.value.code is ErrorCode.BAD_REQUEST
     logged.take(ZeroDivisionError)
@@ -106,7 +117,7 @@ def test_a_client_that_leaves_cancels_its_admission(server, listener):
 @pytest.mark.parametrize("revision", ["3", "5", ""])
 def test_a_revision_that_is_not_spoken_is_refused(server, listener, revision):
     """After the application was asked."""
-    (failure,) = outcome_of(server.admit(handshake(EIO=revision)))
+    (failure,) = admission_of(server, handshake(EIO=revision))
     assert failure.value.code is ErrorCode.UNSUPPORTED_PROTOCOL_VERSION
     assert len(listener.admitted) == 1
 
@@ -115,7 +126,7 @@ def test_the_application_may_say_more_of_who_it_admits(server, listener, clock):
     """Its data, and a heartbeat of its own."""
     admission = Admission(data="a user", ping_interval=5.0, ping_timeout=2.0)
     listener.on_admit = lambda _: admission
-    (entry,) = outcome_of(server.admit(handshake()))
+    (entry,) = admission_of(server, handshake())
     transport = RecordingTransport()
     session = server.open(entry, transport)
     assert session.data == "a user"
@@ -202,14 +213,14 @@ def test_ids_cannot_be_guessed(server):
 def test_make_sid_makes_the_ids(make_server):
     """From the handshake."""
     server = make_server(make_sid=lambda handshake: handshake.query["t"])
-    (entry,) = outcome_of(server.admit(handshake(t="mine")))
+    (entry,) = admission_of(server, handshake(t="mine"))
     assert server.open(entry, RecordingTransport()).sid == "mine"
 
 
 def test_make_sid_may_be_async(make_server):
     """The client waits for its id."""
     waiting = Deferred()
-    entries = outcome_of(make_server(make_sid=lambda _: waiting).admit(handshake()))
+    entries = admission_of(make_server(make_sid=lambda _: waiting), handshake())
     assert entries == []
     waiting.callback("late")
     assert entries[0].sid == "late"
@@ -220,9 +231,9 @@ def test_an_id_that_is_none_or_in_use_is_refused(make_server, logged, sid):
     """The session that has it is unharmed, the operator told."""
     sids = ["in use", sid]
     server = make_server(make_sid=lambda _: sids.pop(0))
-    (entry,) = outcome_of(server.admit(handshake()))
+    (entry,) = admission_of(server, handshake())
     session = server.open(entry, RecordingTransport())
-    (failure,) = outcome_of(server.admit(handshake()))
+    (failure,) = admission_of(server, handshake())
     assert failure.value.code is ErrorCode.BAD_REQUEST
     assert server.find("in use") is session
     assert "no new id" in logged.take()["log_format"]
@@ -231,7 +242,7 @@ def test_an_id_that_is_none_or_in_use_is_refused(make_server, logged, sid):
 def test_a_make_sid_that_fails_refuses(make_server, logged):
     """It is logged; there is no session."""
     server = make_server(make_sid=lambda _: 1 / 0)
-    (failure,) = outcome_of(server.admit(handshake()))
+    (failure,) = admission_of(server, handshake())
     assert failure.value.code is ErrorCode.BAD_REQUEST
     assert server.sessions == {}
     logged.take(ZeroDivisionError)
@@ -356,7 +367,7 @@ def test_stop_waits_for_drain_timeout_if_it_is_not_told(
 def test_a_server_that_stops_lets_nobody_in(server):
     """503, before and after the application was asked."""
     server.stop()
-    (failure,) = outcome_of(server.admit(handshake()))
+    (failure,) = admission_of(server, handshake())
     assert failure.check(Reject)
     assert failure.value.status == 503
     with pytest.raises(Reject, match="503"):

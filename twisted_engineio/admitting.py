@@ -20,7 +20,6 @@ from twisted.internet.defer import (
     CancelledError,
     Deferred,
     ensureDeferred,
-    maybeDeferred,
 )
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -127,7 +126,7 @@ class Admitting:
         def limit_reached(self, limit: str, about: Session | Handshake) -> None:
             """Hear that a client went beyond one of the operator's limits."""
 
-    def admit(self, handshake: Handshake) -> Deferred[Entry]:
+    def admit(self, handshake: Handshake) -> Any:
         """
         Ask whether a client may open a session, and as what.
 
@@ -138,21 +137,8 @@ class Admitting:
             handshake: The client's first request.
 
         Returns:
-            A Deferred that fires when it may, and fails with ``Refused`` or ``Reject``
-            when not. Cancel it if the client leaves.
-
-        """
-        return maybeDeferred(self.consider, handshake)
-
-    def consider(self, handshake: Handshake) -> Any:
-        """
-        Ask as ``admit`` does, with a Deferred only if somebody thinks about it.
-
-        Args:
-            handshake: The client's first request.
-
-        Returns:
-            An ``Entry``, or a Deferred as ``admit`` returns it.
+            An ``Entry`` if it may; or, where somebody thinks about it, a Deferred that
+            fires with one, and fails as this raises. Cancel it if the client leaves.
 
         Raises:
             Reject: If the application refuses, or the server stops.

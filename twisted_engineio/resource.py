@@ -243,8 +243,14 @@ class EngineIOResource(Resource):
 
     def _admit(self, asked: Asked) -> None:
         request = asked.request
+        try:
+            admitted = self._begun(request) or self.engineio.admit(asked.view)
+            if isinstance(admitted, Entry):
+                self._let_in(admitted, asked)
+                return
+        except Exception:
+            admitted = fail()
         gone: Deferred[None] = request.notifyFinish()
-        admitted = self._begun(request) or self.engineio.admit(asked.view)
         gone.addErrback(lambda _: admitted.cancel())
         admitted.addCallback(self._admitted, asked, gone)
         admitted.addErrback(self._not_admitted, asked, gone)
@@ -256,8 +262,10 @@ class EngineIOResource(Resource):
         return channel.take_admission() if type(channel) is EngineIOChannel else None
 
     def _admitted(self, entry: Entry, asked: Asked, gone: Deferred[None]) -> None:
-        if gone.called:
-            return  # the application let a client in that had left
+        if not gone.called:  # else the application lets a client in that has left
+            self._let_in(entry, asked)
+
+    def _let_in(self, entry: Entry, asked: Asked) -> None:
         if asked.upgrade:
             self._open_websocket(entry, asked)
             return
@@ -383,7 +391,7 @@ class EngineIOResource(Resource):
             self._upgrade(asked, session)
             return None
         try:
-            admitted: Entry | Deferred[Entry] = self.engineio.consider(view)
+            admitted: Entry | Deferred[Entry] = self.engineio.admit(view)
             if not isinstance(admitted, Entry):
                 return admitted
             self._open_websocket(admitted, asked)
