@@ -26,6 +26,7 @@ class Socket:
         sends: How often it was asked to.
         more: Those that were to wait for what comes next.
         calls: What else it was told.
+        options: What was set on it.
         waiting: What may be read of it; ``b""`` if the other end has closed, ``None``
             if there is nothing yet.
         room: How many it takes; ``None`` for all.
@@ -37,6 +38,7 @@ class Socket:
         self.sends = 0
         self.more = b""
         self.calls = []
+        self.options = []
         self.room = None
         self.waiting = None
 
@@ -68,7 +70,7 @@ class Socket:
         pass
 
     def setsockopt(self, *option):
-        pass
+        self.options.append(option)
 
     def fileno(self):
         return -1

@@ -47,7 +47,6 @@ class End(FileDescriptor):
         says: What it answers to a call, by the method's name; an exception to raise
             is in a tuple.
         then: Called when it has been read from.
-        sends_at_once: Whether it has TCP_NODELAY.
 
     """
 
@@ -61,13 +60,9 @@ class End(FileDescriptor):
         self.says = {}
         self.then = lambda: None
         self.connected = True
-        self.sends_at_once = False
 
     def fileno(self):
         return self.here.fileno()
-
-    def setTcpNoDelay(self, enabled):
-        self.sends_at_once = enabled
 
     def doRead(self):
         self.told.append(("read", self._take()))
@@ -411,8 +406,7 @@ def stays(end, descriptors):
     end.startReading()
     watched_by = end.reactor
     assert not descriptors.take(end)
-    assert not descriptors.take_all(end)
-    assert not end.sends_at_once
+    descriptors.take_all(end)
     assert end.reactor is watched_by
     assert end in watched_by.getReaders()
     assert end.server.transport is End
@@ -427,27 +421,21 @@ def test_who_is_here_is_taken_once(reactor, descriptors, connect):
 
 
 def test_a_port_of_ours_makes_its_connections_here(reactor, descriptors):
-    """From the first one on that it has accepted; and all of them send at once."""
+    """From the first one on that it has accepted."""
 
     def make(*args):
         made.append(args)
 
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        made, port = [], SimpleNamespace(transport=make, socket=listening)
-        first = End(reactor)
-        first.server = port
-        assert descriptors.take_all(first)
-        assert first.reactor is descriptors
-        assert first.sends_at_once
-        port.transport("socket", "protocol", "client", port, 1, reactor)
-        assert made == [("socket", "protocol", "client", port, 1, descriptors)]
-        changed = port.transport
-        assert descriptors.take_all(first)
-        assert port.transport is changed
-        with socket.create_connection(listening.getsockname()):
-            accepted, _ = listening.accept()
-            with accepted:
-                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    made, port = [], SimpleNamespace(transport=make)
+    first = End(reactor)
+    first.server = port
+    descriptors.take_all(first)
+    assert first.reactor is descriptors
+    port.transport("socket", "protocol", "client", port, 1, reactor)
+    assert made == [("socket", "protocol", "client", port, 1, descriptors)]
+    changed = port.transport
+    descriptors.take_all(first)
+    assert port.transport is changed
     first.stopReading()
     first.close()
 
@@ -456,9 +444,8 @@ def test_a_connection_that_was_adopted_has_no_port(reactor, descriptors):
     """It is watched, and nobody else."""
     end = End(reactor)
     end.server = None
-    assert descriptors.take_all(end)
+    descriptors.take_all(end)
     assert end.reactor is descriptors
-    assert end.sends_at_once
     end.stopReading()
     end.close()
 

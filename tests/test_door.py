@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import Any
 
 import pytest
@@ -471,6 +472,13 @@ def test_a_trusted_proxy_says_who_the_client_is(make_server, knock, listener):
     by_proxy, alone = listener.admitted
     assert (by_proxy.client_address, by_proxy.is_secure) == ("192.0.2.7", True)
     assert (alone.client_address, alone.is_secure) == ("203.0.113.5", False)
+
+
+def test_what_is_small_is_not_held_back(tcp_browse, server):
+    """Each connection is told, not its port: that would miss those that wait there."""
+    browser = tcp_browse(server).send(head())
+    assert browser.answers[0].status == 101
+    assert browser.socket.options == [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
 
 
 def test_a_connection_over_tls_is_secure(server, house, listener):

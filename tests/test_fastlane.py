@@ -18,7 +18,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 
-from twisted_engineio import EchoApplication
+from twisted_engineio import EchoApplication, State
 from twisted_engineio.transports import fastlane
 from twisted_engineio.transports.fastlane import head, unmask
 from twisted_engineio.transports.websocket import WebSocketTransport
@@ -91,6 +91,18 @@ def test_a_full_socket_holds_the_queue(browser):
     browser.turn()
     assert session.transport.writable
     assert [data[1:2] for _, data in browser.frames][1:] == [b"x", b"y", b"z"]
+
+
+def test_a_socket_that_is_full_does_not_keep_a_goodbye(browser):
+    """What waits there leaves, and the connection ends, though it was held up."""
+    (session,) = browser.site.server.sessions.values()
+    browser.socket.room = 0
+    session.send("x" * (browser.site.server.config.low_water_mark + 1))
+    browser.send(frame(b"\x03\xe8", CLOSE_FRAME))
+    assert session.state is State.CLOSED
+    browser.socket.room = None
+    assert browser.wire.doWrite() is CONNECTION_DONE
+    assert browser.frames[-1] == (CLOSE_FRAME, b"\x03\xe8")
 
 
 def test_polling_goes_straight_to_the_socket(tcp_browse, make_server):

@@ -15,11 +15,11 @@ from twisted_engineio.transports.websocket import WebSocketTransport
 WEBSOCKET = "EIO=4&transport=websocket"
 
 
-def transport_of(server, browse, kind):
+def transport_of(server, browse, kind, **headers):
     """Open a session over this kind of WebSocket, and give that."""
     server.websockets.use(kind)
     known = set(server.sessions)
-    browse(server).upgrade(WEBSOCKET)
+    browse(server).upgrade(WEBSOCKET, **headers)
     (sid,) = set(server.sessions) - known
     return server.sessions[sid].transport
 
@@ -43,9 +43,12 @@ def test_every_first_value_is_the_one_that_autobahn_gives(server):
             assert getattr(ours, name) == value, name
 
 
-def test_a_handshake_is_forgotten_once_it_is_done(server, browse):
+@pytest.mark.parametrize("read_by_autobahn", [False, True])
+def test_a_handshake_is_forgotten_once_it_is_done(server, browse, read_by_autobahn):
     """Nothing of it is kept, and what Autobahn reads later is still there."""
-    transport = transport_of(server, browse, FastWebSocketTransport)
+    # The door leaves it alone if it asks for a subprotocol.
+    more = {"Sec_WebSocket_Protocol": "x"} if read_by_autobahn else {}
+    transport = transport_of(server, browse, FastWebSocketTransport, **more)
     assert set(vars(transport)).isdisjoint(lean.HANDSHAKE)
     assert transport.websocket_version == 13
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError as AsyncioCancelled
+
 import pytest
 from fakes import CLOSE_FRAME, frame
 from twisted.internet.defer import CancelledError, Deferred
@@ -62,6 +64,20 @@ def test_a_client_that_leaves_meanwhile_is_forgotten(server, ask, listener):
     assert cancelled == [waiting]
     assert server.sessions == {}
     assert listener.opened == []
+
+
+def test_a_client_that_leaves_while_admit_is_called_opens_nothing(
+    server, browse, listener
+):
+    """Whoever made it leave, an answer at once comes too late."""
+    browsers = [browse(server), browse(server)]
+    leaving = iter(browsers)
+    listener.on_admit = lambda _: next(leaving).lose()
+    browsers[0].get(POLLING)
+    browsers[1].upgrade(WEBSOCKET, Sec_WebSocket_Protocol="not for the door")
+    assert next(leaving, None) is None
+    assert listener.opened == []
+    assert [each.answers for each in browsers] == [[], []]
 
 
 def test_an_admission_that_comes_too_late_opens_nothing(server, ask, listener):
@@ -126,6 +142,22 @@ def test_an_admit_that_raises_is_a_bad_request(server, ask, listener, logged):
     assert browser.answer.status == 400
     assert b"Bad request" in browser.answer.body
     logged.take(ZeroDivisionError)
+
+
+@pytest.mark.parametrize("error", [CancelledError, AsyncioCancelled, SystemExit])
+def test_whatever_admit_raises_the_client_is_answered(
+    server, browse, listener, logged, error
+):
+    """As if somebody had thought about it: a Deferred catches all there is."""
+
+    def give_up(_):
+        raise error
+
+    listener.on_admit = give_up
+    browser = browse(server).get(POLLING)
+    assert browser.answer.status == 400
+    assert browser.answer.json()["message"] == "Bad request"
+    logged.take(error)
 
 
 def test_an_application_that_fails_in_its_greeting(server, browse, listener, logged):

@@ -203,10 +203,12 @@ class Knock(Asked):
             transport: The WebSocket.
 
         """
-        door, connection = self._door, self.connection
-        if not door.sends_at_once and ITCPTransport.providedBy(connection):
-            connection.setTcpNoDelay(True)  # as twisted.web does
-        door.give_to(transport)
+        connection = self._door.transport
+        # As twisted.web does. Not once on the port: Linux hands an option on when a
+        # connection comes, not when it is accepted, so who waits already goes without.
+        if type(connection) is PlainConnection or ITCPTransport.providedBy(connection):
+            connection.setTcpNoDelay(True)
+        self._door.give_to(transport)
         transport.begin(self._headers["sec-websocket-key"], self._rest)
 
 
@@ -216,12 +218,10 @@ class Door(Protocol):
 
     Attributes:
         site: The port that it came to.
-        sends_at_once: Whether the connection is known to have TCP_NODELAY.
 
     """
 
     transport: Any
-    sends_at_once = False
 
     def __init__(self, site: EngineIOSite, address: IAddress | None) -> None:
         """
@@ -242,8 +242,7 @@ class Door(Protocol):
         transport = self.transport
         # If it is ours alone: somebody may have read of it before, and feed us.
         if self._is_plain() and transport.protocol is self:
-            descriptors = self.site.server.websockets.descriptors
-            self.sends_at_once = descriptors.take_all(transport)
+            self.site.server.websockets.descriptors.take_all(transport)
             # A server that is busy accepts late: the request is there by then, and to
             # look costs less than to be told of it by the reactor.
             try:

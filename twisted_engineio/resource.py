@@ -246,14 +246,13 @@ class EngineIOResource(Resource):
         try:
             admitted = self._begun(request) or self.engineio.admit(asked.view)
             if isinstance(admitted, Entry):
-                self._let_in(admitted, asked)
+                self._admitted(admitted, asked)
                 return
-        except Exception:
+        except BaseException:  # as a Deferred does
             admitted = fail()
-        gone: Deferred[None] = request.notifyFinish()
-        gone.addErrback(lambda _: admitted.cancel())
-        admitted.addCallback(self._admitted, asked, gone)
-        admitted.addErrback(self._not_admitted, asked, gone)
+        request.notifyFinish().addErrback(lambda _: admitted.cancel())
+        admitted.addCallback(self._admitted, asked)
+        admitted.addErrback(self._not_admitted, asked)
         admitted.addErrback(self._not_answered, request)
 
     def _begun(self, request: Request) -> Deferred[Entry] | None:
@@ -261,11 +260,9 @@ class EngineIOResource(Resource):
         channel = request.channel
         return channel.take_admission() if type(channel) is EngineIOChannel else None
 
-    def _admitted(self, entry: Entry, asked: Asked, gone: Deferred[None]) -> None:
-        if not gone.called:  # else the application lets a client in that has left
-            self._let_in(entry, asked)
-
-    def _let_in(self, entry: Entry, asked: Asked) -> None:
+    def _admitted(self, entry: Entry, asked: Asked) -> None:
+        if _is_over(asked.request):
+            return  # the application let a client in that had left
         if asked.upgrade:
             self._open_websocket(entry, asked)
             return
@@ -340,11 +337,9 @@ class EngineIOResource(Resource):
         transport.factory = websockets
         return transport
 
-    def _not_admitted(
-        self, failure: Failure, asked: Asked, gone: Deferred[None]
-    ) -> None:
+    def _not_admitted(self, failure: Failure, asked: Asked) -> None:
         error = failure.value
-        if gone.called:
+        if _is_over(asked.request):
             return  # the client has left; CancelledError says so, or anything else
         if not isinstance(error, (Refused, Reject)):
             self.engineio.log.failure("a handshake failed", failure=failure)
@@ -433,6 +428,11 @@ class EngineIOResource(Resource):
         if self.engineio.hearing.headers:
             headers, view = asked.answer_headers, asked.view
             self.engineio.tell(lambda each: each.headers(headers, view, session))
+
+
+def _is_over(request: Request) -> bool:
+    """Tell whether its client has left, or has an answer: twisted.web forgets both."""
+    return getattr(request, "channel", None) is None
 
 
 def _begin(transport: HTTPTransport, request: Request, seen: int = 0) -> None:

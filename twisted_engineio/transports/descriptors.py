@@ -9,8 +9,7 @@ Rules of this file:
 2. To a connection this is the reactor: whatever else is asked of that is passed on, and
    so is what is not a connection of ours. It is here for reading and for writing.
 3. Whatever one of them raises ends that one, is logged, and reaches no other.
-4. A port whose connections it takes has TCP_NODELAY, and they have it from the port.
-5. It may be left out, and is with every reactor but Twisted's for epoll. asyncio's, for
+4. It may be left out, and is with every reactor but Twisted's for epoll. asyncio's, for
    one, gives each connection a context of its own, and they would share one here.
 
 Driven by the reactor (``doRead``, ``connectionLost``) and by the connections
@@ -23,7 +22,6 @@ measured: an echo on each of 100 connections takes a quarter less time.
 from __future__ import annotations
 
 import select
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -132,31 +130,20 @@ class Descriptors:
         connection.startReading()
         return True
 
-    def take_all(self, connection: Any) -> bool:
+    def take_all(self, connection: Any) -> None:
         """
         Watch a connection, and all that its port will accept after it.
 
         Args:
-            connection: As for ``take``, and of TCP; its port is ours.
-
-        Returns:
-            Whether it is watched here now, and sends at once.
+            connection: As for ``take``; its port is ours.
 
         """
-        if connection.reactor is self:
-            return True
-        if not self.take(connection):
-            return False
-        connection.setTcpNoDelay(True)
         port = connection.server  # None if it was accepted elsewhere
-        if port:
-            # Linux hands it on to what is accepted: a call less for each.
-            port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if connection.reactor is not self and self.take(connection) and port:
             make = port.transport
-            port.transport = lambda handle, protocol, client, server, number, _: make(
-                handle, protocol, client, server, number, self
+            port.transport = lambda socket, protocol, client, server, number, _: make(
+                socket, protocol, client, server, number, self
             )
-        return True
 
     # For connections: IReactorFDSet.
 
