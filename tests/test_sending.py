@@ -85,6 +85,24 @@ def test_a_volatile_message_goes_now_or_never(session):
     assert session.transport.written == ["now"]
 
 
+def test_a_volatile_message_that_fills_the_transport_was_not_dropped(session):
+    """True says that it went: who takes it for dropped sends its number again."""
+    session.transport.room = 1
+    session.transport.buffered = HIGH + 1
+    assert session.send("now", volatile=True)
+    assert session.transport.written == ["now"]
+    assert not session.send("never", volatile=True)
+
+
+def test_a_volatile_message_that_is_far_too_much_ends_a_slow_client(session, server):
+    """It went, and yet it counts: max_buffered holds whatever is sent."""
+    session.transport.room = 1
+    session.transport.buffered = server.config.max_buffered + 1
+    assert session.send("now", volatile=True)
+    server.clock.advance(0)
+    assert session.reason is CloseReason.SLOW_CLIENT
+
+
 def test_send_many_leaves_in_one_flush(session):
     """Together, in order, behind what is queued."""
     session.transport.writable = False

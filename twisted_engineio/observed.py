@@ -124,11 +124,9 @@ class ObservedSession(Session):
     ) -> bool:
         """Send a message, and tell of it unless it was refused."""
         hearing = self.server.hearing
-        # A volatile message that can't go at once is dropped.
-        goes = not volatile or (self.transport.writable and self._outbox is None)
         direct = (hearing.flushing or hearing.flushed) and self._tell_flushing()
         sent = super().send(data, compress=compress, volatile=volatile)
-        if goes:
+        if sent or not volatile:  # else it was dropped
             for hear in hearing.packet_sent:  # the message path again
                 try:
                     hear(self, data)

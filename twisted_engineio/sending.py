@@ -45,8 +45,8 @@ class Sending(Conversation):
             volatile: Whether to drop it if it can't go now.
 
         Returns:
-            False if more than ``high_water_mark`` bytes are buffered, or the message
-            was dropped: better wait for ``drained``.
+            False if more than ``high_water_mark`` bytes are buffered: better wait for
+            ``drained``. Of a volatile message: False if it was dropped.
 
         Raises:
             SessionClosed: If the session is closing or closed.
@@ -63,7 +63,7 @@ class Sending(Conversation):
         transport = self.transport
         if transport.writable and self._outbox is None:
             transport.send(data)
-            return self.transport.writable or self._weigh()
+            return self.transport.writable or self._weigh() or volatile
         if volatile:
             return False
         return self._enqueue(data)
