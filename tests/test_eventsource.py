@@ -547,8 +547,61 @@ def test_a_slow_reader_ends(make_client, listener, clock):
     clock.advance(0)
     assert listener.reasons == [CloseReason.SLOW_CLIENT]
     assert client.stream.browser.wire.disconnected or (
-        client.stream.browser.wire.aborting
+        client.stream.browser.wire.disconnected
     )
+
+
+def fills_at(browser, data):
+    """Have a client's socket be full once some data is written."""
+    written = browser.wire.writeSequence
+
+    def write(parts):
+        written(parts)
+        if data in b"".join(parts):
+            browser.wire.producer.pauseProducing()
+
+    browser.wire.writeSequence = write
+
+
+def test_the_last_words_may_fill_the_socket(client, clock, listener):
+    """They were written, so they are not taken back: the response ends behind them."""
+    fills_at(client.stream.browser, b"4last")
+    client.session.transport.cork()
+    client.session.send("last")
+    client.session.close()
+    clock.advance(0)
+    client.session.transport.uncork()
+    assert client.stream.payloads[1:] == ["4last\x1e1"]
+    assert client.stream.ended
+    assert not client.stream.browser.wire.disconnected
+    assert listener.reasons == [CloseReason.FORCED_CLOSE]
+
+
+def test_a_goodbye_may_fill_the_socket(client, clock):
+    """Nor is what stands before it."""
+    fills_at(client.stream.browser, b"data: 1\n")
+    client.session.abort()
+    clock.advance(0)
+    assert client.stream.payloads[1:] == ["1"]
+    assert client.stream.ended
+    assert not client.stream.browser.wire.disconnected
+
+
+def test_a_stream_that_has_carried_enough_may_have_filled_its_socket(make_client):
+    """What it carried last arrives, and the client goes on from there."""
+    client = make_client(sse_max_bytes=1000)
+    fills_at(client.stream.browser, b"4x")
+    client.session.send("x" * 1000)
+    assert client.stream.payloads[1:] == ["4" + "x" * 1000]
+    assert client.stream.ended
+    assert not client.stream.browser.wire.disconnected
+
+
+def test_a_stream_that_is_replaced_drops_what_its_socket_holds(client):
+    """Its client goes on elsewhere, and is sent it there."""
+    client.stream.browser.wire.producer.pauseProducing()
+    client.attach(1)
+    assert client.stream.browser.wire.disconnected
 
 
 def test_a_replay_goes_no_faster_than_the_socket(client):
@@ -557,14 +610,7 @@ def test_a_replay_goes_no_faster_than_the_socket(client):
         client.session.send(str(n))
     client.stream.lose()
     browser = client.browse(client.server)
-    written = browser.wire.writeSequence
-
-    def write(parts):
-        written(parts)
-        if b"data: 41\n" in b"".join(parts):
-            browser.wire.producer.pauseProducing()
-
-    browser.wire.writeSequence = write
+    fills_at(browser, b"data: 41\n")
     stream = Stream(browser, client.query, Last_Event_ID=f"{client.sid}.1")
     assert stream.payloads == ["40", "41"]
     client.session.send("new")

@@ -125,6 +125,28 @@ async def test_a_client_that_does_not_read(serve: Serve) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_last_words_wait_for_a_full_socket(serve: Serve) -> None:
+    """A session that is closed says all that it has to say, however slow the reader."""
+    stage, listener, _, _ = await opened(serve, sse_ring_bytes=1 << 25)
+    listener.transport.pauseProducing()
+    session, said = stage.session, 0
+    while session.buffered < 50_000:  # the socket is full, and some wait besides
+        session.send(f"{said}:".ljust(20_000, "x"))
+        said += 1
+        await turn()
+    session.close()
+    await turn()
+    assert stage.application.closed == []
+    listener.transport.resumeProducing()
+    await until(lambda: listener.ended or listener.is_lost)
+    packets = "\x1e".join(data for _, data in listener.events[1:]).split("\x1e")
+    heard = [int(each[1:].partition(":")[0]) for each in packets if each[0] == "4"]
+    assert heard == list(range(said))
+    assert packets[-1] == "1"
+    assert stage.application.closed == [CloseReason.FORCED_CLOSE]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_server_that_stops_ends_its_streams(serve: Serve) -> None:
     """With a close packet; who comes later gets an error."""
     stage, listener, _, sid = await opened(serve)

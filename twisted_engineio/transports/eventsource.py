@@ -142,7 +142,7 @@ class EventSourceTransport(PostingTransport):
 
         """
         if self._stream is not None:
-            self._stream.end()
+            self._stream.drop()  # its client gets what it missed from the new one
         self._ring.acknowledge(after)
         self._next = after + 1
         self._stream = EventStream(request, self, self._clock, self._config)
@@ -163,9 +163,7 @@ class EventSourceTransport(PostingTransport):
     def stream_over(self, stream: EventStream) -> None:
         """Be detached, if it was the stream of today."""
         if stream is self._stream:
-            self._stream = None
-            self.writable = False
-            self._await_ack()
+            self._detach()
 
     # The session's side.
 
@@ -236,14 +234,14 @@ class EventSourceTransport(PostingTransport):
 
     def _leave(self) -> None:
         self.receiver = NOBODY
-        self._end_stream()
+        if self._stream is not None:
+            self._stream.drop()  # nobody has a use for it, or too much waits in it
+        self._detach()
         self.resume()
 
-    def _end_stream(self) -> None:
-        stream, self._stream = self._stream, None
+    def _detach(self) -> None:
+        self._stream = None
         self.writable = False
-        if stream is not None:
-            stream.end()
         self._await_ack()
 
     # Events out.
@@ -256,7 +254,9 @@ class EventSourceTransport(PostingTransport):
         self._pump()
         self.writable = self._can_write()
         if _is_last(items[-1]) and items[-1] != _NOOP:
-            self._end_stream()
+            if self._stream is not None:
+                self._stream.end()
+            self._detach()
         else:
             self._await_ack()
 

@@ -8,7 +8,7 @@ Rules of this file:
 2. When the socket is full it says so, and is written to no more until it has room.
 3. It owns one timer, for comments that keep a quiet connection alive and for its age.
 
-Driven by its transport (``start``, ``write``, ``end``), by twisted.web as its producer
+Driven by its transport (``start``, ``write``, ``end``, ``drop``), by twisted.web as its producer
 (``pauseProducing``, ``resumeProducing``) and by the clock.
 
 HTML standard, "Server-sent events".
@@ -142,16 +142,20 @@ class EventStream:
             self._rotate()
 
     def end(self) -> None:
-        """End the response; nothing is heard of it afterwards."""
-        full = self.flow is Flow.FULL
+        """End the response behind what was written; nothing is heard of it then."""
         self._over()
         self._request.unregisterProducer()
+        finish(self._request)
+
+    def drop(self) -> None:
+        """End it likewise, and with it what its socket is too full to take."""
         transport: Any = self._request.transport  # none for a stream of HTTP/2
-        if full and transport is not None:
-            # What waits in its socket would otherwise stay for as long as TCP tries.
+        if self.flow is Flow.FULL and transport is not None:
+            self._over()
+            self._request.unregisterProducer()
             transport.abortConnection()
         else:
-            finish(self._request)
+            self.end()
 
     # twisted.web's side.
 
