@@ -692,6 +692,23 @@ def test_a_closed_session_says_goodbye(client, clock, listener):
     assert refusal(client.attach(3)) == UNKNOWN_SID
 
 
+def test_a_goodbye_behind_much_waits_for_the_socket(make_client, clock, listener):
+    """Until the socket has taken what stands before it the session is not over."""
+    client = make_client(low_water_mark=10)
+    client.stream.browser.wire.producer.pauseProducing()
+    client.session.send_many(["1234567890", "x"])
+    client.session.close()
+    clock.advance(0)
+    fills_at(client.stream.browser, b"4x")
+    client.stream.browser.wire.producer.resumeProducing()
+    assert client.stream.payloads[1:] == ["41234567890\x1e4x"]
+    assert listener.closed == []
+    client.stream.browser.wire.producer.resumeProducing()
+    assert client.stream.payloads[2:] == ["1"]
+    assert client.stream.ended
+    assert listener.reasons == [CloseReason.FORCED_CLOSE]
+
+
 def test_a_detached_client_can_fetch_the_last_words(client, clock, listener):
     """Within close_timeout."""
     client.stream.lose()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes import PING, PROBE_PING
+from fakes import CLOSE, PING, PROBE_PING
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,6 +74,31 @@ def test_nothing_can_be_taken_from_an_empty_one():
     with pytest.raises(IndexError):
         outbox.popleft()
     assert outbox.size == 0
+
+
+@pytest.mark.parametrize(
+    ("most", "taken"), [(1, 1), (4, 1), (5, 2), (8, 2), (9, 3), (100, 4)]
+)
+def test_what_leaves_together_is_bounded(most, taken):
+    """One item at least, and none from the limit on."""
+    outbox = Outbox()
+    for item in ("1234", b"1234", "1234", "1234"):
+        outbox.append(item)
+    assert len(outbox.take(most, most)) == taken
+    assert outbox.size == 4 * (4 - taken)
+
+
+@pytest.mark.parametrize(("brief", "alone"), [(7, True), (8, False)])
+def test_a_goodbye_does_not_leave_with_much(brief, alone):
+    """It comes the next time; by itself, or behind little, it leaves at once."""
+    outbox = Outbox()
+    for item in ("1234", "1234", CLOSE):
+        outbox.append(item)
+    assert outbox.take(100, brief) == ["1234", "1234"] + [CLOSE] * (not alone)
+    assert list(outbox) == [CLOSE] * alone
+    outbox.clear()
+    outbox.append(CLOSE)
+    assert outbox.take(100, brief) == [CLOSE]
 
 
 def test_clearing_throws_everything_away():

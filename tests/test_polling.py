@@ -298,6 +298,20 @@ def test_a_long_queue_is_fetched_to_its_end(make_server, clock, listener):
     assert listener.reasons == [CloseReason.FORCED_CLOSE]
 
 
+def test_a_goodbye_behind_a_long_answer_waits_for_the_next_poll(
+    make_server, clock, listener
+):
+    """Which says that the answer has arrived: until then its session is not over."""
+    client = Client(make_server(low_water_mark=10, high_water_mark=10))
+    client.session.send_many(["1234567890", "x"])
+    client.session.close()
+    clock.advance(0)
+    assert client.get() == [(200, "41234567890\x1e4x")]
+    assert listener.closed == []
+    assert client.get() == [(200, "1")]
+    assert listener.reasons == [CloseReason.FORCED_CLOSE]
+
+
 def test_an_aborted_session_lets_its_get_go(client, clock):
     """With a close packet."""
     waiting = client.get()

@@ -11,7 +11,7 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from .packet import Encoded, Outgoing, Packet
+from .packet import Encoded, Outgoing, Packet, PacketType
 
 __all__ = ["Outbox"]
 
@@ -32,6 +32,10 @@ def size_of(item: Outgoing) -> int:
     if isinstance(data, bytes) or data.isascii():
         return len(data)
     return len(data.encode())
+
+
+def _is_goodbye(item: Outgoing) -> bool:
+    return isinstance(item, Packet) and item.type is PacketType.CLOSE
 
 
 class Outbox(deque[Outgoing]):
@@ -63,6 +67,25 @@ class Outbox(deque[Outgoing]):
         item = super().popleft()
         self.size -= max(size_of(item), _LEAST)
         return item
+
+    def take(self, most: int, brief: int) -> list[Outgoing]:
+        """
+        Take what leaves together off the front: one item at least.
+
+        Args:
+            most: Bytes from which on nothing more is taken.
+            brief: Bytes behind which a close packet is left for the next time. What is
+                longer may take its time to arrive, and until it has the session had
+                better not be over.
+
+        """
+        start = self.size
+        items = [self.popleft()]
+        while self and start - self.size < most:
+            if start - self.size > brief and _is_goodbye(self[0]):
+                break
+            items.append(self.popleft())
+        return items
 
     def clear(self) -> None:
         """Throw everything away."""

@@ -187,12 +187,9 @@ class EventSourceTransport(PostingTransport):
 
     def flush(self, outbox: Outbox) -> None:
         """Write what is queued, in events of some size, until there is no room."""
+        config = self._config
         while outbox and self.writable:
-            start = outbox.size
-            items = [outbox.popleft()]
-            while outbox and start - outbox.size < self._config.high_water_mark:
-                items.append(outbox.popleft())
-            self._write(items)
+            self._write(outbox.take(config.high_water_mark, config.low_water_mark))
 
     def cork(self) -> bool:
         """Hold back what is sent, so that it leaves in one event."""

@@ -8,8 +8,8 @@ Rules of this file:
 2. When the socket is full it says so, and is written to no more until it has room.
 3. It owns one timer, for comments that keep a quiet connection alive and for its age.
 
-Driven by its transport (``start``, ``write``, ``end``, ``drop``), by twisted.web as its producer
-(``pauseProducing``, ``resumeProducing``) and by the clock.
+Driven by its transport (``start``, ``write``, ``end``, ``drop``), by twisted.web as its
+producer (``pauseProducing``, ``resumeProducing``) and by the clock.
 
 HTML standard, "Server-sent events".
 """

@@ -98,12 +98,9 @@ class PollingTransport(PostingTransport):
         self._answer([item])
 
     def flush(self, outbox: Outbox) -> None:
-        """Answer the waiting GET with as much as one answer takes, one at least."""
-        start = outbox.size
-        items = [outbox.popleft()]
-        while outbox and start - outbox.size < self._config.max_payload:
-            items.append(outbox.popleft())
-        self._answer(items)
+        """Answer the waiting GET with as much as one answer takes."""
+        config = self._config
+        self._answer(outbox.take(config.max_payload, config.low_water_mark))
 
     def cork(self) -> bool:
         """Let the GET wait, so that what is sent leaves in one answer."""
