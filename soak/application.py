@@ -48,6 +48,9 @@ CAST = 1.0
 """Pauses of a client between two broadcasts."""
 FLOOD = 64
 FLOOD_BODY = 48_000
+LAST_BODY = 24_000
+"""Characters or bytes: more than a socket is given before it counts as full, and little
+enough that two of them leave with the goodbye behind them, if anything does."""
 WATCHED = ("twisted_engineio.", "twisted.web.http", "twisted.internet.tcp")
 
 
@@ -160,22 +163,28 @@ class Soak(Application):
         if talk.talking is not Talking.FREELY or not count:
             return
         if talk.chance.random() < 0.3:
-            messages = [self._next(talk, number) for number in range(count)]
+            bodies = (self.bodies.draw(talk.chance) for _ in range(count))
+            messages = [
+                make(talk.who, Stream.DOWN, number, body)
+                for number, body in enumerate(bodies, talk.sent)
+            ]
             talk.sent += count
             self.sent += count
             room = session.send_many(messages)
         else:
             room = True
             for _ in range(count):
-                room = session.send(self._next(talk))
-                talk.sent += 1
-                self.sent += 1
+                room = self._say(session, talk, self.bodies.draw(talk.chance))
         if not room:
             self._wait(session, talk)
 
-    def _next(self, talk: Talk, ahead: int = 0) -> str | bytes:
-        body = self.bodies.draw(talk.chance)
-        return make(talk.who, Stream.DOWN, talk.sent + ahead, body)
+    def _say(
+        self, session: Session, talk: Talk, body: str | bytes, mark: Mark = Mark.PLAIN
+    ) -> bool:
+        room = session.send(make(talk.who, Stream.DOWN, talk.sent, body, mark))
+        talk.sent += 1
+        self.sent += 1
+        return room
 
     def _wait(self, session: Session, talk: Talk) -> None:
         talk.talking = Talking.FULL
@@ -188,20 +197,17 @@ class Soak(Application):
             talk.talking = Talking.FREELY
 
     def _say_last(self, session: Session, talk: Talk) -> None:
+        """Say the last message, now and then behind so much that it has to wait."""
         talk.talking = Talking.DONE
         talk.cast_certain = self.casts
-        session.send(make(talk.who, Stream.DOWN, talk.sent, "", Mark.LAST))
-        talk.sent += 1
-        self.sent += 1
+        for _ in range(talk.chance.choice((0, 0, 0, 0, 1, 2))):
+            self._say(session, talk, self.bodies.cut(talk.chance, LAST_BODY))
+        self._say(session, talk, "", Mark.LAST)
 
     def _flood(self, session: Session, talk: Talk) -> None:
         """Send a slow reader more than its socket takes, but not without end."""
         for _ in range(FLOOD):
-            body = self.bodies.cut(talk.chance, FLOOD_BODY)
-            room = session.send(make(talk.who, Stream.DOWN, talk.sent, body))
-            talk.sent += 1
-            self.sent += 1
-            if not room:
+            if not self._say(session, talk, self.bodies.cut(talk.chance, FLOOD_BODY)):
                 self._wait(session, talk)
                 return
 
