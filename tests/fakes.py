@@ -7,7 +7,7 @@ Nothing here opens a socket or looks at a clock of its own; time is ``task.Clock
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -273,12 +273,38 @@ def read_answers(data: bytes) -> tuple[list[Answer], bytes]:
 
 
 class Wire(StringTransport):
-    """A TCP connection's end in memory, forgiving where TCP's transport is."""
+    """
+    A TCP connection's end in memory, forgiving where TCP's transport is.
+
+    Attributes:
+        full: Whether the socket takes nothing for now; see ``fill`` and ``empty``.
+        fills_at: What fills it whenever it is written.
+
+    """
 
     protocol: Any
 
     def __init__(self, address: object) -> None:
         super().__init__(peerAddress=address, lenient=True)
+        self.full = False
+        self.fills_at: bytes | None = None
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Keep what is written, and be full if that fills it."""
+        parts = list(data)
+        super().writeSequence(parts)
+        if self.fills_at is not None and self.fills_at in b"".join(parts):
+            self.fill()
+
+    def fill(self) -> None:
+        """Be full."""
+        self.full = True
+        self.producer.pauseProducing()
+
+    def empty(self) -> None:
+        """Take more."""
+        self.full = False
+        self.producer.resumeProducing()
 
     def unregisterProducer(self) -> None:
         if self.producer is not None:

@@ -516,10 +516,10 @@ def test_a_pong_for_what_was_not_written_yet(make_client, clock):
     stream = Stream(client.browse(client.server), client.query)
     assert stream.numbers == [1, 2, 3, 4]
     client.stream = stream
-    stream.browser.wire.producer.pauseProducing()
+    stream.browser.wire.fill()
     client.post(b"3\x1e3")
     client.session.send("next")
-    stream.browser.wire.producer.resumeProducing()
+    stream.browser.wire.empty()
     assert stream.payloads[4:] == ["4next\x1e2"]
 
 
@@ -542,7 +542,7 @@ def test_a_full_socket_is_written_no_more(client):
 def test_a_slow_reader_ends(make_client, listener, clock):
     """Above max_buffered; what waits in its socket is dropped."""
     client = make_client(max_buffered=10, high_water_mark=10, low_water_mark=1)
-    client.stream.browser.wire.producer.pauseProducing()
+    client.stream.browser.wire.fill()
     client.session.send("x" * 11)
     clock.advance(0)
     assert listener.reasons == [CloseReason.SLOW_CLIENT]
@@ -551,21 +551,9 @@ def test_a_slow_reader_ends(make_client, listener, clock):
     )
 
 
-def fills_at(browser, data):
-    """Have a client's socket be full once some data is written."""
-    written = browser.wire.writeSequence
-
-    def write(parts):
-        written(parts)
-        if data in b"".join(parts):
-            browser.wire.producer.pauseProducing()
-
-    browser.wire.writeSequence = write
-
-
 def test_the_last_words_may_fill_the_socket(client, clock, listener):
     """They were written, so they are not taken back: the response ends behind them."""
-    fills_at(client.stream.browser, b"4last")
+    client.stream.browser.wire.fills_at = b"4last"
     client.session.transport.cork()
     client.session.send("last")
     client.session.close()
@@ -579,7 +567,7 @@ def test_the_last_words_may_fill_the_socket(client, clock, listener):
 
 def test_a_goodbye_may_fill_the_socket(client, clock):
     """Nor is what stands before it."""
-    fills_at(client.stream.browser, b"data: 1\n")
+    client.stream.browser.wire.fills_at = b"data: 1\n"
     client.session.abort()
     clock.advance(0)
     assert client.stream.payloads[1:] == ["1"]
@@ -590,16 +578,29 @@ def test_a_goodbye_may_fill_the_socket(client, clock):
 def test_a_stream_that_has_carried_enough_may_have_filled_its_socket(make_client):
     """What it carried last arrives, and the client goes on from there."""
     client = make_client(sse_max_bytes=1000)
-    fills_at(client.stream.browser, b"4x")
+    client.stream.browser.wire.fills_at = b"4x"
     client.session.send("x" * 1000)
     assert client.stream.payloads[1:] == ["4" + "x" * 1000]
     assert client.stream.ended
     assert not client.stream.browser.wire.disconnected
 
 
+def test_a_goodbye_may_be_all_that_a_stream_carries(make_client, clock, listener):
+    """It ends by itself behind it, and nobody has to come back."""
+    client = make_client(sse_max_bytes=1000)
+    client.session.transport.cork()
+    client.session.send("x" * 1000)
+    client.session.close()
+    clock.advance(0)
+    client.session.transport.uncork()
+    assert client.stream.payloads[1:] == ["4" + "x" * 1000 + "\x1e1"]
+    assert client.stream.ended
+    assert listener.reasons == [CloseReason.FORCED_CLOSE]
+
+
 def test_a_stream_that_is_replaced_drops_what_its_socket_holds(client):
     """Its client goes on elsewhere, and is sent it there."""
-    client.stream.browser.wire.producer.pauseProducing()
+    client.stream.browser.wire.fill()
     client.attach(1)
     assert client.stream.browser.wire.disconnected
 
@@ -610,17 +611,17 @@ def test_a_replay_goes_no_faster_than_the_socket(client):
         client.session.send(str(n))
     client.stream.lose()
     browser = client.browse(client.server)
-    fills_at(browser, b"data: 41\n")
+    browser.wire.fills_at = b"data: 41\n"
     stream = Stream(browser, client.query, Last_Event_ID=f"{client.sid}.1")
     assert stream.payloads == ["40", "41"]
     client.session.send("new")
-    browser.wire.producer.resumeProducing()
+    browser.wire.empty()
     assert stream.payloads == ["40", "41", "42", "43", "44", "4new"]
 
 
 def test_a_stream_without_a_transport_is_ended_in_peace(client):
     """HTTP/2 shares one among streams: a full one is finished like any other."""
-    client.stream.browser.wire.producer.pauseProducing()
+    client.stream.browser.wire.fill()
     stream = client.session.transport._stream
     stream._request.transport = None
     client.attach(1)
@@ -645,7 +646,7 @@ def test_a_quiet_stream_carries_comments(make_client, clock):
 
 def test_a_full_socket_gets_no_comments(client, clock):
     """They would only wait behind what is there."""
-    client.stream.browser.wire.producer.pauseProducing()
+    client.stream.browser.wire.fill()
     clock.advance(15)
     assert not client.stream.body.endswith(b"\n:\n\n")
 
@@ -695,15 +696,15 @@ def test_a_closed_session_says_goodbye(client, clock, listener):
 def test_a_goodbye_behind_much_waits_for_the_socket(make_client, clock, listener):
     """Until the socket has taken what stands before it the session is not over."""
     client = make_client(low_water_mark=10)
-    client.stream.browser.wire.producer.pauseProducing()
+    client.stream.browser.wire.fill()
     client.session.send_many(["1234567890", "x"])
     client.session.close()
     clock.advance(0)
-    fills_at(client.stream.browser, b"4x")
-    client.stream.browser.wire.producer.resumeProducing()
+    client.stream.browser.wire.fills_at = b"4x"
+    client.stream.browser.wire.empty()
     assert client.stream.payloads[1:] == ["41234567890\x1e4x"]
     assert listener.closed == []
-    client.stream.browser.wire.producer.resumeProducing()
+    client.stream.browser.wire.empty()
     assert client.stream.payloads[2:] == ["1"]
     assert client.stream.ended
     assert listener.reasons == [CloseReason.FORCED_CLOSE]
@@ -825,7 +826,7 @@ def test_a_candidate_that_loses_its_stream(polling):
 def test_a_probe_may_be_answered_on_no_stream(polling):
     """Then its client never hears it."""
     stream = candidate(polling)
-    stream.browser.wire.producer.pauseProducing()
+    stream.browser.wire.fill()
     polling.post(b"2probe")
     assert stream.events == []
 

@@ -66,9 +66,10 @@ class Streams(RuleBasedStateMachine):
 
     # The client.
 
-    @initialize(direct=st.booleans())
-    def connect(self, direct):
+    @initialize(direct=st.booleans(), told=st.booleans())
+    def connect(self, direct, told):
         """Open a session, on a stream or on polling."""
+        self.told = told  # whether the server ends it, when all is done
         self.listener.received.clear()
         self.listener.closed.clear()
         self.get = self.stream = self.websocket = None
@@ -80,7 +81,6 @@ class Streams(RuleBasedStateMachine):
         self.tried = False  # whether it has begun to move to a WebSocket
         self.probed = False  # whether the candidate was told 3probe
         self.let_go = False  # whether the last event was a noop
-        self.full = False
         self.late = False  # whether what is written to the stream arrives later
         if direct:
             self.stream = Stream(self.browse())
@@ -165,17 +165,23 @@ class Streams(RuleBasedStateMachine):
             self.pongs.append(b"3")
         elif packet.type is PacketType.PONG:
             self.probed = True
+        elif packet.type is PacketType.CLOSE:
+            assert self.on == "polling" or self.stream.ended
         else:
-            ends = packet.type is PacketType.CLOSE and self.stream.ended
-            assert ends or packet.type in (PacketType.NOOP, PacketType.OPEN)
+            assert packet.type in (PacketType.NOOP, PacketType.OPEN)
 
     def lose_stream(self):
         self.stream.lose()
-        self.stream, self.read, self.full, self.late = None, 0, False, False
+        self.stream, self.read, self.late = None, 0, False
 
     def drop_websocket(self):
         self.websocket.lose()
         self.websocket, self.frames, self.probed = None, 0, False
+
+    @property
+    def full(self):
+        """Whether the socket of its stream takes no more."""
+        return self.stream is not None and self.stream.browser.wire.full
 
     @property
     def paused(self):
@@ -248,7 +254,7 @@ class Streams(RuleBasedStateMachine):
         elif self.seen is not None:
             url += f"&lastEventId={self.sid}.{self.seen}"
         old, self.stream = self.stream, Stream(self.browse(), url, **headers)
-        self.read, self.full, self.late = 0, False, False
+        self.read, self.late = 0, False
         assert self.stream.status == 200
         if old is not None:
             old.lose()
@@ -267,14 +273,18 @@ class Streams(RuleBasedStateMachine):
     @precondition(lambda self: self.stream is not None and not self.full)
     @rule()
     def fill_the_socket(self):
-        self.stream.browser.wire.producer.pauseProducing()
-        self.full = True
+        self.stream.browser.wire.fill()
+
+    @precondition(lambda self: self.stream is not None)
+    @rule()
+    def narrow_the_socket(self):
+        """From now on every event fills it."""
+        self.stream.browser.wire.fills_at = b"data: "
 
     @precondition(lambda self: self.full)
     @rule()
     def empty_the_socket(self):
-        self.full = False
-        self.stream.browser.wire.producer.resumeProducing()
+        self.stream.browser.wire.empty()
         self.collect()
 
     @precondition(lambda self: self.stream is not None and self.on == "sse")
@@ -420,7 +430,7 @@ class Streams(RuleBasedStateMachine):
         self.lose_stream()
         if self.websocket is not None:
             self.drop_websocket()
-        self.connect(direct=True)
+        self.connect(direct=True, told=self.told)
 
     # What must be true at any time.
 
@@ -440,25 +450,38 @@ class Streams(RuleBasedStateMachine):
         if not hasattr(self, "session"):
             return
         assert self.listener.closed == []
-        if self.on == "sse":
-            if self.websocket is not None:
-                self.lose_the_websocket()
-            for _ in range(1000):
-                if self.received == self.sent:
-                    break
-                if self.stream is None or self.full or self.late:
-                    self.attach(True, False)
-                while self.pongs:
-                    self.acknowledge()
-        elif self.on == "polling":
-            while len(self.received) < len(self.sent):
-                self.poll()
+        if self.on == "sse" and self.websocket is not None:
+            self.lose_the_websocket()
+        if self.told:
+            self.session.close()
+            self.clock.advance(0)
+            self.collect()
+            event(f"closed on {self.on}, full: {self.full}, late: {self.late}")
+        for _ in range(1000):
+            if self.listener.closed if self.told else self.received == self.sent:
+                break
+            self.go_on()
+        self.late = False
+        self.collect()
         assert self.received == self.sent
         assert self.listener.received == self.posted
         self.session.abort()
         self.clock.advance(0)
         assert self.listener.reasons == [CloseReason.FORCED_CLOSE]
         self.leave()
+
+    def go_on(self):
+        """Do what a client does who waits for more."""
+        if self.on == "polling" and self.get is None:
+            self.poll()
+        elif self.on == "sse" and self.full:
+            self.empty_the_socket()
+        elif self.on == "sse" and self.late:
+            self.be_on_time()
+        elif self.on == "sse" and self.stream is None:
+            self.attach(True, False)
+        while self.pongs and self.on == "sse" and not self.listener.closed:
+            self.acknowledge()
 
     def leave(self):
         for each in self.connections:
