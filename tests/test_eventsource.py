@@ -523,6 +523,32 @@ def test_a_pong_for_what_was_not_written_yet(make_client, clock):
     assert stream.payloads[4:] == ["4next\x1e2"]
 
 
+# Many streams.
+
+
+@pytest.mark.parametrize("body", ["x" * 5000, "\r\n%" * 5000, bytes(5000)])
+def test_a_long_broadcast_is_held_once(make_client, clock, body):
+    """Whatever the number of streams that have yet to acknowledge it."""
+    client = make_client()
+    streams = [client.stream, Stream(client.browse(client.server))]
+    written = []
+    for each in streams:
+        spy(each.browser.wire, written)
+    client.server.broadcast(body)
+    clock.advance(0)
+    for each in streams:
+        last = each.packets[-1]
+        assert getattr(last, "data", last) == body
+    one, other = (part for part in written if len(part) > 4096)
+    assert one is other
+
+
+def spy(wire, written):
+    """Keep what is written besides, as it is."""
+    write = wire.writeSequence
+    wire.writeSequence = lambda parts: (written.extend(parts), write(parts))
+
+
 # Slow readers.
 
 

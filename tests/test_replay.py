@@ -46,9 +46,26 @@ def test_events_are_numbered_from_one():
     ring = Ring("sid", 10, 1000)
     assert (ring.first, ring.last) == (1, 0)
     assert [ring.append(b"a"), ring.append(b"b")] == [1, 2]
-    assert ring[1] == b"id: sid.1\ndata: a\n\n"
-    assert ring[2] == b"id: sid.2\ndata: b\n\n"
-    assert ring.size == len(ring[1]) + len(ring[2])
+    assert ring[1] == (b"id: sid.1\ndata: a\n\n",)
+    assert ring[2] == (b"id: sid.2\ndata: b\n\n",)
+    assert ring.size == 2 * len("id: sid.1\ndata: a\n\n")
+
+
+@pytest.mark.parametrize("more", [b"", b"\x1e2"])
+def test_a_long_payload_is_kept_as_it_came(more):
+    """Not copied: other rings may hold it too. On the wire it looks like any other."""
+    ring = Ring("sid", 10, 100_000)
+    payload = b"x" * 4096
+    ring.append(payload, more)
+    ring.append(payload[1:], more)
+    long, short = ring[1], ring[2]
+    assert long[1] is payload
+    assert len(short) == 1
+    assert b"".join(long) == b"id: sid.1\ndata: %b%b\n\n" % (payload, more)
+    assert b"".join(short) == b"id: sid.2\ndata: %b%b\n\n" % (payload[1:], more)
+    assert ring.size == len(b"".join(long + short))
+    ring.acknowledge(1)
+    assert ring.size == len(short[0])
 
 
 def test_what_is_acknowledged_is_gone():
@@ -59,7 +76,7 @@ def test_what_is_acknowledged_is_gone():
     ring.acknowledge(2)
     ring.acknowledge(1)
     assert (ring.first, ring.last, len(ring)) == (3, 3, 1)
-    assert ring[3] == b"id: sid.3\ndata: c\n\n"
+    assert ring[3] == (b"id: sid.3\ndata: c\n\n",)
     ring.acknowledge(99)
     assert (ring.first, ring.last, ring.size, len(ring)) == (4, 3, 0, 0)
     assert ring.append(b"d") == 4

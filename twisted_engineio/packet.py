@@ -65,6 +65,7 @@ class Encoded:
         compress: Whether a transport may compress it.
         frame: The WebSocket frame, once a transport has made it.
         polled: The packet's textual form, once a transport has made it.
+        event: That as the payload of an event, likewise.
 
     Raises:
         TypeError: If ``data`` is no message.
@@ -72,7 +73,7 @@ class Encoded:
 
     """
 
-    __slots__ = ("compress", "data", "frame", "polled")
+    __slots__ = ("compress", "data", "event", "frame", "polled")
 
     def __init__(self, data: str | bytes, *, compress: bool = True) -> None:
         require_message(data)
@@ -82,6 +83,7 @@ class Encoded:
         self.compress = compress
         self.frame: bytes | None = None
         self.polled: str | None = None
+        self.event: bytes | None = None
 
 
 Message: TypeAlias = str | bytes | Encoded

@@ -25,6 +25,8 @@ from twisted_engineio.transports.replay import Ring, escape, read_event_id
 
 SID = "a.sid"
 MAX_EVENTS, MAX_SIZE = 5, 400
+LONG = 500
+"""How often a payload is repeated that is to be long: the ring keeps those in parts."""
 EVENT = re.compile(rb"id: ([^\r\n]*)\ndata: ([^\r\n]*)\n\n")
 
 
@@ -53,7 +55,7 @@ def _check_ring(script: Script) -> None:
     while script:
         what = script.byte()
         if what & 1:
-            payload = script.some()
+            payload = script.some() * (LONG if what & 2 else 1)
             last += 1
             assert ring.append(escape(payload)) == last
             held.append(_event(ring, last, payload))
@@ -66,14 +68,15 @@ def _check_ring(script: Script) -> None:
         assert (ring.first, ring.last, len(ring)) == (first, last, len(held))
         assert ring.size == size
         assert ring.full == (len(held) >= MAX_EVENTS or size >= MAX_SIZE)
-        assert not held or (ring[first], ring[last]) == (held[0], held[-1])
+        ends = [b"".join(ring[number]) for number in (first, last) if held]
+        assert ends == [*held[:1], *held[-1:]]
         asked = what >> 1
         assert ring.can_resume(asked) == (first - 1 <= asked <= last)
 
 
 def _event(ring: Ring, number: int, payload: bytes) -> bytes:
     """Give an event, having read it as a browser does."""
-    event = ring[number]
+    event = b"".join(ring[number])
     match = EVENT.fullmatch(event)
     assert match is not None
     assert read_event_id(match[1].decode()) == (SID, number)

@@ -36,7 +36,7 @@ from ..codecs import Codec
 from ..exceptions import CloseReason
 from ..heartbeat import overslept
 from ..outbox import Outbox
-from ..packet import Outgoing, Packet, PacketType
+from ..packet import Encoded, Outgoing, Packet, PacketType
 from ..transport import NOBODY
 from .eventstream import EventStream, Flow
 from .posting import PostingTransport
@@ -245,9 +245,7 @@ class EventSourceTransport(PostingTransport):
 
     def _write(self, items: list[Outgoing]) -> None:
         """Make an event of packets, and write it as soon as the stream takes it."""
-        payload, pings = self._payload(items)
-        number = self._ring.append(payload)
-        self._pings.extend([number] * pings)
+        self._append(items)
         self._pump()
         self.writable = self._can_write()
         if _is_last(items[-1]) and items[-1] != _NOOP:
@@ -257,23 +255,33 @@ class EventSourceTransport(PostingTransport):
         else:
             self._await_ack()
 
-    def _payload(self, items: list[Outgoing]) -> tuple[bytes, int]:
-        """Give an event's payload, and how many pings there are in it."""
-        # More than one: the session took the pong to a ping of ours for its own.
-        pings = items.count(_PING)
-        payload = escape(self._codec.encode_payload(items, binary=False)[0])
+    def _append(self, items: list[Outgoing]) -> None:
+        """Put an event into the ring, with a ping at its end if one is due."""
+        payload, more = self._payload(items), b""
         events, size = self._part[0] + 1, self._part[1] + len(payload)
         config = self._config
         full = (
             events * _ASK_EVERY >= config.sse_ring_events
             or size * _ASK_EVERY >= config.sse_ring_bytes
         )
+        # More than one: the session took the pong to a ping of ours for its own.
+        pings = items.count(_PING)
         # A noop or a close packet is the last that a client waits for.
         if full and not pings and not _is_last(items[-1]):
-            pings = 1
-            payload += b"\x1e2"
+            pings, more = 1, b"\x1e2"
         self._part = (0, 0) if pings else (events, size)
-        return payload, pings
+        number = self._ring.append(payload, more)
+        self._pings.extend([number] * pings)
+
+    def _payload(self, items: list[Outgoing]) -> bytes:
+        """Write packets on one line, and what many sessions share only once."""
+        shared = items[0] if len(items) == 1 else None
+        if isinstance(shared, Encoded) and shared.event is not None:
+            return shared.event
+        payload = escape(self._codec.encode_payload(items, binary=False)[0])
+        if isinstance(shared, Encoded):
+            shared.event = payload
+        return payload
 
     def _write_aside(self, item: Packet) -> None:
         """Write an event without an id."""
@@ -289,7 +297,7 @@ class EventSourceTransport(PostingTransport):
             if stream is None or stream.flow is not Flow.OPEN:
                 return
             self._next += 1
-            stream.write(self._ring[self._next - 1])
+            stream.write(*self._ring[self._next - 1])
 
     def _settle(self) -> None:
         """Write what is in the ring, then what the session has queued."""

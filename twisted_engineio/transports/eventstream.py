@@ -127,17 +127,18 @@ class EventStream:
         """The bytes that were written and that the socket has not taken."""
         return unsent(self._request.transport)
 
-    def write(self, event: bytes) -> None:
+    def write(self, *event: bytes) -> None:
         """
         Write an event; only while it is open.
 
         Args:
-            event: The event, with the empty line that ends it.
+            event: The event in parts, with the empty line that ends it.
 
         """
-        self._room -= len(event)
         self._quiet = self._clock.seconds()
-        self._request.write(event)
+        for part in event:
+            self._room -= len(part)
+            self._request.write(part)
         if self._room <= 0:
             self._rotate()
 

@@ -6,6 +6,7 @@ Rules of this file:
 1. Pure state. Nothing here knows a request, a session or a clock.
 2. Events are numbered from 1, without gaps; the ring holds those that the client has
    not acknowledged.
+3. A long payload is kept as it came: a broadcast's is one object for all sessions.
 
 HTML standard, "Server-sent events": a browser says the id of the last event it saw when
 it connects again.
@@ -14,11 +15,17 @@ it connects again.
 from __future__ import annotations
 
 from collections import deque
+from typing import Final, TypeAlias
 
-__all__ = ["Ring", "escape", "read_event_id"]
+__all__ = ["Event", "Ring", "escape", "read_event_id"]
 
-_MAX_DIGITS = 16
+Event: TypeAlias = tuple[bytes, ...]
+"""What stands on the wire for it, in parts."""
+
+_MAX_DIGITS: Final = 16
 """Digits of an event's number: the largest that JavaScript counts exactly has them."""
+_LONG: Final = 4096
+"""Bytes of a payload from which on to write it by itself costs less than a copy."""
 
 
 def escape(payload: bytes) -> bytes:
@@ -74,7 +81,7 @@ class Ring:
         self._sid = sid.encode()
         self._max_events = max_events
         self._max_size = max_size
-        self._events: deque[bytes] = deque()
+        self._events: deque[Event] = deque()
         self.first = 1
         self.last = 0
         self.size = 0
@@ -82,7 +89,7 @@ class Ring:
     def __len__(self) -> int:
         return len(self._events)
 
-    def __getitem__(self, number: int) -> bytes:
+    def __getitem__(self, number: int) -> Event:
         return self._events[number - self.first]
 
     @property
@@ -90,21 +97,27 @@ class Ring:
         """Whether its bounds are reached."""
         return len(self._events) >= self._max_events or self.size >= self._max_size
 
-    def append(self, payload: bytes) -> int:
+    def append(self, payload: bytes, more: bytes = b"") -> int:
         """
         Make an event of a payload.
 
         Args:
             payload: An escaped payload.
+            more: What is written behind it.
 
         Returns:
             The event's number.
 
         """
         self.last += 1
-        event = b"id: %b.%d\ndata: %b\n\n" % (self._sid, self.last, payload)
+        sid, number = self._sid, self.last
+        event: Event
+        if len(payload) < _LONG:
+            event = (b"id: %b.%d\ndata: %b%b\n\n" % (sid, number, payload, more),)
+        else:
+            event = b"id: %b.%d\ndata: " % (sid, number), payload, more + b"\n\n"
         self._events.append(event)
-        self.size += len(event)
+        self.size += sum(map(len, event))
         return self.last
 
     def can_resume(self, after: int) -> bool:
@@ -114,5 +127,5 @@ class Ring:
     def acknowledge(self, number: int) -> None:
         """Forget the events up to a number: the client has seen them."""
         while self._events and self.first <= number:
-            self.size -= len(self._events.popleft())
+            self.size -= sum(map(len, self._events.popleft()))
             self.first += 1
