@@ -25,7 +25,7 @@ from twisted_engineio.transports.replay import Ring, escape, read_event_id
 
 SID = "a.sid"
 MAX_EVENTS, MAX_SIZE = 5, 400
-LONG = 500
+LONG = 100
 """How often a payload is repeated that is to be long: the ring keeps those in parts."""
 EVENT = re.compile(rb"id: ([^\r\n]*)\ndata: ([^\r\n]*)\n\n")
 
