@@ -98,6 +98,16 @@ def test_an_idle_connection_is_cut_off(server, browse, clock):
     assert is_cut(browser)
 
 
+def test_an_answer_that_is_the_last_has_the_same_time(server, browse, clock):
+    """Who asks to close, and does not read the answer, keeps no connection."""
+    browser = browse(server).get(POLLING, Connection="close")
+    assert browser.wire.disconnecting  # once the answer has left
+    clock.advance(10)
+    assert not browser.wire.disconnected
+    clock.advance(60)
+    assert browser.wire.disconnected
+
+
 def test_a_held_get_is_no_slow_request(server, browse, clock):
     """It waits for us, however long; then the connection is idle anew."""
     sid = browse(server).get(POLLING).answer.open()["sid"]

@@ -69,8 +69,9 @@ class TimedChannel(HTTPChannel):
 
     def is_excused(self) -> bool:
         """Tell whether the client may take its time just now."""
-        handling: bool = self._handlingRequest
-        return handling
+        # twisted.web goes on handling what was the last of its connection when that is
+        # answered, however long the answer waits for a client that does not read.
+        return self._handlingRequest and bool(self.requests)
 
     def _begin_to_wait(self) -> None:
         places: Places = self.site.engineio_places
