@@ -171,6 +171,8 @@ class RecordingTransport:
         calls: The names of the other calls; for ``abandon`` the reason instead.
         room: How many items it takes before it is full; ``None`` for all.
         buffered: What it says that it holds, in bytes.
+        leaving: Whether it says that its goodbye is on its way.
+        corked: Whether it says that it holds back what is sent.
 
     """
 
@@ -183,6 +185,8 @@ class RecordingTransport:
         self.calls: list[str | CloseReason] = []
         self.room: int | None = None
         self.buffered = 0
+        self.leaving = False
+        self.corked = False
 
     def send(self, item: Outgoing) -> None:
         assert self.writable, "sent to a transport that was not writable"

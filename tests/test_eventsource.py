@@ -499,6 +499,21 @@ def test_a_detached_client_cannot_acknowledge(make_client, listener, clock):
     assert listener.closed == []
 
 
+def test_who_cannot_acknowledge_is_not_given_up(make_client, listener, clock):
+    """Its pongs wait behind a POST that the application holds."""
+    job = Deferred()
+    listener.on_message = lambda *_: job
+    client = make_client(sse_ring_events=4)
+    client.browse(client.server).post(client.query, b"4go")
+    for n in range(3):
+        client.session.send(str(n))
+    clock.advance(20)
+    assert listener.closed == []
+    job.callback(None)
+    clock.advance(5)
+    assert listener.reasons == [CloseReason.REPLAY_OVERFLOW]
+
+
 def test_a_client_that_resumes_a_full_ring_has_its_time(make_client, listener, clock):
     """Replay floods; no attach puts it off while the ring stays full."""
     client = full(make_client)
@@ -521,6 +536,37 @@ def test_a_pong_for_what_was_not_written_yet(make_client, clock):
     client.session.send("next")
     stream.browser.wire.empty()
     assert stream.payloads[4:] == ["4next\x1e2"]
+
+
+# Volatile messages.
+
+
+def test_a_volatile_reply_goes_with_the_others(make_client, listener):
+    """What a POST leads to is held back while it is read, and goes in one event."""
+    went = []
+    listener.on_message = lambda session, data: went.append(
+        session.send(data, volatile=True)
+    )
+    client = make_client()
+    client.post(b"4one\x1e4two")
+    assert went == [True, True]
+    assert client.stream.payloads[1:] == ["4one\x1e4two"]
+    client.server.broadcast("news")
+    assert client.session.send("now", volatile=True)
+
+
+def test_a_volatile_reply_to_a_full_socket_is_dropped(make_client, listener):
+    """Held back or not, it could not go now."""
+    went = []
+    listener.on_message = lambda session, data: went.append(
+        session.send(data, volatile=True)
+    )
+    client = make_client()
+    client.stream.browser.wire.fill()
+    client.post(b"4one")
+    client.stream.browser.wire.empty()
+    assert went == [False]
+    assert client.stream.payloads[1:] == []
 
 
 # Many streams.
@@ -572,43 +618,119 @@ def test_a_slow_reader_ends(make_client, listener, clock):
     client.session.send("x" * 11)
     clock.advance(0)
     assert listener.reasons == [CloseReason.SLOW_CLIENT]
-    assert client.stream.browser.wire.disconnected or (
-        client.stream.browser.wire.disconnected
-    )
+    assert client.stream.browser.wire.disconnected
 
 
 def test_the_last_words_may_fill_the_socket(client, clock, listener):
-    """They were written, so they are not taken back: the response ends behind them."""
-    client.stream.browser.wire.fills_at = b"4last"
+    """The response ends, and the session, when the socket has taken them."""
+    wire = client.stream.browser.wire
+    wire.fills_at = b"4last"
     client.session.transport.cork()
     client.session.send("last")
     client.session.close()
     clock.advance(0)
     client.session.transport.uncork()
     assert client.stream.payloads[1:] == ["4last\x1e1"]
+    assert not client.stream.ended
+    assert listener.closed == []
+    assert client.post(b"4heard by nobody").body == b"ok"
+    assert listener.closed == []
+    wire.empty()
     assert client.stream.ended
-    assert not client.stream.browser.wire.disconnected
+    assert not wire.disconnected
     assert listener.reasons == [CloseReason.FORCED_CLOSE]
 
 
-def test_a_goodbye_may_fill_the_socket(client, clock):
-    """Nor is what stands before it."""
+def test_last_words_that_nobody_reads(client, clock, listener):
+    """They have close_timeout, then the connection is cut off and the session over."""
+    wire = client.stream.browser.wire
+    wire.fills_at = b"data: 1\n"
+    client.session.close()
+    clock.advance(0)
+    clock.advance(29)
+    assert listener.closed == []
+    clock.advance(1)
+    assert wire.disconnected
+    assert listener.reasons == [CloseReason.FORCED_CLOSE]
+    client.stream.lose()
+
+
+def test_last_words_that_break_off_are_said_again(client, clock, listener):
+    """To a client that comes back within close_timeout, and has not seen them."""
     client.stream.browser.wire.fills_at = b"data: 1\n"
+    client.session.send("one")
+    client.session.close()
+    clock.advance(0)
+    client.stream.lose()
+    assert listener.closed == []
+    assert refusal(client.attach(3)) == UNKNOWN_SID
+    stream = client.attach(1)
+    assert stream.payloads == ["4one", "1"]
+    assert stream.ended
+    assert listener.reasons == [CloseReason.FORCED_CLOSE]
+
+
+def test_last_words_are_said_on_another_stream(client, clock, listener):
+    """Whoever attaches last has them; the first stream's end is nobody's."""
+    first = client.stream.browser.wire
+    first.fills_at = b"data: 1\n"
+    client.session.close()
+    clock.advance(0)
+    stream = client.attach(1)
+    assert first.disconnected
+    assert stream.payloads == ["1"]
+    assert listener.reasons == [CloseReason.FORCED_CLOSE]
+
+
+def test_a_goodbye_may_fill_the_socket(client, clock, listener):
+    """That of a session that is over already: the stream sees to it alone."""
+    wire = client.stream.browser.wire
+    wire.fills_at = b"data: 1\n"
     client.session.abort()
     clock.advance(0)
     assert client.stream.payloads[1:] == ["1"]
+    assert listener.reasons == [CloseReason.FORCED_CLOSE]
+    assert not client.stream.ended
+    wire.empty()
     assert client.stream.ended
-    assert not client.stream.browser.wire.disconnected
+    assert not wire.disconnected
+
+
+def test_a_goodbye_that_nobody_reads(client, clock):
+    """It has close_timeout too."""
+    wire = client.stream.browser.wire
+    wire.fills_at = b"data: 1\n"
+    client.session.abort()
+    clock.advance(0)
+    clock.advance(30)
+    assert wire.disconnected
+    client.stream.lose()
 
 
 def test_a_stream_that_has_carried_enough_may_have_filled_its_socket(make_client):
     """What it carried last arrives, and the client goes on from there."""
     client = make_client(sse_max_bytes=1000)
-    client.stream.browser.wire.fills_at = b"4x"
+    wire = client.stream.browser.wire
+    wire.fills_at = b"4x"
     client.session.send("x" * 1000)
+    client.session.send("next")
     assert client.stream.payloads[1:] == ["4" + "x" * 1000]
+    assert not client.stream.ended
+    wire.empty()
     assert client.stream.ended
-    assert not client.stream.browser.wire.disconnected
+    assert not wire.disconnected
+    assert client.attach(2).payloads == ["4next"]
+
+
+def test_a_stream_that_has_carried_enough_for_nobody(make_client, clock, listener):
+    """Its connection is cut off after close_timeout; its session has its own time."""
+    client = make_client(sse_max_bytes=1000, ping_interval=1000.0)
+    wire = client.stream.browser.wire
+    wire.fills_at = b"4x"
+    client.session.send("x" * 1000)
+    clock.advance(30)
+    assert wire.disconnected
+    assert listener.closed == []
 
 
 def test_a_goodbye_may_be_all_that_a_stream_carries(make_client, clock, listener):
@@ -847,6 +969,30 @@ def test_a_candidate_that_loses_its_stream(polling):
     polling.post(b"5")
     polling.session.send("one")
     assert candidate(polling).payloads == ["4one"]
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_the_pong_to_an_earlier_ping_acknowledges_nothing(
+    browse, make_server, clock, closes
+):
+    """Not even if the session is closed, and waits for no pong any more."""
+    server = make_server(transports=ALL, sse_ring_events=8, low_water_mark=1)
+    polling = Client(browse, server, "EIO=4&transport=polling")
+    poll = polling.query.replace("sse", "polling")
+    waiting = polling.browse(polling.server).get(poll)
+    clock.advance(25)
+    assert waiting.answer.body == b"2"
+    stream = candidate(polling)
+    polling.post(b"2probe")
+    polling.session.send("one")
+    if closes:
+        polling.session.close()
+        clock.advance(0)
+    stream.browser.wire.fills_at = b"4one"
+    polling.post(b"5")
+    polling.post(b"3")
+    stream.lose()
+    assert polling.attach(0).payloads == ["4one\x1e2", *["1"] * closes]
 
 
 def test_a_probe_may_be_answered_on_no_stream(polling):

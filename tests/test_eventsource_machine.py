@@ -166,7 +166,7 @@ class Streams(RuleBasedStateMachine):
         elif packet.type is PacketType.PONG:
             self.probed = True
         elif packet.type is PacketType.CLOSE:
-            assert self.on == "polling" or self.stream.ended
+            assert self.on == "polling" or self.stream.ended or self.full
         else:
             assert packet.type in (PacketType.NOOP, PacketType.OPEN)
 

@@ -149,6 +149,13 @@ def test_a_volatile_message_that_fills_the_socket_is_told(session, onlooker):
     assert onlooker.calm == [("packet_sent", "now")]
 
 
+def test_what_is_sent_above_the_high_water_mark_is_told(session, onlooker):
+    """Send advises against more, and takes it."""
+    session.transport.writable = False
+    assert not session.send(b"x" * 70_000)
+    assert onlooker.calm == [("packet_sent", b"x" * 70_000)]
+
+
 def test_what_cannot_be_sent_is_not_told(session, onlooker):
     """Sending raises as ever."""
     session.fail(CloseReason.PARSE_ERROR)

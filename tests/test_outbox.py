@@ -101,6 +101,14 @@ def test_a_goodbye_does_not_leave_with_much(brief, alone):
     assert outbox.take(100, brief) == [CLOSE]
 
 
+def test_only_a_goodbye_is_left_behind():
+    """A ping leaves with whatever stands before it."""
+    outbox = Outbox()
+    for item in ("1234", "1234", PING):
+        outbox.append(item)
+    assert outbox.take(100, 1) == ["1234", "1234", PING]
+
+
 def test_clearing_throws_everything_away():
     """Size and content together."""
     outbox = Outbox()

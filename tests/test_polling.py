@@ -273,6 +273,23 @@ def test_a_failing_application_answers_the_post(client, listener, logged):
     logged.take(ZeroDivisionError)
 
 
+# Volatile messages.
+
+
+def test_a_volatile_reply_needs_a_get(client, listener):
+    """With one it goes in its answer, with the others; without it is dropped."""
+    went = []
+    listener.on_message = lambda session, data: went.append(
+        session.send(data, volatile=True)
+    )
+    client.post("4one")
+    waiting = client.get()
+    client.post("4two\x1e4three")
+    client.flush()
+    assert went == [False, True, True]
+    assert waiting == [(200, "4two\x1e4three")]
+
+
 # The end.
 
 
@@ -302,7 +319,7 @@ def test_a_goodbye_behind_a_long_answer_waits_for_the_next_poll(
     make_server, clock, listener
 ):
     """Which says that the answer has arrived: until then its session is not over."""
-    client = Client(make_server(low_water_mark=10, high_water_mark=10))
+    client = Client(make_server(low_water_mark=10, high_water_mark=1000))
     client.session.send_many(["1234567890", "x"])
     client.session.close()
     clock.advance(0)

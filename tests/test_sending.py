@@ -103,6 +103,16 @@ def test_a_volatile_message_that_is_far_too_much_ends_a_slow_client(session, ser
     assert session.reason is CloseReason.SLOW_CLIENT
 
 
+def test_a_volatile_message_goes_with_what_is_held_back(held):
+    """It will go at the end of the turn, unless there is much to go already."""
+    held.transport.corked = True
+    assert held.send("now", volatile=True)
+    held.send(b"x" * HIGH)
+    assert not held.send("never", volatile=True)
+    held.transport.ready()
+    assert held.transport.written == ["now", b"x" * HIGH]
+
+
 def test_send_many_leaves_in_one_flush(session):
     """Together, in order, behind what is queued."""
     session.transport.writable = False
@@ -141,6 +151,17 @@ def test_drained_fires_when_the_queue_is_low_again(held):
     assert first == second == []
     held.transport.ready(room=1)
     assert first == second == [None]
+
+
+def test_a_goodbye_that_is_left_is_nothing_to_flush(held, clock):
+    """It was not sent by anybody: what was has left."""
+    held.send("last")
+    flushed = outcome_of(held.flushed())
+    held.close()
+    clock.advance(0)
+    held.transport.ready(room=1)
+    assert held.transport.written == ["last"]
+    assert flushed == [None]
 
 
 def test_drained_may_send_again(held):

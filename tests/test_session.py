@@ -216,6 +216,19 @@ def test_close_flushes_says_goodbye_and_ends(session, clock, listener):
     assert listener.closed == [(session, CloseReason.SERVER_CLOSE)]
 
 
+def test_a_goodbye_that_is_leaving_keeps_the_session(session, clock, listener):
+    """Until the transport says that it has left, whatever else makes it ready."""
+    session.transport.leaving = True
+    session.close()
+    clock.advance(0)
+    session.transport.ready()
+    assert session.transport.written == [GOODBYE]
+    assert session.state is CLOSING
+    session.transport.leaving = False
+    session.transport.ready()
+    assert listener.reasons == [FORCED]
+
+
 def test_close_on_a_writable_transport_ends_in_the_next_turn(session, clock, listener):
     """Rule 4: closing calls nobody back; the goodbye leaves a turn later."""
     session.close()

@@ -543,7 +543,7 @@ def test_a_stream_goes_on_in_another(listener):
 def test_a_stream_that_cannot_go_on_is_lost(server):
     """The session was over before the client came again."""
     client = server.connect("sse")
-    client.session.transport._stream.end()
+    client.session.transport._stream.drop()
     client.session.transport._stream = None
     client.session.abort()
     assert not client.is_open

@@ -73,7 +73,8 @@ class Config:
 
     low_water_mark: int = 16_384
     """Buffered bytes at which ``Session.drained`` fires. A socket that does not take
-    more than these is full: what follows is queued."""
+    more than these is full: what follows is queued. A goodbye behind more of them
+    leaves by itself."""
 
     max_buffered: int = 16_777_216
     """Buffered bytes above which a session ends with "slow client": one slow reader

@@ -11,7 +11,7 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from .packet import Encoded, Outgoing, Packet, PacketType
+from .packet import Encoded, Outgoing, Packet, is_goodbye
 
 __all__ = ["Outbox"]
 
@@ -32,10 +32,6 @@ def size_of(item: Outgoing) -> int:
     if isinstance(data, bytes) or data.isascii():
         return len(data)
     return len(data.encode())
-
-
-def _is_goodbye(item: Outgoing) -> bool:
-    return isinstance(item, Packet) and item.type is PacketType.CLOSE
 
 
 class Outbox(deque[Outgoing]):
@@ -82,7 +78,7 @@ class Outbox(deque[Outgoing]):
         start = self.size
         items = [self.popleft()]
         while self and start - self.size < most:
-            if start - self.size > brief and _is_goodbye(self[0]):
+            if start - self.size > brief and is_goodbye(self[0]):
                 break
             items.append(self.popleft())
         return items
@@ -117,7 +113,8 @@ class Outbox(deque[Outgoing]):
             held: Bytes that have left it and count all the same.
 
         """
-        empty, size = not self, self.size + held
+        # A goodbye that is left is nothing that anybody sent.
+        empty, size = not self or is_goodbye(self[0]), self.size + held
         ready, others = [], []
         for limit, waiter in self._waiters:
             if empty if limit < 0 else size <= limit:

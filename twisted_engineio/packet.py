@@ -10,7 +10,15 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["Encoded", "Message", "Outgoing", "Packet", "PacketType", "require_message"]
+__all__ = [
+    "Encoded",
+    "Message",
+    "Outgoing",
+    "Packet",
+    "PacketType",
+    "is_goodbye",
+    "require_message",
+]
 
 
 class PacketType(enum.Enum):
@@ -88,3 +96,8 @@ class Encoded:
 
 Message: TypeAlias = str | bytes | Encoded
 Outgoing: TypeAlias = Message | Packet
+
+
+def is_goodbye(item: Outgoing) -> bool:
+    """Tell whether something is a close packet, whatever it says."""
+    return isinstance(item, Packet) and item.type is PacketType.CLOSE

@@ -64,9 +64,7 @@ class Sending(Conversation):
         if transport.writable and self._outbox is None:
             transport.send(data)
             return self.transport.writable or self._weigh() or volatile
-        if volatile:
-            return False
-        return self._enqueue(data)
+        return self._enqueue_volatile(data) if volatile else self._enqueue(data)
 
     def send_many(self, messages: Iterable[Message]) -> bool:
         """
@@ -179,6 +177,14 @@ class Sending(Conversation):
             return False
         self._queue(item)
         return self._weigh()
+
+    def _enqueue_volatile(self, data: Message) -> bool:
+        """Queue what leaves once the transport is uncorked; tell whether that is so."""
+        high = self.server.config.high_water_mark
+        goes = self.transport.corked and self.buffered <= high
+        if goes:
+            self._enqueue(data)
+        return goes
 
     def _weigh(self) -> bool:
         """Tell whether little is buffered; end the session if it is far too much."""

@@ -36,6 +36,7 @@ send                raise      transport or outbox; too much:   raise           
 close               finish     -> CLOSING, arm *linger*         nothing         nothing
 abort               finish     -> CLOSING, arm *verdict*        arm *verdict*   nothing
 transport ready     nothing    flush                            flush, finish   nothing
+                                                                if all has left
 *silent*, *absent*  --         finish(PING_TIMEOUT)             --              --
 *verdict*           --         finish(SLOW_CLIENT)              finish          --
 *linger*            --         --                               finish          --
@@ -263,7 +264,7 @@ class Session(Sending, Reading):
     def transport_ready(self) -> None:
         """Send what is queued; then end, or let the client go, if that is due."""
         super().transport_ready()
-        if self._outbox or self.state is State.CLOSED:
+        if self._outbox or self.state is State.CLOSED or self.transport.leaving:
             return
         if self.state is State.CLOSING:
             self._give_up()
@@ -317,7 +318,8 @@ class Session(Sending, Reading):
 
     def _owes_pong(self) -> bool:
         """Tell whether the client has yet to answer a ping that has left."""
-        waiting = self._heartbeat.waiting is Waiting.PONG_DUE
+        # A heart that lingers has forgotten whether it waits for a pong.
+        waiting = self._heartbeat.waiting in (Waiting.PONG_DUE, Waiting.LINGER)
         left, held = self._outbox or (), self._inbox or ()
         return waiting and _PING not in left and _PONG not in held
 

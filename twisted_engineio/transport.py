@@ -77,6 +77,14 @@ class Transport(Protocol):
     receiver: Receiver
 
     @property
+    def leaving(self) -> bool:
+        """Whether its goodbye waits for a socket; then it says when it is ready."""
+
+    @property
+    def corked(self) -> bool:
+        """Whether it would be writable if it did not hold back what is sent."""
+
+    @property
     def may_move(self) -> bool:
         """Whether its client may begin to move to another transport."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
@@ -178,6 +179,10 @@ class Stage:
         address = self._listening.getHost()
         if hasattr(address, "port"):
             self.client = TCP4ClientEndpoint(reactor, "127.0.0.1", address.port)
+
+    def narrow(self) -> None:
+        """Give connections to come little room in the kernel."""
+        self._listening.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
     async def stop_listening(self) -> None:
         """Accept no further connection."""

@@ -68,8 +68,10 @@ async def listen(stage: Stage, target: str = SSE, *headers: str) -> Listener:
 
 async def opened(serve: Serve, **options: Any) -> tuple[Stage, Listener, HttpPeer, str]:
     """Open a session on a stream, with a connection for POSTs."""
-    own_site = options.pop("own_site", True)
+    own_site, narrow = options.pop("own_site", True), options.pop("narrow", False)
     stage = await serve(None, Config(transports=ALL, **options), own_site=own_site)
+    if narrow:
+        stage.narrow()
     listener = await listen(stage)
     await until(lambda: listener.events)
     sid = json.loads(listener.events[0][1][1:])["sid"]
@@ -144,6 +146,30 @@ async def test_the_last_words_wait_for_a_full_socket(serve: Serve) -> None:
     assert heard == list(range(said))
     assert packets[-1] == "1"
     assert stage.application.closed == [CloseReason.FORCED_CLOSE]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stop_waits_for_who_reads_slowly(serve: Serve) -> None:
+    """However little of it waits in the process: a reactor that stops cuts that off."""
+    stage, listener, _, _ = await opened(serve, narrow=True)
+    listener.transport.pauseProducing()
+    session, said = stage.session, 0
+    while session.buffered < 8_000:
+        session.send(f"{said}:".ljust(4_000, "x"))
+        said += 1
+        await turn(0.02)  # for the kernel takes some later
+    assert session.transport.writable
+    stopped = stage.server.stop(within=10)
+    await turn(0.5)
+    assert not stopped.called
+    listener.transport.resumeProducing()
+    await stopped
+    assert stage.application.closed == [CloseReason.SERVER_CLOSE]
+    await until(lambda: listener.ended)
+    assert [data[1:].partition(":")[0] for _, data in listener.events[1:-1]] == [
+        str(number) for number in range(said)
+    ]
+    assert listener.events[-1][1] == "1"
 
 
 @pytest_twisted.ensureDeferred

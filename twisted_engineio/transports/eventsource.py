@@ -15,9 +15,11 @@ Rules of this file:
    client may not move: it would take the old noop for the new one, and leave what
    stands between them behind.
 5. It owns one timer, for that; it is cancelled in ``_await_ack`` and nowhere else.
+6. A goodbye ends the stream once the socket has taken it. If the stream breaks before,
+   the client may come back and have it again.
 
 Driven by the resource (``attach``, ``post``), by its stream (``stream_full``,
-``stream_ready``, ``stream_over``), by its clock, and by the session.
+``stream_ready``, ``stream_sent``, ``stream_over``), by its clock, and by the session.
 
 There is no specification but this project's own: see ``docs/sse.rst``.
 """
@@ -36,7 +38,7 @@ from ..codecs import Codec
 from ..exceptions import CloseReason
 from ..heartbeat import overslept
 from ..outbox import Outbox
-from ..packet import Encoded, Outgoing, Packet, PacketType
+from ..packet import Encoded, Outgoing, Packet, PacketType, is_goodbye
 from ..transport import NOBODY
 from .eventstream import EventStream, Flow
 from .posting import PostingTransport
@@ -63,6 +65,7 @@ class Pace(enum.Enum):
 
     FLOWING = "flowing"
     HELD = "held"  # its client moves to another transport
+    LAST = "last"  # the newest event says goodbye
 
 
 class EventSourceTransport(PostingTransport):
@@ -71,6 +74,7 @@ class EventSourceTransport(PostingTransport):
 
     Attributes:
         name: ``"sse"``.
+        leaving: Whether a goodbye is on its way to the socket.
         writable: Whether there is a stream that takes more, and room in the ring.
         receiver: Whom it feeds.
 
@@ -87,6 +91,7 @@ class EventSourceTransport(PostingTransport):
         "_ring",
         "_stream",
         "_timer",
+        "leaving",
     )
 
     name = "sse"
@@ -117,6 +122,7 @@ class EventSourceTransport(PostingTransport):
         self._part = 0, 0  # events and bytes that are in the ring since the last ping
         self._next = 1  # the number of the event to be written next
         self._pace = Pace.FLOWING
+        self.leaving = False
         self._stream: EventStream | None = None
         self._timer: IDelayedCall | None = None
 
@@ -130,7 +136,9 @@ class EventSourceTransport(PostingTransport):
             after: The number of the last event that it says it saw; 0 for none.
 
         """
-        return self._ring.can_resume(after)
+        # Who has seen the goodbye has nothing to come back for.
+        said_all = self._pace is Pace.LAST and after == self._ring.last
+        return self._ring.can_resume(after) and not said_all
 
     def attach(self, request: Request, after: int) -> None:
         """
@@ -141,8 +149,7 @@ class EventSourceTransport(PostingTransport):
             after: As for ``can_resume``, which has agreed.
 
         """
-        if self._stream is not None:
-            self._stream.drop()  # its client gets what it missed from the new one
+        self._drop_stream()  # its client gets what it missed from the new one
         self._ring.acknowledge(after)
         self._next = after + 1
         self._stream = EventStream(request, self, self._clock, self._config)
@@ -160,6 +167,13 @@ class EventSourceTransport(PostingTransport):
         """Write again."""
         self._settle()
 
+    def stream_sent(self, stream: EventStream) -> None:
+        """Have said goodbye, if it was the stream of today."""
+        if stream is self._stream:
+            self.leaving = False
+            self._detach()
+            self.receiver.transport_ready()
+
     def stream_over(self, stream: EventStream) -> None:
         """Be detached, if it was the stream of today."""
         if stream is self._stream:
@@ -171,6 +185,11 @@ class EventSourceTransport(PostingTransport):
     def may_move(self) -> bool:
         """Whether the client has seen that an earlier move of it has failed."""
         return self._ring.first > self._recalled
+
+    @property
+    def corked(self) -> bool:
+        """Whether the stream would take what is held back."""
+        return not self.writable and self._can_write()
 
     @property
     def buffered(self) -> int:
@@ -220,19 +239,25 @@ class EventSourceTransport(PostingTransport):
 
     def retire(self) -> None:
         """End the stream: the session has moved."""
+        self._drop_stream()
         self._leave()
 
     def abandon(self, reason: CloseReason) -> None:
         """Say goodbye and end the stream: the session is over."""
         self.receiver = NOBODY
         if self._stream is not None and self._stream.flow is Flow.OPEN:
-            self._write([_CLOSE])
+            self._write([_CLOSE])  # which may take its time: that is the stream's
+        else:
+            self._drop_stream()
         self._leave()
+
+    def _drop_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.drop()
 
     def _leave(self) -> None:
         self.receiver = NOBODY
-        if self._stream is not None:
-            self._stream.drop()  # nobody has a use for it, or too much waits in it
+        self.leaving = False
         self._detach()
         self.resume()
 
@@ -245,15 +270,13 @@ class EventSourceTransport(PostingTransport):
 
     def _write(self, items: list[Outgoing]) -> None:
         """Make an event of packets, and write it as soon as the stream takes it."""
+        if is_goodbye(items[-1]):
+            self._pace = Pace.LAST
+            self.leaving = True
         self._append(items)
         self._pump()
         self.writable = self._can_write()
-        if _is_last(items[-1]) and items[-1] != _NOOP:
-            if self._stream is not None:
-                self._stream.end()
-            self._detach()
-        else:
-            self._await_ack()
+        self._await_ack()
 
     def _append(self, items: list[Outgoing]) -> None:
         """Put an event into the ring, with a ping at its end if one is due."""
@@ -296,14 +319,19 @@ class EventSourceTransport(PostingTransport):
             stream = self._stream
             if stream is None or stream.flow is not Flow.OPEN:
                 return
+            event = self._ring[self._next]
             self._next += 1
-            stream.write(*self._ring[self._next - 1])
+            if self._next <= self._ring.last or self._pace is not Pace.LAST:
+                stream.write(*event)
+            elif stream.write_last(*event):
+                self.leaving = False
+                self._detach()
 
     def _settle(self) -> None:
         """Write what is in the ring, then what the session has queued."""
         self._pump()
         self.writable = self._can_write()
-        if self.writable:
+        if self.writable or (self._pace is Pace.LAST and not self.leaving):
             self.receiver.transport_ready()
 
     def _can_write(self) -> bool:
@@ -343,8 +371,10 @@ class EventSourceTransport(PostingTransport):
 
     def _overflow(self) -> None:
         assert self._timer is not None  # it has just fired
-        if overslept(self._clock, self._timer.getTime(), self._config.sse_ack_timeout):
-            self._await_ack()  # the acknowledgement may wait in the socket
+        limit = self._config.sse_ack_timeout
+        # The acknowledgement may wait in the socket, or behind a POST that we hold.
+        if self._busy or overslept(self._clock, self._timer.getTime(), limit):
+            self._await_ack()
             return
         self.receiver.fail(CloseReason.REPLAY_OVERFLOW)
 

@@ -6,10 +6,23 @@ Rules of this file:
 1. It is over once: because its client left, because it was ended, or because it has
    carried enough and the client had better connect anew. Nothing is written afterwards.
 2. When the socket is full it says so, and is written to no more until it has room.
-3. It owns one timer, for comments that keep a quiet connection alive and for its age.
+3. What was written before its end has ``close_timeout`` to leave.
+4. It owns one timer, for comments that keep a quiet connection alive, for its age, and
+   for its end.
 
-Driven by its transport (``start``, ``write``, ``end``, ``drop``), by twisted.web as its
-producer (``pauseProducing``, ``resumeProducing``) and by the clock.
+====== =================== ===================== ===================== =======
+event  OPEN                FULL                  ENDING                OVER
+====== =================== ===================== ===================== =======
+pause  tell, -> FULL       nothing               nothing               nothing
+resume nothing             tell, -> OPEN         finish, tell, -> OVER nothing
+end    finish, -> OVER     arm *late*, -> ENDING --                    --
+drop   finish, -> OVER     abort, -> OVER        abort, -> OVER        --
+lost   tell, -> OVER       tell, -> OVER         tell, -> OVER         nothing
+*late* --                  --                    drop, tell            --
+====== =================== ===================== ===================== =======
+
+Driven by its transport (``start``, ``write``, ``write_last``, ``drop``), by twisted.web
+as its producer (``pauseProducing``, ``resumeProducing``) and by the clock.
 
 HTML standard, "Server-sent events".
 """
@@ -48,6 +61,7 @@ class Flow(enum.Enum):
 
     OPEN = "open"
     FULL = "full"
+    ENDING = "ending"  # full, and nothing more is to come
     OVER = "over"
 
 
@@ -60,8 +74,11 @@ class Listened(Protocol):
     def stream_ready(self) -> None:
         """Hear that the stream takes more again."""
 
+    def stream_sent(self, stream: EventStream) -> None:
+        """Hear that an ended stream's socket has taken the rest of it."""
+
     def stream_over(self, stream: EventStream) -> None:
-        """Hear that the stream is over, and nobody here has ended it."""
+        """Hear that the stream is over, and the rest of it may be lost."""
 
 
 @implementer(IPushProducer)
@@ -135,28 +152,43 @@ class EventStream:
             event: The event in parts, with the empty line that ends it.
 
         """
+        self._put(event)
+        if self._room <= 0:
+            self._rotate()
+
+    def write_last(self, *event: bytes) -> bool:
+        """
+        Write an event, only while it is open, and end once the socket has taken it.
+
+        Args:
+            event: As for ``write``.
+
+        Returns:
+            Whether the socket has taken it: else its owner hears of it.
+
+        """
+        # So that it is full with whatever waits, and hears when that has left.
+        pause_above(self._request.transport, 0)
+        self._put(event)
+        self._end()
+        return self.flow is Flow.OVER
+
+    def _put(self, event: tuple[bytes, ...]) -> None:
         self._quiet = self._clock.seconds()
         for part in event:
             self._room -= len(part)
             self._request.write(part)
-        if self._room <= 0:
-            self._rotate()
-
-    def end(self) -> None:
-        """End the response behind what was written; nothing is heard of it then."""
-        self._over()
-        self._request.unregisterProducer()
-        finish(self._request)
 
     def drop(self) -> None:
-        """End it likewise, and with it what its socket is too full to take."""
+        """End it at once: what its socket was too full to take may be lost."""
         transport: Any = self._request.transport  # none for a stream of HTTP/2
-        if self.flow is Flow.FULL and transport is not None:
+        if self.flow is Flow.OPEN or transport is None:
+            self._finish()
+        else:
+            # What waits in its socket would otherwise stay for as long as TCP tries.
             self._over()
             self._request.unregisterProducer()
             transport.abortConnection()
-        else:
-            self.end()
 
     # twisted.web's side.
 
@@ -171,6 +203,9 @@ class EventStream:
         if self.flow is Flow.FULL:
             self.flow = Flow.OPEN
             self._owner.stream_ready()
+        elif self.flow is Flow.ENDING:
+            self._finish()
+            self._owner.stream_sent(self)
 
     def stopProducing(self) -> None:
         """Do nothing: ``notifyFinish`` says that the client left."""
@@ -195,15 +230,41 @@ class EventStream:
             return
         if self.flow is Flow.OPEN and now - self._quiet >= config.sse_keepalive:
             self.write(_COMMENT)
-        if self.flow is not Flow.OVER:
+        if self.flow in (Flow.OPEN, Flow.FULL):
             self._wait()
 
     def _rotate(self) -> None:
         """End, for the client to connect again where this stream left off."""
-        self.end()
+        self._end()
         self._owner.stream_over(self)
+
+    def _late(self) -> None:
+        """Wait no longer for a socket."""
+        self.drop()
+        self._owner.stream_over(self)
+
+    # Its end.
+
+    def _end(self) -> None:
+        """End the response behind what was written, once the socket has taken that."""
+        if self.flow is Flow.OPEN:
+            self._finish()
+        else:
+            self._stop_timer()
+            self.flow = Flow.ENDING
+            late = self._config.close_timeout
+            self._timer = self._clock.callLater(late, self._late)
+
+    def _finish(self) -> None:
+        self._over()
+        self._request.unregisterProducer()
+        pause_above(self._request.transport, self._config.low_water_mark)
+        finish(self._request)
 
     def _over(self) -> None:
         self.flow = Flow.OVER
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()

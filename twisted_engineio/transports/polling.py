@@ -46,6 +46,7 @@ class PollingTransport(PostingTransport):
 
     Attributes:
         name: ``"polling"``.
+        leaving: Never: a goodbye goes alone, or behind little.
         may_move: Always: whatever GET waits is answered when the client moves.
         writable: Whether a GET waits and no POST is being read.
         receiver: Whom it feeds.
@@ -55,6 +56,7 @@ class PollingTransport(PostingTransport):
     __slots__ = ("_binary", "_config", "_get")
 
     name = "polling"
+    leaving = False
     may_move = True
 
     def __init__(self, codec: Codec, config: Config, *, binary: bool = True) -> None:
@@ -92,6 +94,11 @@ class PollingTransport(PostingTransport):
         self.receiver.transport_ready()
 
     # The session's side.
+
+    @property
+    def corked(self) -> bool:
+        """Whether a GET waits for a POST to be read."""
+        return self._get is not None and not self.writable
 
     def send(self, item: Outgoing) -> None:
         """Answer the waiting GET with one packet."""

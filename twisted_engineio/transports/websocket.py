@@ -63,6 +63,8 @@ class WebSocketTransport(WebSocketServerProtocol):
     Attributes:
         name: ``"websocket"``.
         may_move: Always: from here a session moves nowhere.
+        leaving: Never: a goodbye has a time of its own here.
+        corked: Never: see ``cork``.
         writable: Whether it is open and the socket takes more.
         buffered: The bytes that wait for the socket.
         receiver: Whom it feeds.
@@ -73,6 +75,8 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     name = "websocket"
     may_move = True
+    leaving = False
+    corked = False
     _fragments = 0
     _early: list[bytes] | None = None  # what came before it was open to both sides
     _pinged: bytes | None = None  # a ping to answer when the socket takes more
