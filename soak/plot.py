@@ -49,7 +49,8 @@ def draw(samples: Sequence[Sample], steady: Sequence[Sample], folder: Path) -> N
         ):
             rates = _rates(samples, read)
             rows[3].plot(minutes[SMOOTH:], rates, color=COLOURS[colour], label=name)
-        rows[3].legend(frameon=False, loc="upper right", ncols=2)
+        # Above the axes: beside the title there is nothing that it could hide.
+        rows[3].legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
         rows[3].set_title("Messages per second, by the application")
         for each in rows:
             _dress(each, steady)
