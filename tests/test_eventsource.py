@@ -514,6 +514,18 @@ def test_who_cannot_acknowledge_is_not_given_up(make_client, listener, clock):
     assert listener.reasons == [CloseReason.REPLAY_OVERFLOW]
 
 
+def test_who_is_too_fast_has_itself_to_blame(make_client, listener, clock):
+    """Its own pongs wait behind what was too much: that is no excuse."""
+    client = make_client(
+        sse_ring_events=4, max_messages_per_second=1.0, over_rate="pause"
+    )
+    client.browse(client.server).post(client.query, b"\x1e".join([b"4go"] * 10))
+    for n in range(3):
+        client.session.send(str(n))
+    clock.advance(5)
+    assert listener.reasons == [CloseReason.REPLAY_OVERFLOW]
+
+
 def test_a_client_that_resumes_a_full_ring_has_its_time(make_client, listener, clock):
     """Replay floods; no attach puts it off while the ring stays full."""
     client = full(make_client)
@@ -587,6 +599,16 @@ def test_a_long_broadcast_is_held_once(make_client, clock, body):
         assert getattr(last, "data", last) == body
     one, other = (part for part in written if len(part) > 4096)
     assert one is other
+
+
+def test_what_stands_behind_a_broadcast_is_not_lost(client, clock):
+    """It leaves in the same event, which is no longer everybody's."""
+    client.server.broadcast("news")
+    client.session.send("for you")
+    clock.advance(0)
+    client.server.broadcast("news")
+    clock.advance(0)
+    assert client.stream.payloads[1:] == ["4news\x1e4for you", "4news"]
 
 
 def spy(wire, written):
@@ -722,6 +744,18 @@ def test_a_stream_that_has_carried_enough_may_have_filled_its_socket(make_client
     assert client.attach(2).payloads == ["4next"]
 
 
+def test_a_stream_that_was_left_full_ends_no_other(make_client):
+    """It is emptied when its client is on the next one already."""
+    client = make_client(sse_max_bytes=1000)
+    client.stream.browser.wire.fills_at = b"4x"
+    client.session.send("x" * 1000)
+    stream = client.attach(2)
+    client.stream.browser.wire.empty()
+    assert client.stream.ended
+    client.session.send("next")
+    assert stream.payloads == ["4next"]
+
+
 def test_a_stream_that_has_carried_enough_for_nobody(make_client, clock, listener):
     """Its connection is cut off after close_timeout; its session has its own time."""
     client = make_client(sse_max_bytes=1000, ping_interval=1000.0)
@@ -767,13 +801,35 @@ def test_a_replay_goes_no_faster_than_the_socket(client):
     assert stream.payloads == ["40", "41", "42", "43", "44", "4new"]
 
 
-def test_a_stream_without_a_transport_is_ended_in_peace(client):
-    """HTTP/2 shares one among streams: a full one is finished like any other."""
+def http2(client):
+    """Have a client's stream look like one of HTTP/2, and give what is reset of it."""
+    reset = []
+    request = client.session.transport._stream._request
+    request.transport = None
+    request.channel.abortConnection = lambda: reset.append(request)
+    return reset
+
+
+def test_a_stream_of_http2_is_dropped_alone(client):
+    """Its connection is shared: the stream is reset, and nothing of it is kept."""
     client.stream.browser.wire.fill()
-    stream = client.session.transport._stream
-    stream._request.transport = None
+    reset = http2(client)
     client.attach(1)
+    assert len(reset) == 1
+
+
+def test_a_stream_of_http2_ends_a_turn_later(client, clock, listener):
+    """Twisted is still counting the streams that it has when it says "resume"."""
+    reset = http2(client)
+    client.stream.browser.wire.fills_at = b"data: 1\n"
+    client.session.close()
+    clock.advance(0)
+    client.stream.browser.wire.empty()
+    assert not client.stream.ended
+    clock.advance(0)
     assert client.stream.ended
+    assert reset == []
+    assert listener.reasons == [CloseReason.FORCED_CLOSE]
 
 
 # Time.
@@ -969,6 +1025,39 @@ def test_a_candidate_that_loses_its_stream(polling):
     polling.post(b"5")
     polling.session.send("one")
     assert candidate(polling).payloads == ["4one"]
+
+
+@pytest.mark.parametrize("pinged", [False, True])
+@pytest.mark.parametrize("closes", [False, True])
+def test_the_pong_to_an_event_s_ping_acknowledges_it(
+    browse, make_server, clock, listener, closes, pinged
+):
+    """Also on a session that is closed, if no other ping waits for its pong."""
+    server = make_server(
+        transports=ALL, sse_ring_bytes=5, high_water_mark=5, low_water_mark=1
+    )
+    polling = Client(browse, server, "EIO=4&transport=polling")
+    poll = polling.query.replace("sse", "polling")
+    waiting = polling.browse(polling.server).get(poll)
+    if pinged:
+        clock.advance(25)
+        assert waiting.answer.body == b"2"
+    stream = candidate(polling)
+    polling.post(b"2probe")
+    for message in ("long one", "long two"):
+        polling.session.send(message)
+    if closes:
+        polling.session.close()
+        clock.advance(0)
+    if pinged:
+        assert polling.browse(server).post(poll, b"3").answer.body == b"ok"
+    polling.post(b"5")
+    assert stream.payloads[1:] == ["4long one\x1e2"]
+    polling.post(b"3")
+    assert stream.payloads[2:] == ["4long two\x1e2"]
+    polling.post(b"3")
+    assert stream.payloads[3:] == ["1"] * closes
+    assert bool(listener.closed) is closes
 
 
 @pytest.mark.parametrize("closes", [False, True])

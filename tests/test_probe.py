@@ -26,6 +26,7 @@ class Upgradable:
 
     def __init__(self):
         self.calls = []
+        self.busy = False
 
     def transport_ready(self):
         self.calls.append("let the GET go")
@@ -55,6 +56,14 @@ class Trial:
         self.session.calls.clear()
         self.candidate.written.clear()
         assert self.probe.state is state
+
+
+def test_a_candidate_is_as_busy_as_its_session():
+    """It may wait for its client as long as that waits for the application."""
+    trial = Trial(AWAITING_PROBE)
+    assert not trial.probe.busy
+    trial.session.busy = True
+    assert trial.probe.busy
 
 
 EVENTS = {

@@ -113,6 +113,21 @@ def test_a_volatile_message_goes_with_what_is_held_back(held):
     assert held.transport.written == ["now", b"x" * HIGH]
 
 
+def test_a_volatile_message_that_would_end_its_session_is_dropped(
+    make_server, open_session, clock, listener
+):
+    """Nor does one go that finds it ending: True says that it is written."""
+    session = open_session(make_server(max_buffered=100))
+    session.transport.writable = False
+    session.transport.corked = True
+    assert not session.send("x" * 101, volatile=True)
+    assert session.send("x" * 99, volatile=True)
+    session.send("far too much")
+    assert not session.send("", volatile=True)
+    clock.advance(0)
+    assert listener.reasons == [CloseReason.SLOW_CLIENT]
+
+
 def test_send_many_leaves_in_one_flush(session):
     """Together, in order, behind what is queued."""
     session.transport.writable = False
@@ -154,14 +169,18 @@ def test_drained_fires_when_the_queue_is_low_again(held):
 
 
 def test_a_goodbye_that_is_left_is_nothing_to_flush(held, clock):
-    """It was not sent by anybody: what was has left."""
+    """It was not sent by anybody: what was has left, whenever that is asked."""
+    held.send("one")
     held.send("last")
     flushed = outcome_of(held.flushed())
     held.close()
     clock.advance(0)
     held.transport.ready(room=1)
-    assert held.transport.written == ["last"]
+    assert flushed == []
+    held.transport.ready(room=1)
+    assert held.transport.written == ["one", "last"]
     assert flushed == [None]
+    assert outcome_of(held.flushed()) == [None]
 
 
 def test_drained_may_send_again(held):

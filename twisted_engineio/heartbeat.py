@@ -62,6 +62,7 @@ class Waiting(enum.Enum):
     PING_DUE = "ping due"
     PONG_DUE = "pong due"
     LINGER = "linger"
+    LINGER_PINGED = "linger, with a pong on its way"
     VERDICT = "verdict"
 
 
@@ -226,6 +227,28 @@ class Heartbeat:
         if self.waiting is Waiting.PONG_DUE:
             rest = max(self.timeout, -self.overdue())
             self.arm(Waiting.PONG_DUE, rest, self.silent)
+
+    def linger(self, delay: float, then: Callable[[], None]) -> None:
+        """
+        Beat no more: the session closes. Whether a pong is on its way is remembered.
+
+        Args:
+            delay: For how long it may take, in seconds.
+            then: What to do when the time has come.
+
+        """
+        pinged = self.owes_pong
+        self.arm(Waiting.LINGER_PINGED if pinged else Waiting.LINGER, delay, then)
+
+    @property
+    def owes_pong(self) -> bool:
+        """Whether the client has been pinged, and has not answered."""
+        return self.waiting in (Waiting.PONG_DUE, Waiting.LINGER_PINGED)
+
+    def answered(self) -> None:
+        """Hear of a pong when it is no beat any more."""
+        if self.waiting is Waiting.LINGER_PINGED:
+            self.waiting = Waiting.LINGER
 
     # Whether the client comes at all.
 

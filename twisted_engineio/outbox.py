@@ -101,6 +101,11 @@ class Outbox(deque[Outgoing]):
         return waiter
 
     @property
+    def spent(self) -> bool:
+        """Whether nothing is left in it that anybody sent; a goodbye may be."""
+        return not self or is_goodbye(self[0])
+
+    @property
     def awaited(self) -> bool:
         """Whether anybody waits for its size."""
         return bool(self._waiters)
@@ -113,11 +118,10 @@ class Outbox(deque[Outgoing]):
             held: Bytes that have left it and count all the same.
 
         """
-        # A goodbye that is left is nothing that anybody sent.
-        empty, size = not self or is_goodbye(self[0]), self.size + held
+        spent, size = self.spent, self.size + held
         ready, others = [], []
         for limit, waiter in self._waiters:
-            if empty if limit < 0 else size <= limit:
+            if spent if limit < 0 else size <= limit:
                 ready.append(waiter)
             else:
                 others.append((limit, waiter))

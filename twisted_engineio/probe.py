@@ -60,6 +60,10 @@ class ProbeState(enum.Enum):
 class Upgradable(Protocol):
     """What a probe asks of its session."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether its application holds the reading."""
+
     def transport_ready(self) -> None:
         """Let the client go, once what is queued has left."""
 
@@ -123,6 +127,11 @@ class Probe:
 
     def transport_ready(self) -> None:
         """Hear that the candidate is writable: nothing waits to go over it yet."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether the session's application holds the reading."""
+        return self._session.busy
 
     def limit_reached(self, limit: str) -> None:
         """Pass it on."""

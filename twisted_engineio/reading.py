@@ -116,6 +116,8 @@ class Reading(Conversation):
             ping = packet.type is PacketType.PING
             if heart.ping(packet) if ping else heart.pong():
                 self._beaten()
+        elif packet.type is PacketType.PONG:
+            self._heartbeat.answered()
 
     # The application, called.
 

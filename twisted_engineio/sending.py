@@ -121,7 +121,8 @@ class Sending(Conversation):
             return fail(SessionClosed(self.sid, self.reason))
         outbox = self._outbox
         queued = outbox.size if outbox is not None else 0
-        if not outbox if size < 0 else queued + self._held() <= size:
+        spent = outbox is None or outbox.spent
+        if spent if size < 0 else queued + self._held() <= size:
             return succeed(None)
         if outbox is None:
             outbox = self._outbox = Outbox()
@@ -180,8 +181,13 @@ class Sending(Conversation):
 
     def _enqueue_volatile(self, data: Message) -> bool:
         """Queue what leaves once the transport is uncorked; tell whether that is so."""
-        high = self.server.config.high_water_mark
-        goes = self.transport.corked and self.buffered <= high
+        config, size = self.server.config, self.buffered
+        goes = (
+            self.transport.corked
+            and self._heartbeat.waiting is not Waiting.VERDICT
+            and size <= config.high_water_mark
+            and size + size_of(data) <= config.max_buffered
+        )
         if goes:
             self._enqueue(data)
         return goes

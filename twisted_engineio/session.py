@@ -161,7 +161,7 @@ class Session(Sending, Reading):
             self.reason = reason
             self._queue(Packet(PacketType.CLOSE, str(code)))
             # The goodbye leaves in a later turn: rule 4.
-            self._heartbeat.arm(Waiting.LINGER, 0.0, self._goodbye)
+            self._heartbeat.linger(0.0, self._goodbye)
 
     def abort(self, reason: CloseReason = CloseReason.FORCED_CLOSE) -> None:
         """
@@ -318,10 +318,8 @@ class Session(Sending, Reading):
 
     def _owes_pong(self) -> bool:
         """Tell whether the client has yet to answer a ping that has left."""
-        # A heart that lingers has forgotten whether it waits for a pong.
-        waiting = self._heartbeat.waiting in (Waiting.PONG_DUE, Waiting.LINGER)
         left, held = self._outbox or (), self._inbox or ()
-        return waiting and _PING not in left and _PONG not in held
+        return self._heartbeat.owes_pong and _PING not in left and _PONG not in held
 
     def probe_failed(self) -> None:
         """Go on as before: the candidate is gone."""
@@ -342,8 +340,7 @@ class Session(Sending, Reading):
         return self.state is State.CLOSED
 
     def _goodbye(self) -> None:
-        linger = self.server.config.close_timeout
-        self._heartbeat.arm(Waiting.LINGER, linger, self._give_up)
+        self._heartbeat.linger(self.server.config.close_timeout, self._give_up)
         self.transport_ready()
 
     def _give_up(self) -> None:

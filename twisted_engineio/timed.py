@@ -35,7 +35,7 @@ class TimedChannel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Note when a request begins."""
-        if not self.requests and not self._buffer:
+        if not (self.requests or self._buffer or self._handlingRequest):
             self._since = self.site.engineio_places.clock.seconds()
             data = self.request_begins(data)
         super().dataReceived(data)

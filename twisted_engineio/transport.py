@@ -20,6 +20,10 @@ __all__ = ["NOBODY", "Receiver", "Transport"]
 class Receiver(Protocol):
     """Whom a transport feeds."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether what the client says may wait behind what the application does."""
+
     def receive(self, data: str | bytes) -> None:
         """Take a message."""
 
@@ -38,6 +42,8 @@ class Receiver(Protocol):
 
 class Nobody:
     """The receiver of a transport that has none yet, or none any more."""
+
+    busy = False
 
     def receive(self, data: str | bytes) -> None:
         """Drop a message."""

@@ -145,6 +145,50 @@ async def test_a_stream_whose_client_reads_nothing_is_held_back(begin: Begin) ->
     assert (await peer.ask(POLLING)).status == 200
 
 
+@ensureDeferred
+async def test_a_stream_whose_end_is_not_read_is_reset(begin: Begin) -> None:
+    """After close_timeout, with all that was held for it; the connection stays."""
+    transports = ("polling", "sse", "websocket")
+    stage, _ = await begin(Config(transports=transports, close_timeout=0.3))
+    deaf = await connect(stage, reads=False)
+    stream = deaf.send(PATH + "sse")
+    await until(lambda: stage.server.sessions)
+    session = stage.session
+    while session.transport.writable:
+        session.send("x" * 30_000)
+        await turn()
+    session.abort()
+    await until(lambda: stream.reset is not None)
+    assert not deaf.is_lost
+    assert stage.application.closed == [CloseReason.FORCED_CLOSE]
+
+
+@ensureDeferred
+async def test_an_end_that_waits_for_the_window_harms_nobody(begin: Begin) -> None:
+    """A window that is exactly used up, and the connection's opens: all go on."""
+    stage, _ = await begin(STREAMS)
+    deaf = await connect(stage, reads=False)
+    stream = deaf.send(PATH + "sse")
+    await until(lambda: stage.server.sessions)
+    session = stage.session
+    channel = session.transport._stream._request.channel
+    deaf._conn.increment_flow_control_window(1_000_000, stream.number)
+    deaf._flush()
+    await turn(0.05)
+    events = f"id: {session.sid}.2\ndata: 4\n\nid: {session.sid}.3\ndata: 1\n\n"
+    room = channel._conn.remainingOutboundWindow(channel.streamID)
+    session.send("x" * (room - len(events)))
+    await turn(0.05)
+    session.close()
+    await turn(0.05)
+    assert stage.application.closed == []
+    deaf._conn.increment_flow_control_window(1_000_000)
+    deaf._flush()
+    await until(lambda: stream.ended)
+    assert not deaf.is_lost
+    assert stage.application.closed == [CloseReason.FORCED_CLOSE]
+
+
 # WebSocket.
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_twisted
 from listening import dechunk
 from peers import PATH, HttpPeer, http_request
 from stages import Serve, Stage, turn, until
+from tls import secure
 from twisted.internet import reactor
 from twisted.internet.endpoints import connectProtocol
 from twisted.internet.protocol import Protocol
@@ -68,10 +71,8 @@ async def listen(stage: Stage, target: str = SSE, *headers: str) -> Listener:
 
 async def opened(serve: Serve, **options: Any) -> tuple[Stage, Listener, HttpPeer, str]:
     """Open a session on a stream, with a connection for POSTs."""
-    own_site, narrow = options.pop("own_site", True), options.pop("narrow", False)
+    own_site = options.pop("own_site", True)
     stage = await serve(None, Config(transports=ALL, **options), own_site=own_site)
-    if narrow:
-        stage.narrow()
     listener = await listen(stage)
     await until(lambda: listener.events)
     sid = json.loads(listener.events[0][1][1:])["sid"]
@@ -136,11 +137,13 @@ async def test_the_last_words_wait_for_a_full_socket(serve: Serve) -> None:
         session.send(f"{said}:".ljust(20_000, "x"))
         said += 1
         await turn()
+    wire = session.transport._stream._request.transport
     session.close()
     await turn()
     assert stage.application.closed == []
     listener.transport.resumeProducing()
     await until(lambda: listener.ended or listener.is_lost)
+    assert wire.bufferSize == Config().low_water_mark  # for what the client asks next
     packets = "\x1e".join(data for _, data in listener.events[1:]).split("\x1e")
     heard = [int(each[1:].partition(":")[0]) for each in packets if each[0] == "4"]
     assert heard == list(range(said))
@@ -148,11 +151,22 @@ async def test_the_last_words_wait_for_a_full_socket(serve: Serve) -> None:
     assert stage.application.closed == [CloseReason.FORCED_CLOSE]
 
 
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
+@pytest.mark.parametrize("tls", [False, True])
 @pytest_twisted.ensureDeferred
-async def test_a_stop_waits_for_who_reads_slowly(serve: Serve) -> None:
+async def test_a_stop_waits_for_who_reads_slowly(
+    serve: Serve, certificate: Path, own_site: bool, tls: bool
+) -> None:
     """However little of it waits in the process: a reactor that stops cuts that off."""
-    stage, listener, _, _ = await opened(serve, narrow=True)
-    listener.transport.pauseProducing()
+    config = Config(transports=ALL)
+    if tls:
+        stage = await secure(serve, certificate, own_site, config=config)
+    else:
+        stage = await serve(None, config, own_site=own_site)
+    stage.narrow()
+    listener = await listen(stage)
+    socket = listener.transport.transport if tls else listener.transport
+    socket.pauseProducing()
     session, said = stage.session, 0
     while session.buffered < 8_000:
         session.send(f"{said}:".ljust(4_000, "x"))
@@ -162,7 +176,7 @@ async def test_a_stop_waits_for_who_reads_slowly(serve: Serve) -> None:
     stopped = stage.server.stop(within=10)
     await turn(0.5)
     assert not stopped.called
-    listener.transport.resumeProducing()
+    socket.resumeProducing()
     await stopped
     assert stage.application.closed == [CloseReason.SERVER_CLOSE]
     await until(lambda: listener.ended)

@@ -41,7 +41,7 @@ def unsent(transport: Any) -> int:
     return len(bare.dataBuffer) - bare.offset + bare._tempDataLen
 
 
-def pause_above(transport: Any, size: int) -> None:
+def pause_above(transport: Any, size: int) -> bool:
     """
     Have a transport pause its producer when more waits in it than this.
 
@@ -49,7 +49,12 @@ def pause_above(transport: Any, size: int) -> None:
         transport: Any; what is no socket's is left as it is.
         size: In bytes; Twisted's own is 65,536.
 
+    Returns:
+        Whether it will.
+
     """
     bare = _bare(transport)
-    if isinstance(bare, FileDescriptor):
-        bare.bufferSize = size
+    if not isinstance(bare, FileDescriptor):
+        return False
+    bare.bufferSize = size
+    return True

@@ -257,7 +257,6 @@ class EventSourceTransport(PostingTransport):
 
     def _leave(self) -> None:
         self.receiver = NOBODY
-        self.leaving = False
         self._detach()
         self.resume()
 
@@ -372,8 +371,9 @@ class EventSourceTransport(PostingTransport):
     def _overflow(self) -> None:
         assert self._timer is not None  # it has just fired
         limit = self._config.sse_ack_timeout
+        late = self._timer.getTime()
         # The acknowledgement may wait in the socket, or behind a POST that we hold.
-        if self._busy or overslept(self._clock, self._timer.getTime(), limit):
+        if self.receiver.busy or overslept(self._clock, late, limit):
             self._await_ack()
             return
         self.receiver.fail(CloseReason.REPLAY_OVERFLOW)

@@ -32,6 +32,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.http import Request
@@ -167,9 +168,12 @@ class EventStream:
             Whether the socket has taken it: else its owner hears of it.
 
         """
-        # So that it is full with whatever waits, and hears when that has left.
-        pause_above(self._request.transport, 0)
+        # So that it is full with whatever waits, and hears when that has left. TLS
+        # collects what is written, and pauses us a turn later.
+        told = pause_above(self._request.transport, 0)
         self._put(event)
+        if told:
+            self.flow = Flow.FULL
         self._end()
         return self.flow is Flow.OVER
 
@@ -181,14 +185,20 @@ class EventStream:
 
     def drop(self) -> None:
         """End it at once: what its socket was too full to take may be lost."""
-        transport: Any = self._request.transport  # none for a stream of HTTP/2
-        if self.flow is Flow.OPEN or transport is None:
+        if self.flow is Flow.OPEN:
             self._finish()
-        else:
-            # What waits in its socket would otherwise stay for as long as TCP tries.
-            self._over()
-            self._request.unregisterProducer()
+            return
+        # What waits in its socket would otherwise stay for as long as TCP tries.
+        self._over()
+        request = self._request
+        request.unregisterProducer()
+        transport: Any = request.transport
+        if transport is not None:
             transport.abortConnection()
+        else:  # a stream of HTTP/2, which ends alone, and tells nobody
+            channel: Any = request.channel
+            channel.abortConnection()
+            request.connectionLost(Failure(ConnectionAborted()))
 
     # twisted.web's side.
 
@@ -203,9 +213,12 @@ class EventStream:
         if self.flow is Flow.FULL:
             self.flow = Flow.OPEN
             self._owner.stream_ready()
+        elif self.flow is Flow.ENDING and self._request.transport is not None:
+            self._sent()
         elif self.flow is Flow.ENDING:
-            self._finish()
-            self._owner.stream_sent(self)
+            # HTTP/2 is just looking through its streams: it must not lose one now.
+            self._stop_timer()
+            self._timer = self._clock.callLater(0.0, self._sent)
 
     def stopProducing(self) -> None:
         """Do nothing: ``notifyFinish`` says that the client left."""
@@ -254,6 +267,10 @@ class EventStream:
             self.flow = Flow.ENDING
             late = self._config.close_timeout
             self._timer = self._clock.callLater(late, self._late)
+
+    def _sent(self) -> None:
+        self._finish()
+        self._owner.stream_sent(self)
 
     def _finish(self) -> None:
         self._over()
