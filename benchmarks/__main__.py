@@ -10,11 +10,12 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from benchmarks import install, meter, report
 from benchmarks.limits import allow_descriptors
-from benchmarks.servers import SERVERS
+from benchmarks.servers import SERVERS, before
 from benchmarks.suite import FULL, QUICK, Run, interleaved
 from benchmarks.summary import Summary
 from benchmarks.workloads import WORKLOADS
@@ -28,6 +29,8 @@ def main() -> int:
     options = _options()
     workloads = [WORKLOADS[name] for name in options.workloads]
     servers = [SERVERS[name] for name in options.servers]
+    if options.before is not None:
+        servers.append(before(options.before))
     length = QUICK if options.quick else FULL
     if options.rounds is not None:
         length = replace(length, rounds=options.rounds)
@@ -73,6 +76,11 @@ def _options() -> argparse.Namespace:
         type=_names(SERVERS),
         default=list(SERVERS),
         help=", ".join(SERVERS),
+    )
+    parser.add_argument(
+        "--before",
+        type=Path,
+        help="a checkout of an earlier state, measured beside this one",
     )
     parser.add_argument(
         "--workloads",

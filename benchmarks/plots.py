@@ -173,7 +173,9 @@ def _ratio(summary: Summary) -> Figure | None:
     axes.axvline(1, color="#444444", linewidth=1.2, zorder=1)
     for row, work in enumerate(works):
         for ratio in summary.ratios(work):
-            _ratio_row(axes, ratio, row + (-0.16 if ratio.peer == NODE else 0.16))
+            if ratio.peer in COLOURS:  # an earlier state of ours is in the table only
+                place = row + (-0.16 if ratio.peer == NODE else 0.16)
+                _ratio_row(axes, ratio, place)
     for peer in (NODE, PYTHON):
         axes.scatter(
             [],

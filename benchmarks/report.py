@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import indent
 
-from benchmarks.servers import NODE, PYTHON
+from benchmarks.servers import BEFORE, NODE, PYTHON
 from benchmarks.summary import Median, Summary
 from benchmarks.workloads import Workload
 
@@ -84,13 +84,17 @@ def _row(workload: Workload, median: Median) -> str:
 
 def ratios(summary: Summary) -> str:
     """Write ours / theirs, beside what was promised."""
-    lines = [f"{'ours / theirs':42}{NODE:>20}{PYTHON:>24}"]
+    columns = [(NODE, 20), (PYTHON, 24)]
+    if any(BEFORE in medians for medians in summary.medians.values()):
+        columns.append((BEFORE, 9))
+    names = "".join(f"{peer:>{width}}" for peer, width in columns)
+    lines = [f"{'ours / theirs':42}{names}"]
     for workload in summary.workloads:
         found = {ratio.peer: ratio for ratio in summary.ratios(workload)}
         if not found:
             continue
         cells = ""
-        for peer, width in ((NODE, 20), (PYTHON, 24)):
+        for peer, width in columns:
             ratio = found.get(peer)
             text = ""
             if ratio is not None:

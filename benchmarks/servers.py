@@ -1,4 +1,8 @@
-"""The three servers: how each is started on a core of its own, and stopped."""
+"""
+The servers: how each is started on a core of its own, and stopped.
+
+Ours and the two peers, and with ``--before`` ours as it was in another checkout.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks import install
 from benchmarks.loop import Stuck
@@ -18,6 +23,7 @@ from benchmarks.meter import on_core
 OURS = "twisted_engineio"
 NODE = "engine.io"
 PYTHON = "python-engineio"
+BEFORE = "before"
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,12 @@ class Start:
 
 @dataclass(frozen=True)
 class Server:
-    """A server's name, how to get it, and the command line that runs it."""
+    """A server's name, how to get it, the command line that runs it, and where."""
 
     name: str
     install: Callable[[], None]
     command: Callable[[Start], list[str]]
+    folder: Path = install.ROOT
 
 
 def _ours(start: Start) -> list[str]:
@@ -43,7 +50,7 @@ def _ours(start: Start) -> list[str]:
     return [
         *(sys.executable, "-c", twistd, "-n", "--pidfile=", "--logfile=-"),
         *("engineio", "--listen", f"tcp:{start.port}:interface=127.0.0.1"),
-        *("--app", "benchmarks.apps:EchoOrBroadcast", "--log-level", "warn"),
+        *("--app", "benchmarks.apps:EchoOrBroadcast"),
         *("--ping-interval", str(start.ping_interval)),
         *("--ping-timeout", str(start.ping_timeout)),
     ]
@@ -76,6 +83,19 @@ SERVERS = {
 }
 
 
+def before(checkout: Path) -> Server:
+    """
+    Return our own server as it is in another checkout, to compare with this one.
+
+    Python finds the package in the folder in which the process is started.
+
+    Args:
+        checkout: A folder with ``twisted_engineio`` and ``benchmarks`` in it.
+
+    """
+    return Server(BEFORE, lambda: None, _ours, checkout.resolve())
+
+
 @contextmanager
 def running(server: Server, start: Start, core: int) -> Iterator[int]:
     """
@@ -99,7 +119,7 @@ def running(server: Server, start: Start, core: int) -> Iterator[int]:
     ):
         process = subprocess.Popen(
             server.command(start),
-            cwd=install.ROOT,
+            cwd=server.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
