@@ -19,4 +19,6 @@ Floors, imports point down::
     carrier      what they have in common
     connection   HTTP answers and frames      figures  samples, and a line through them
     plan         what a session will do       words    numbered messages
+    attacks      clients that attack          filling  what they are sent
+    floods       what an attack costs an honest client: ``python -m soak.floods``
 """

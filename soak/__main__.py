@@ -13,6 +13,7 @@ from twisted.internet.task import react
 
 from benchmarks.limits import allow_descriptors
 from soak import summary
+from soak.attacks import ATTACKS
 from soak.house import APPLICATION
 from soak.run import Options, Run
 from soak.verdict import SHOWN
@@ -24,7 +25,7 @@ def main() -> int:
     """Run it, and say how it went."""
     options = _options()
     # Two connections a session at most, and as many again on their way out.
-    allow_descriptors(3 * options.sessions + 500)
+    allow_descriptors(3 * options.sessions + len(ATTACKS) * options.attackers + 500)
     options.folder.mkdir(parents=True, exist_ok=True)
     outcome: list[int] = []
 
@@ -71,6 +72,7 @@ def _options() -> Options:
     add("--rate", type=float, default=100.0, help="sessions opened in a second at most")
     add("--ping-interval", type=float, default=25.0, help="the server's; 25")
     add("--ping-timeout", type=float, default=20.0, help="the server's; 20")
+    add("--attackers", type=int, default=2, help="clients of each attack; 2")
     add("--app", default=APPLICATION, help="another one, to see the soak fail")
     add("--seed", type=int, help="repeat the run that had this seed")
     add("--folder", type=Path, default=FOLDER, help="where the ledgers and plots go")

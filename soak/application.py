@@ -26,6 +26,7 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.protocols.basic import LineOnlyReceiver
 
+from soak.filling import FILL, fill
 from soak.plan import chance_of
 from soak.words import (
     EVERYBODY,
@@ -116,13 +117,20 @@ class Soak(Application):
     def session_opened(self, session: Session) -> None:
         """Begin to count."""
         query = session.handshake.query
-        who = query["who"]
+        who = query.get("who")
+        if who is None:  # an attacker: it has no ledger
+            if FILL in query:
+                fill(session)
+            return
         session.data = Talk(who, "slow" in query, self.seed, self.casts)
         self.sessions[who] = session
 
     def message_received(self, session: Session, data: str | bytes) -> object:
         """Log it, and say something back; now and then take a while for it."""
-        talk: Talk = session.data
+        talk: Talk | None = session.data
+        if talk is None:
+            session.send(data)
+            return None
         self.received += 1
         try:
             word = read(talk.who, data)
@@ -143,7 +151,9 @@ class Soak(Application):
 
     def session_closed(self, session: Session, reason: CloseReason) -> None:
         """Write the ledger's line."""
-        talk: Talk = session.data
+        talk: Talk | None = session.data
+        if talk is None:
+            return
         del self.sessions[talk.who]
         certain = self.casts if talk.cast_certain is None else talk.cast_certain
         line = {

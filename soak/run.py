@@ -18,6 +18,7 @@ from typing import Any
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
+from soak.attacks import ATTACKS, Attackers, Outcome
 from soak.crowd import Crowd, Size
 from soak.figures import Sample
 from soak.house import House
@@ -28,6 +29,8 @@ ORDERLY = {Ending.BYE: 1, Ending.TOLD: 1}
 REHEARSAL = Size(sessions=200, life=3.0, pause=1.0, rate=100, endings=ORDERLY)
 LAST_GUESTS = Size(100, life=60.0, pause=0.5, rate=100, endings={Ending.DRAINED: 1})
 REHEARSAL_SECONDS = 5.0
+ATTACK_RATE = 4000.0
+"""Bytes that each attacker sends in a second, as far as the server takes them."""
 QUIET = 60.0
 """Seconds until nothing may be left of sessions that have ended, and the time besides
 that the server needs to find out who is frozen."""
@@ -45,6 +48,7 @@ class Options:
     rate: float
     ping_interval: float
     ping_timeout: float
+    attackers: int
     app: str
     folder: Path
 
@@ -55,6 +59,7 @@ class Run:
     def __init__(self, reactor: Any, options: Options) -> None:
         self.evidence = Evidence()
         self.samples: list[Sample] = []
+        self.attacks: dict[str, Outcome] = {}
         self.guests = LAST_GUESTS.sessions
         self._reactor = reactor
         self._options = options
@@ -117,12 +122,16 @@ class Run:
         say(f"{len(crowd.alive)} sessions after {steady:.0f} s")
         if not filled:
             self.evidence.mishaps.append("the sessions have never all been there")
+        attackers = self._attack()
         await deferLater(clock, max(options.minutes * 60 - steady, 0))
         closing = clock.seconds() - self._since
         self.evidence.samples = [
             each for each in self.samples if steady <= each.at <= closing
         ]
+        for each in attackers:
+            each.stop()
         await self._end(crowd)
+        self._complain_about_attackers(attackers)
         sampling.stop()
         await ended
         facts = await self._house.ask("collect")
@@ -137,9 +146,13 @@ class Run:
         if not await self._until(lambda: crowd.talking() >= everybody, self._quiet):
             self.evidence.mishaps.append("the last sessions could not be opened")
         crowd.stop()
+        attackers = self._attack()
         await deferLater(self._reactor, 3.0)
         await self._house.ask("hush")
         self.evidence.exit_status = await self._house.stop()
+        for each in attackers:
+            each.stop()
+            each.kill()
         await self._until(lambda: not crowd.alive, 10.0)
         self._complain_about(crowd)
 
@@ -171,6 +184,31 @@ class Run:
             self.evidence.mishaps.append(
                 f"session {each.plan.who} is not over: {each.plan}, {each.stage.value}"
             )
+
+    def _attack(self) -> list[Attackers]:
+        """Start so many clients of each attack as the options say."""
+        options = self._options
+        if not options.attackers:
+            return []
+        attackers = [
+            Attackers(
+                self._reactor, self._house.port, attack, options.attackers, ATTACK_RATE
+            )
+            for attack in ATTACKS.values()
+        ]
+        for each in attackers:
+            each.start()
+        return attackers
+
+    def _complain_about_attackers(self, attackers: list[Attackers]) -> None:
+        """Note the connections that the server should have ended by now."""
+        for each in attackers:
+            self.attacks[each.attack.name] = each.outcome
+            left = each.kill()
+            if left:
+                self.evidence.mishaps.append(
+                    f"{left} connections of the attack {each.attack.name!r} are left"
+                )
 
     async def _until(self, goal: Callable[[], bool], seconds: float) -> bool:
         end = self._reactor.seconds() + seconds

@@ -29,6 +29,7 @@ def text(run: Run, wrong: list[str], options: Options) -> str:
         f"Messages: {_heard(server, 'up'):,} up, {_heard(clients, 'down'):,} down,"
         f" {_heard(clients, 'cast'):,} of broadcasts.",
         *_figures(run),
+        *_attacks(run),
     ]
     if wrong:
         lines.append(
@@ -65,6 +66,17 @@ def _figures(run: Run) -> list[str]:
         f"Objects: {evidence.objects_before.get('all', 0):,} before,"
         f" {evidence.objects_after.get('all', 0):,} after.",
         f"Stopped with {run.guests} sessions open: exit status {evidence.exit_status}.",
+    ]
+
+
+def _attacks(run: Run) -> list[str]:
+    if not run.attacks:
+        return []
+    outcomes = run.attacks.values()
+    return [
+        f"Attackers: {len(outcomes)} kinds, {sum(each.sent for each in outcomes):,}"
+        f" bytes sent, {sum(each.opened for each in outcomes):,} connections opened,"
+        f" {sum(each.ended for each in outcomes):,} ended."
     ]
 
 
