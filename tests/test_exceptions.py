@@ -38,6 +38,8 @@ SENTENCES = [
     ),
     (InvalidPacket("it is empty"), "invalid packet: it is empty"),
     (PayloadTooLarge(9, 8), "payload of 9 bytes is over the limit of 8 bytes"),
+    (PayloadTooLarge(2, 1), "payload of 2 bytes is over the limit of 1 byte"),
+    (PayloadTooLarge(1, 0), "payload of 1 byte is over the limit of 0 bytes"),
 ]
 
 BODIES = {

@@ -287,12 +287,12 @@ def test_a_full_server_says_so_once_a_minute(make_server, clock, warnings):
     """At once, and then how many were refused meanwhile; a flood fills no log."""
     server = make_server(max_sessions=1)
     join(server, RecordingTransport())
-    line = "max_sessions is reached: refused {} clients since this was said last"
+    line = "max_sessions is reached: refused {} since this was said last"
     for seconds in (0, 1, 58.5, 0.5, 1):
         clock.advance(seconds)
         with pytest.raises(Unavailable):
             server.admit(handshake())
-    assert warnings == [line.format(1), line.format(3)]
+    assert warnings == [line.format("1 client"), line.format("3 clients")]
 
 
 def test_each_limit_of_the_whole_server_is_said_by_itself(clock, warnings):

@@ -9,11 +9,13 @@ import pytest
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, formatEvent, globalLogPublisher
+from twisted.scripts._twistd_unix import UnixAppLogger
 
 from twisted_engineio import Application, CloseReason, Server, __version__
 from twisted_engineio.service import ServerService
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
+ALL = [*SIGNALS, signal.SIGHUP]
 
 
 @pytest.mark.usefixtures("observers")
@@ -118,7 +120,7 @@ class Reactor:
 @pytest.fixture
 def handle():
     """Let a test set handlers of signals; put the process's back."""
-    before = {each: signal.getsignal(each) for each in SIGNALS}
+    before = {each: signal.getsignal(each) for each in (*ALL, signal.SIGUSR1)}
     yield signal.signal
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -130,12 +132,18 @@ def reactor(handle):
     made = Reactor()
     handle(signal.SIGTERM, made.sigTerm)
     handle(signal.SIGINT, made.sigInt)
+    handle(signal.SIGHUP, signal.SIG_DFL)
     return made
 
 
 @pytest.mark.usefixtures("observers")
 @pytest.mark.parametrize(
-    ("number", "remembered"), [(signal.SIGTERM, None), (signal.SIGINT, signal.SIGINT)]
+    ("number", "remembered"),
+    [
+        (signal.SIGTERM, None),
+        (signal.SIGHUP, None),
+        (signal.SIGINT, signal.SIGINT),
+    ],
 )
 def test_a_signal_stops_the_reactor(server, reactor, number, remembered):
     """Of SIGTERM nothing is remembered: the process would be killed by it at last."""
@@ -150,8 +158,8 @@ def test_a_signal_stops_the_reactor(server, reactor, number, remembered):
 
 
 @pytest.mark.usefixtures("observers")
-@pytest.mark.parametrize("first", SIGNALS)
-@pytest.mark.parametrize("second", SIGNALS)
+@pytest.mark.parametrize("first", ALL)
+@pytest.mark.parametrize("second", ALL)
 def test_a_second_signal_cuts_off_what_is_left(
     server, session, listener, clock, reactor, first, second
 ):
@@ -175,8 +183,7 @@ def test_a_second_signal_cuts_off_what_is_left(
     clock.advance(0.1)
     assert len(stopped) == 1
     assert [formatEvent(each) for each in events] == [
-        f"received {first.name}: 1 sessions have 5 s to end;"
-        " a second one cuts them off",
+        f"received {first.name}: 1 session has 5 s to end; a second one cuts them off",
         f"received {second.name}: cutting off what is left",
     ]
 
@@ -212,3 +219,54 @@ def test_a_service_that_has_stopped_takes_no_signal(server, clock, reactor):
     reactor.run()
     assert signal.getsignal(signal.SIGTERM) == reactor.sigTerm
     assert signal.getsignal(signal.SIGINT) == reactor.sigInt
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("observers")
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None])
+def test_a_hangup_that_is_ignored_stays_ignored(server, reactor, handle, handler):
+    """Started by nohup, or by a program that has a handler of its own."""
+    handle(signal.SIGHUP, handler)
+    ServerService(server, LogLevel.info, reactor).startService()
+    reactor.run()
+    assert signal.getsignal(signal.SIGHUP) is handler
+
+
+@pytest.mark.usefixtures("observers")
+def test_a_hangup_is_left_where_sigterm_is(server, reactor, handle):
+    """A program that ends in its own way must not end in ours."""
+    handle(signal.SIGTERM, signal.SIG_DFL)
+    ServerService(server, LogLevel.info, reactor).startService()
+    reactor.run()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("observers")
+def test_a_log_file_that_was_renamed_is_opened_again(server, reactor, handle, tmp_path):
+    """By its name, where twistd's own handler would go on in the old one."""
+    handle(signal.SIGUSR1, signal.SIG_DFL)
+    log = tmp_path / "log"
+    observer = UnixAppLogger({"logfile": str(log)})._getLogObserver()
+    globalLogPublisher.addObserver(observer)
+    ServerService(server, LogLevel.info, reactor).startService()
+    reactor.run()
+    log.rename(tmp_path / "old")
+    signal.raise_signal(signal.SIGUSR1)
+    assert not log.exists()  # never in the middle of something
+    reactor.turn()
+    Logger().info("after")
+    assert "after" not in (tmp_path / "old").read_text()
+    assert "after" in log.read_text()
+    observer._outFile.close()
+
+
+@pytest.mark.usefixtures("observers")
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN, lambda *_: None])
+def test_sigusr1_is_left_where_twistd_has_not_taken_it(
+    server, reactor, handle, handler
+):
+    """Without a log file it is whatever it was."""
+    handle(signal.SIGUSR1, handler)
+    ServerService(server, LogLevel.info, reactor).startService()
+    reactor.run()
+    assert signal.getsignal(signal.SIGUSR1) is handler

@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 
 from .application import Admission
 from .config import Config
-from .exceptions import ErrorCode, Refused, Reject, Unavailable
+from .exceptions import ErrorCode, Refused, Reject, Unavailable, counted
 from .handshake import Handshake
 from .quota import Quota
 from .revision import Revision, revision_of
@@ -98,10 +98,12 @@ class Crowd:
         self._refused[limit] += 1
         now = self._clock.seconds()
         if limit not in self._said or now - self._said[limit] >= _QUIET:
+            count = self._refused.pop(limit)
             self.log.warn(
-                "{limit} is reached: refused {count} clients since this was said last",
+                "{limit} is reached: refused {clients} since this was said last",
                 limit=limit,
-                count=self._refused.pop(limit),
+                clients=counted(count, "client"),
+                count=count,
             )
             self._said[limit] = now
 

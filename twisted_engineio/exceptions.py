@@ -123,6 +123,18 @@ def require(kind: type, given: object, taker: str) -> None:
     raise TypeError(f"{wanted}, not {given!r}")
 
 
+def counted(count: int, noun: str) -> str:
+    """
+    Write a number of things, as ``1 session`` or ``2 sessions``.
+
+    Args:
+        count: How many.
+        noun: What one of them is called; its plural ends with an s.
+
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 class SessionClosed(EngineIOError):
     """
     The application used a session that is closing or closed.
@@ -282,6 +294,9 @@ class PayloadTooLarge(ProtocolError):
     """
 
     def __init__(self, size: int, limit: int) -> None:
-        super().__init__(f"payload of {size} bytes is over the limit of {limit} bytes")
+        super().__init__(
+            f"payload of {counted(size, 'byte')} is over the limit of"
+            f" {counted(limit, 'byte')}"
+        )
         self.size = size
         self.limit = limit

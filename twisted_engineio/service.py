@@ -6,9 +6,12 @@ Rules of this file:
 1. On SIGTERM the process shuts down in order and exits with status 0, which is what a
    supervisor takes for an end that went well. Twisted by itself would, after just as
    orderly an end, kill the process with the signal that it was told to stop by.
-2. On SIGINT likewise; the process ends by that signal then, as a shell expects.
-3. A second one, of either, cuts off what is left. A signal is Twisted's where somebody
+2. On SIGHUP likewise, unless the process was started with it ignored, as by nohup.
+3. On SIGINT likewise; the process ends by that signal then, as a shell expects.
+4. A second one, of any, cuts off what is left. A signal is Twisted's where somebody
    has put a handler of their own, or wants none.
+5. On SIGUSR1, where twistd writes a log file, the log goes on in the file of that name:
+   see ``logfiles``. twistd by itself goes on in a file that was renamed.
 """
 
 from __future__ import annotations
@@ -19,21 +22,28 @@ from typing import Any, Final
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import (
     FilteringLogObserver,
     Logger,
     LogLevelFilterPredicate,
     globalLogPublisher,
 )
+from twisted.python.logfile import LogFile
 
 from . import __version__
+from .exceptions import counted
+from .listening import CannotStart, ListeningService
+from .logfiles import log_files, renew
 from .server import Server
 
 __all__ = ["ServerService"]
 
 _SIGNALS: Final = {signal.SIGTERM: "sigTerm", signal.SIGINT: "sigInt"}
-"""The signals that end a process in order, and the reactor's handlers of them."""
+"""The signals that end a process in order, and the reactor's handlers of them. Of
+SIGHUP it has none."""
+_TWISTD: Final = "twisted.scripts._twistd_unix"
+"""Where twistd's own handler of SIGUSR1 comes from."""
 
 
 class ServerService(MultiService):
@@ -48,17 +58,19 @@ class ServerService(MultiService):
         Args:
             server: The server that it runs.
             level: The level from which on there is a log.
-            reactor: Whose SIGTERM and SIGINT to take; ``None`` to leave them be.
+            reactor: Whose signals to take; ``None`` to leave them be.
 
         """
         super().__init__()
         self.server = server
         self._level = level
         self._reactor = reactor
+        self._log_files: list[LogFile] = []
 
     def startService(self) -> None:
         """Start, with a log of the level that was asked for."""
         # Not sooner: twistd adds its observers after it has made the service.
+        self._log_files = log_files()
         predicate = LogLevelFilterPredicate(defaultLogLevel=self._level)
         for observer in list(globalLogPublisher._observers):
             globalLogPublisher.removeObserver(observer)
@@ -77,13 +89,16 @@ class ServerService(MultiService):
         Listen.
 
         Raises:
-            SystemExit: If a port is taken, or not ours to take.
+            CannotStart: If an endpoint cannot; none listens then.
 
         """
         try:
             super().privilegedStartService()
-        except (CannotListenError, OSError) as error:
-            raise SystemExit(f"twistd engineio: {error}") from None
+        except CannotStart:
+            for each in self:
+                if isinstance(each, ListeningService):
+                    each.release()
+            raise
 
     def stopService(self) -> Deferred[Any]:
         """Close every session, then listen no more."""
@@ -92,7 +107,7 @@ class ServerService(MultiService):
         stopped = self.server.stop()
         return stopped.addCallback(lambda _: super(ServerService, self).stopService())
 
-    # SIGTERM and SIGINT.
+    # Signals.
 
     def _take_signals(self) -> None:
         if not self.running:  # stopped before the reactor ran
@@ -101,6 +116,16 @@ class ServerService(MultiService):
             handler = getattr(self._reactor, name, None)
             if handler is not None and signal.getsignal(number) == handler:
                 signal.signal(number, self._on_signal)
+        hangup = signal.getsignal(signal.SIGHUP)
+        ours = signal.getsignal(signal.SIGTERM) == self._on_signal
+        if ours and hangup is signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(signal.SIGHUP, self._on_signal)
+        if getattr(signal.getsignal(signal.SIGUSR1), "__module__", "") == _TWISTD:
+            signal.signal(signal.SIGUSR1, self._on_rotate)
+
+    def _on_rotate(self, number: int, frame: FrameType | None) -> None:
+        for each in self._log_files:
+            self._reactor.callFromThread(renew, each)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._reactor.callFromThread(self._terminate, signal.Signals(number))
@@ -117,10 +142,12 @@ class ServerService(MultiService):
         if number is signal.SIGINT:
             # As the reactor's own handler: twistd ends itself by it, when all is done.
             self._reactor._exitSignal = number
+        count = len(self.server.sessions)
         self.log.info(
-            "received {signal}: {count} sessions have {seconds:g} s to end;"
+            "received {signal}: {sessions} {seconds:g} s to end;"
             " a second one cuts them off",
             signal=number.name,
-            count=len(self.server.sessions),
+            sessions=f"{counted(count, 'session')} {'has' if count == 1 else 'have'}",
+            count=count,
             seconds=self.server.config.drain_timeout,
         )

@@ -14,7 +14,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from twisted.application import strports
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorTime
@@ -28,6 +27,7 @@ from .application import Application, EchoApplication
 from .config import Config
 from .cookie import Cookie
 from .exceptions import ConfigError
+from .listening import ListeningService
 from .loading import load
 from .places import PATH, put
 from .resource import EngineIOResource
@@ -313,7 +313,8 @@ def makeService(options: Options) -> IService:
         site.engineio_places.add(fed, path)
     service = ServerService(server, options["level"], reactor)
     for description in options["endpoints"]:
-        strports.service(description, site).setServiceParent(service)
+        endpoint = serverFromString(reactor, description)
+        ListeningService(description, endpoint, site).setServiceParent(service)
     _serve_apart(options, service)
     for each in watching.services:
         each.setServiceParent(service)
@@ -322,13 +323,17 @@ def makeService(options: Options) -> IService:
 
 def _serve_apart(options: Options, service: ServerService) -> None:
     """Serve what has an endpoint of its own."""
+    from twisted.internet import reactor
+
     apart = options["watching"].apart
     if apart:
         root = Resource()
         for path, page in apart.items():
             put(root, path, page)
         site = EngineIOSite(root, service.server, bounded=True)
-        strports.service(options["metrics-listen"], site).setServiceParent(service)
+        description = options["metrics-listen"]
+        endpoint = serverFromString(reactor, description)
+        ListeningService(description, endpoint, site).setServiceParent(service)
 
 
 def _root(options: Options) -> Resource:

@@ -158,7 +158,7 @@ async def test_a_second_sigterm_is_impatient(twistd: Callable) -> None:
     stage = await twistd("--drain-timeout", "60")
     await stage.polling()
     stage.process.send_signal(signal.SIGTERM)
-    await until(lambda: "1 sessions have 60 s to end" in stage.log)
+    await until(lambda: "1 session has 60 s to end" in stage.log)
     stage.process.send_signal(signal.SIGTERM)
     assert await stage.ends() == 0
 
@@ -181,7 +181,7 @@ async def test_a_second_sigint_is_impatient(twistd: Callable) -> None:
     stage = await twistd("--drain-timeout", "60")
     await stage.polling()
     stage.process.send_signal(signal.SIGINT)
-    await until(lambda: "received SIGINT: 1 sessions have 60 s to end" in stage.log)
+    await until(lambda: "received SIGINT: 1 session has 60 s to end" in stage.log)
     stage.process.send_signal(signal.SIGINT)
     assert await stage.ends() == -signal.SIGINT
 
