@@ -50,8 +50,9 @@ class Config:
     """Seconds that a client has to finish an upgrade it began."""
 
     close_timeout: float = 30.0
-    """Seconds that the last words of a closed session wait to be fetched. As long as
-    the reference waits."""
+    """Seconds that unsent data of a closed session waits for its client, and that a
+    WebSocket has to close, whatever ends it; then its connection is aborted. As long
+    as the reference waits."""
 
     max_payload: int = 1_000_000
     """Bytes of one POST body or one WebSocket message, inclusive. The reference's
