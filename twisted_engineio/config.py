@@ -55,8 +55,9 @@ class Config:
     as the reference waits."""
 
     max_payload: int = 1_000_000
-    """Bytes of one POST body or one WebSocket message, inclusive. The reference's
-    maxHttpBufferSize: more makes it easy to fill a server's memory."""
+    """Bytes of one POST body or one WebSocket message, inclusive; of a text message
+    with the digit of its type. The reference's maxHttpBufferSize: more makes it easy to
+    fill a server's memory."""
 
     max_fragments: int = 16_384
     """WebSocket frames that one message may be cut into; as many as ws allows. Endless
