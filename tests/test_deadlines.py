@@ -139,3 +139,24 @@ def test_who_ends_another_that_is_due_keeps_it_from_being_called():
     assert other.called == []
     clock.advance(1)
     assert other.called == [2.0]
+
+
+def test_all_may_be_made_due_at_once(clock):
+    """Each once, in order; one that ends another takes it out."""
+    made, called = Deadlines(clock, DELAY), []
+
+    def first():
+        called.append("first")
+        made.end(third)
+
+    def second():
+        called.append("second")
+
+    def third():
+        called.append("third")
+
+    for each in (first, second, third):
+        made.begin(each)
+    made.expire()
+    assert called == ["first", "second"]
+    assert clock.getDelayedCalls() == []

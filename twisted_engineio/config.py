@@ -50,12 +50,14 @@ class Config:
     """Seconds that a client has to finish an upgrade it began."""
 
     close_timeout: float = 30.0
-    """Seconds that the last words of a closed session wait to be fetched. As long as
-    the reference waits."""
+    """Seconds that unsent data of a closed session waits for its client, and that a
+    WebSocket has to close, whatever ends it; then its connection is aborted. As long
+    as the reference waits."""
 
     max_payload: int = 1_000_000
-    """Bytes of one POST body or one WebSocket message, inclusive. The reference's
-    maxHttpBufferSize: more makes it easy to fill a server's memory."""
+    """Bytes of one POST body or one WebSocket message, inclusive; of a text message
+    with the digit of its type. The reference's maxHttpBufferSize: more makes it easy to
+    fill a server's memory."""
 
     max_fragments: int = 16_384
     """WebSocket frames that one message may be cut into; as many as ws allows. Endless

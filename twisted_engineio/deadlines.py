@@ -7,7 +7,7 @@ Rules of this file:
    back since, all wait anew.
 2. While nobody waits there is no timer.
 
-Driven by whoever waits (``begin``, ``end``) and by the clock.
+Driven by whoever waits (``begin``, ``end``, ``expire``) and by the clock.
 """
 
 from __future__ import annotations
@@ -85,6 +85,13 @@ class Deadlines:
         if not self._due and self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def expire(self) -> None:
+        """Make all calls now, in the order in which they are due."""
+        for call in tuple(self._due):
+            if call in self._due:  # not ended by one before it
+                self.end(call)
+                call()
 
     def _arm(self, delay: float, due: float) -> None:
         self._timer = self._clock.callLater(delay, self._fire)

@@ -25,6 +25,7 @@ from twisted.internet.defer import (
     ensureDeferred,
 )
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -269,11 +270,18 @@ class Server(Admitting):
         Returns:
             A Deferred that fires when the last session has ended, its WebSocket is
             closed, the application has said goodbye to it, be that async, and the last
-            words have had a moment to leave the process.
+            words have had a moment to leave the process. WebSockets whose clients have
+            not read them by then are aborted.
 
         """
         self._drain.begin(self.config.drain_timeout if within is None else within)
-        return self._drain.over()
+        return self._drain.over().addCallback(self._abort_connections)
+
+    def _abort_connections(self, _: None) -> Deferred[None] | None:
+        """Abort the WebSockets that are closing: no others are left."""
+        self.websockets.closes.expire()
+        # Twisted calls connectionLost of an aborted connection in the next turn.
+        return deferLater(self.clock, 0) if self.connected else None
 
     def cut_off(self) -> None:
         """End what is left now: a stop that has begun need take no longer."""

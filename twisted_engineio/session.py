@@ -340,11 +340,15 @@ class Session(Sending, Reading):
         return self.state is State.CLOSED
 
     def _goodbye(self) -> None:
-        self._heartbeat.linger(self.server.config.close_timeout, self._give_up)
+        self._heartbeat.linger(self.server.config.close_timeout, self._unread)
         self.transport_ready()
 
     def _give_up(self) -> None:
         self._finish(CloseReason.FORCED_CLOSE)
+
+    def _unread(self) -> None:
+        """End: the client has not read within ``close_timeout``, and gets no more."""
+        self._finish(CloseReason.FORCED_CLOSE, CloseReason.SLOW_CLIENT)
 
     def _too_slow(self) -> None:
         self.limit_reached("max_buffered")
@@ -355,8 +359,15 @@ class Session(Sending, Reading):
 
     # The end.
 
-    def _finish(self, reason: CloseReason) -> None:
-        """Close the session: the only way, whatever happened; nothing if it is over."""
+    def _finish(self, reason: CloseReason, leave: CloseReason | None = None) -> None:
+        """
+        Close the session: the only way, whatever happened; nothing if it is over.
+
+        Args:
+            reason: Why, unless close() or abort() has said so before.
+            leave: What the transport is told instead.
+
+        """
         if self.state is State.CLOSED:
             return
         was_open = self.state is not State.OPENING
@@ -371,7 +382,7 @@ class Session(Sending, Reading):
         if probe is not None:
             probe.cancel()
         outbox, self._outbox = self._outbox, None
-        self.transport.abandon(reason)
+        self.transport.abandon(leave or reason)
         if outbox is not None:
             outbox.fail(SessionClosed(self.sid, reason))
         if was_open:

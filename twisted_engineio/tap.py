@@ -46,7 +46,7 @@ _NUMBERS: Final = (
     ("ping_timeout", "Seconds a client has to answer a ping."),
     ("ping_jitter", "Seconds a session's first ping may come early, at random."),
     ("upgrade_timeout", "Seconds a client has to upgrade."),
-    ("close_timeout", "Seconds the last words of a session wait to be fetched."),
+    ("close_timeout", "Seconds a closing session or WebSocket has to end."),
     ("request_timeout", "Seconds a client has to send a whole request."),
     ("first_poll_timeout", "Seconds a client has to poll first."),
     ("drain_timeout", "Seconds a stop takes at most."),

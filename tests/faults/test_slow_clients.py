@@ -32,7 +32,6 @@ async def floods(child: Child, client: Honest) -> None:
 @ensureDeferred
 async def test_a_client_that_reads_nothing_is_ended(child: Child) -> None:
     """200 MB for it: 16 MiB are held, then "slow client"; others talk meanwhile."""
-    child.notes = ["dropping connection to peer"]
     bystander = await child.websocket()
     before = await memory(bystander)
     clients = await child.everybody()

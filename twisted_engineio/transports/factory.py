@@ -74,6 +74,7 @@ class WebSocketFactory(WebSocketServerFactory):
         lost: Called when a connection is gone.
         opening: Opens those that are to speak first, a moment after their handshake.
         closing: Closes those that have nothing more to say, at the end of a turn.
+        closes: Aborts those whose close takes longer than ``close_timeout``.
         descriptors: Watches the plain connections among them.
 
     """
@@ -92,6 +93,7 @@ class WebSocketFactory(WebSocketServerFactory):
         self._batched_timer = _Timers(clock)
         self.opening = Deadlines(clock, _GAP)
         self.closing = Deadlines(clock, 0.0)
+        self.closes = Deadlines(clock, config.close_timeout)
         self.descriptors = Descriptors(clock)
         self.max_fragments = config.max_fragments
         self.low_water_mark = config.low_water_mark
@@ -101,7 +103,7 @@ class WebSocketFactory(WebSocketServerFactory):
             webStatus=False,
             failByDrop=False,
             openHandshakeTimeout=0,  # the request is there before the protocol is
-            closeHandshakeTimeout=config.close_timeout,
+            closeHandshakeTimeout=0,  # every close has a deadline: ``closes``
             maxFramePayloadSize=config.max_payload,
             maxMessagePayloadSize=config.max_payload,
             allowNullOrigin=True,  # origins are checked in resource.py, for all wires

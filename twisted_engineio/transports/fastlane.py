@@ -122,6 +122,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
     _between: bool  # whether Autobahn stands between two messages
     _socket: socket.socket | None = None  # under a plain transport
     _bare: bool  # whether a binary message is a binary frame as it is
+    _small: int  # bytes of the largest payload whose length is one byte
 
     def connectionMade(self) -> None:
         """Begin a connection."""
@@ -131,6 +132,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         self._begun = self._held = self._early = None
         self._between = True
         self._bare = not (self.base64 or self.codec.BINARY_PREFIX)
+        self._small = min(self.maxMessagePayloadSize, 125)
         transport = self.transport
         if type(transport) in (tcp.Server, unix.Server) and not transport.TLS:
             self._socket = transport.getHandle()
@@ -157,12 +159,13 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         elif self._between and self.state == _OPEN:
             # Small messages, all in this one call: the message path. What is not
             # one of them goes to _read, and what is not for _read to Autobahn.
+            small = self._small
             while end - position > 6:
                 kind = data[position]
                 start = position + 6
                 length = data[position + 1] - 0x80
                 stop = start + length
-                if not 0 < length < 126 or stop > end:
+                if not 0 < length <= small or stop > end:
                     break
                 mask = data[position + 2 : start]
                 payload = (

@@ -10,6 +10,8 @@ Rules of this file:
 3. Twisted pauses us when more than ``low_water_mark`` bytes wait for the socket: then
    ``writable`` is False and the session's queue, which is bounded, takes over. Of the
    pings that come meanwhile one is answered.
+4. A close has a deadline, whichever side began it and however far it has come: after
+   ``close_timeout`` the connection is aborted. The timer is the factory's, ``closes``.
 
 Driven by Autobahn (``_onOpen``, ``onMessage``, ``onClose``), by the TCP transport as
 its producer (``pauseProducing``, ``resumeProducing``), and by the session.
@@ -40,7 +42,17 @@ if TYPE_CHECKING:
 
     from .factory import WebSocketFactory
 
-__all__ = ["WebSocketTransport"]
+__all__ = ["AUTOBAHN", "WebSocketTransport"]
+
+AUTOBAHN: Final = (
+    "_closeConnection",
+    "_fail_connection",
+    "_max_message_size_exceeded",
+    "_onOpen",
+    "sendCloseFrame",
+)
+"""Methods of Autobahn's ``WebSocketServerProtocol`` that are overridden here, and are
+not part of its public interface."""
 
 _NORMAL: Final = 1000
 _POLICY_VIOLATION: Final = 1008
@@ -80,10 +92,10 @@ class WebSocketTransport(WebSocketServerProtocol):
     _fragments = 0
     _early: list[bytes] | None = None  # what came before it was open to both sides
     _pinged: bytes | None = None  # a ping to answer when the socket takes more
+    _close_due = 0.0  # when it is aborted, on the clock, since it has begun to close
     factory: WebSocketFactory
     transport: Any  # a TCP transport, or what wraps one
     # Autobahn's own, which it sets where no type checker looks.
-    closeHandshakeTimeoutCall: Any
     current_frame: Any
     data: bytes
     _perMessageCompress: Any
@@ -246,16 +258,15 @@ class WebSocketTransport(WebSocketServerProtocol):
         self._lost(CloseReason.TRANSPORT_CLOSE)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Cancel the one timer that Autobahn leaves behind, and ours."""
+        """Cancel its timers, and tell the receiver."""
         self._cancel_timers()
         super().connectionLost(reason)
         self.factory.lost()
 
     def _cancel_timers(self) -> None:
         self.factory.opening.end(self._open)
-        if self.closeHandshakeTimeoutCall is not None:
-            self.closeHandshakeTimeoutCall.cancel()
-            self.closeHandshakeTimeoutCall = None
+        if self._close_due:
+            self.factory.closes.end(self._cut_off)
 
     def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
         # Of a compressed message Autobahn unpacks the limit and no more.
@@ -270,6 +281,33 @@ class WebSocketTransport(WebSocketServerProtocol):
         self.failedByMe = True
         self.sendCloseFrame(code=code)
         self._lost(_REASONS.get(code, CloseReason.TRANSPORT_ERROR))
+
+    # Rule 4: each way to close begins with one of these two.
+
+    def sendCloseFrame(
+        self,
+        code: int | None = None,
+        reasonUtf8: bytes | None = None,
+        isReply: bool = False,
+    ) -> None:
+        """Send a close frame, and limit the time until the connection is closed."""
+        super().sendCloseFrame(code, reasonUtf8, isReply)
+        self._limit_close()
+
+    def _closeConnection(self, abort: bool = False) -> None:
+        """Close the connection, or abort it; Twisted would wait for unsent bytes."""
+        super()._closeConnection(abort)
+        if not abort:
+            self._limit_close()
+
+    def _limit_close(self) -> None:
+        if not self._close_due:  # no step puts off what the first has begun
+            self._close_due = self.factory.closes.begin(self._cut_off)
+
+    def _cut_off(self) -> None:
+        """Abort the connection; unsent bytes are lost."""
+        self.unregisterProducer()
+        self.transport.abortConnection()
 
     def _lost(self, reason: CloseReason) -> None:
         self.writable = False
@@ -373,10 +411,8 @@ class WebSocketTransport(WebSocketServerProtocol):
         if self.state != self.STATE_OPEN:
             return
         if reason is CloseReason.SLOW_CLIENT:
-            # It reads nothing: it would not read a close frame either. Autobahn's
-            # dropConnection does the same, and warns of it.
-            self.unregisterProducer()
-            self.transport.abortConnection()
+            # It reads nothing: it would not read a close frame either.
+            self._cut_off()
             return
         if reason is CloseReason.RATE_EXCEEDED:
             self.sendCloseFrame(code=_POLICY_VIOLATION)
