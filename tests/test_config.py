@@ -18,6 +18,7 @@ DEFAULTS = {
     "max_payload": 1_000_000,
     "transports": ("polling", "websocket"),
     "allow_upgrades": True,
+    "jsonp": False,
     "cors": (),
     "cors_credentials": False,
 }
@@ -181,6 +182,7 @@ def test_a_copy_is_checked_too():
     ("name", "value"),
     [
         ("allow_eio3", "no"),
+        ("jsonp", 1),
         ("cookie", "io"),
         ("cors", 5),
         ("initial_packet", {"a": 1}),

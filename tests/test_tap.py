@@ -80,6 +80,8 @@ def test_the_defaults():
         (["--no-upgrades"], "allow_upgrades", False),
         (["--cors", "*"], "cors", ("*",)),
         (["--allow-eio3"], "allow_eio3", True),
+        (["--jsonp"], "jsonp", True),
+        ([], "jsonp", False),
         (["--no-http-compression"], "http_compression", False),
         (["--per-message-deflate"], "per_message_deflate", True),
         (["--max-fragments", "7"], "max_fragments", 7),

@@ -123,6 +123,11 @@ class Config:
     allow_eio3: bool = False
     """Whether clients of revision 3 (Socket.IO 2) are served too."""
 
+    jsonp: bool = False
+    """Whether polling clients may ask for JSONP, for browsers without CORS. Off, unlike
+    in the reference: a script is loaded without an Origin, so any page that a user in
+    an intranet, or of this machine, looks at could read the answers."""
+
     initial_packet: str | bytes | None = None
     """A message that follows every open packet, in the same payload."""
 

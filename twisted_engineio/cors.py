@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     from .config import Config
 
-__all__ = ["Cors", "is_well_formed"]
+__all__ = ["OWN_SITES", "Cors", "is_well_formed"]
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+OWN_SITES: Final = ("same-origin", "none")
+"""Values of ``Sec-Fetch-Site`` for a page of the same origin, and for no page."""
 _MISPLACED: Final = re.compile("[^\t -~]")
 
 
@@ -97,26 +99,38 @@ class Cors:
             return True
         return any(each.fullmatch(origin) for each in self._patterns)
 
-    def allows_script(self, headers: Mapping[str, str], host: str) -> bool:
+    def allows_script(
+        self, headers: Mapping[str, str], host: str, is_secure: bool = False
+    ) -> bool:
         """
-        Decide whether a JSONP handshake may be served.
+        Return whether a request for JSONP may be served.
 
-        Any page may load a script from anywhere, with its user's cookies and without an
-        Origin. So one that cannot be seen to come from an allowed page must bring no
-        cookies: then it is nobody's in particular.
+        Any page may load a script from anywhere, without an Origin, with its user's
+        cookies, and from wherever its user is in the network. So the request must not
+        come from a foreign page, by what the browser says of it: ``Sec-Fetch-Site``
+        (Fetch Metadata; only https and localhost are sent it) and the Referer (which a
+        page can leave out). One that says neither must bring no cookies.
 
         Args:
             headers: The request's headers, names in lower case.
             host: As for ``allows``.
+            is_secure: As for ``allows``.
+
+        Raises:
+            Exception: As ``allows``.
 
         """
-        if self._any or "cookie" not in headers:
+        if self._any:
             return True
-        if headers.get("sec-fetch-site") in ("same-origin", "none"):
-            return True
-        scheme, separator, rest = headers.get("referer", "").partition("://")
-        origin = scheme + separator + rest.partition("/")[0]
-        return bool(separator) and self.allows(origin, host)
+        site, referer = headers.get("sec-fetch-site"), headers.get("referer")
+        if referer:
+            origin = _origin_of(referer)
+            if site in (None, *OWN_SITES):
+                return self.allows(origin, host, is_secure)
+            return self._is_listed(origin)
+        if "origin" in headers:
+            return True  # which ``allows`` has judged, and the browser goes by it
+        return "cookie" not in headers if site is None else site in OWN_SITES
 
     @property
     def asks_operator(self) -> bool:
@@ -158,6 +172,11 @@ class Cors:
         if headers.hasHeader(b"Access-Control-Allow-Origin"):
             for name, value in self._preflight.items():
                 headers.setRawHeaders(name, [value.encode("latin-1")])
+
+
+def _origin_of(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    return scheme + separator + rest.partition("/")[0]
 
 
 def _normal(origin: str) -> str:
