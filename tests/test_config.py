@@ -116,7 +116,6 @@ def test_what_cannot_work_is_refused(options, problem):
         "https://",
         "://example.com",
         "https://example.com/",
-        "null",
         "",
         "https://user@example.com",
         "https://*.example.com",
@@ -131,7 +130,16 @@ def test_what_is_no_origin_is_refused(origin):
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://example.com", "http://localhost:8080", "http://[::1]:80", "*"]
+    "origin",
+    [
+        "https://example.com",
+        "http://localhost:8080",
+        "http://[::1]:8080",
+        "capacitor://localhost",
+        "file://",
+        "null",
+        "*",
+    ],
 )
 def test_origins_are_taken(origin):
     """A scheme and a host, with or without a port, or the asterisk."""

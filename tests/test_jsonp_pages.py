@@ -142,6 +142,8 @@ PAGES = [
     ({"Referer": "http://example.com@evil.com/"}, False),
     ({"Referer": "http://evil.com/http://example.com/"}, False),
     ({"Referer": "http://evil.com?http://example.com/"}, False),
+    ({"Referer": "ftp://example.com/"}, False),
+    ({"Referer": "http://example.com.:80/"}, False),
     ({"Referer": "nonsense"}, False),
     ({"Referer": "about:blank"}, False),
     ({"Referer": "null"}, False),

@@ -15,6 +15,7 @@ from typing import Any, Final, Self, TypeAlias
 
 from .cookie import Cookie
 from .exceptions import ConfigError
+from .origins import listed_origin
 from .packet import Encoded
 from .proxies import TrustedProxies
 
@@ -187,9 +188,10 @@ class Config:
     ``X-Forwarded-For`` and its like. Anybody can write such a header."""
 
     cors: Origins = ()
-    """Foreign origins that may use the server: ``scheme://host[:port]`` or a compiled
-    pattern each, ``"*"`` for any; or a function that is given the origin. Pages of the
-    same origin always may."""
+    """Foreign origins that may use the server: ``scheme://host[:port]``, ``file://``,
+    ``null`` or a compiled pattern each, ``"*"`` for any; or a function that is given
+    the origin. Pages of the same origin always may. Any page can have itself called
+    ``null``, in a sandboxed frame."""
 
     cors_credentials: bool = False
     """Whether foreign origins may send cookies. Not together with ``"*"``."""
@@ -300,14 +302,9 @@ class Config:
     def _check_origins(self, origins: Sequence[str | re.Pattern[str]]) -> None:
         if isinstance(origins, str) or not isinstance(origins, Iterable):
             raise ConfigError("cors", f"must be a list of origins, not {origins!r}")
-        for origin in origins:
-            good = isinstance(origin, re.Pattern) or origin == "*"
-            if not good and not (isinstance(origin, str) and _is_origin(origin)):
-                raise ConfigError(
-                    "cors", f"{origin!r} is not an origin like 'https://example.com'"
-                )
-        object.__setattr__(self, "cors", tuple(origins))
-        if self.cors_credentials and "*" in origins:
+        read = tuple(map(_read_origin, origins))
+        object.__setattr__(self, "cors", read)
+        if self.cors_credentials and "*" in read:
             # Fetch standard, "CORS protocol and credentials".
             raise ConfigError(
                 "cors_credentials", "name the origins: browsers refuse it with '*'"
@@ -371,6 +368,12 @@ _LISTS: Final = (
 )
 
 
-def _is_origin(text: str) -> bool:
-    scheme, separator, host = text.partition("://")
-    return bool(scheme and separator and host) and not set(host) & set("/?#@* ")
+def _read_origin(origin: object) -> str | re.Pattern[str]:
+    if isinstance(origin, re.Pattern) or origin == "*":
+        return origin
+    if not isinstance(origin, str):
+        raise ConfigError("cors", f"{origin!r} is not an origin, as text or pattern")
+    try:
+        return listed_origin(origin)
+    except ValueError as error:
+        raise ConfigError("cors", str(error)) from None
