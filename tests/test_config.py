@@ -109,6 +109,35 @@ def test_what_cannot_work_is_refused(options, problem):
         Config(**options)
 
 
+NO_NAMES = ["", " ", "GET,POST", "X Y", "X:", "X\r\nY: z", "PÖST", "\u0416", '"X"']
+
+
+@pytest.mark.parametrize(
+    "name", ["cors_methods", "cors_allowed_headers", "cors_exposed_headers"]
+)
+@pytest.mark.parametrize("value", NO_NAMES)
+def test_what_cors_names_fits_into_a_header(name, value):
+    """Else each preflight would fail, or its answer mean something else."""
+    with pytest.raises(ConfigError, match="must be one name of ASCII") as caught:
+        Config(**{name: ["X-Good", value]})
+    assert caught.value.option == name
+    assert repr(value) in caught.value.problem
+    Config(**{name: ["X-Good", "PROPFIND", "*", "x_y"]})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (("polling", "polling"), ("polling",)),
+        (["websocket", "polling", "websocket"], ("websocket", "polling")),
+        (("sse", "sse", "polling", "sse"), ("sse", "polling")),
+    ],
+)
+def test_a_transport_that_is_named_twice_is_one(given, kept):
+    """Its clients would be told to upgrade to it twice."""
+    assert Config(transports=given).transports == kept
+
+
 @pytest.mark.parametrize(
     "origin",
     [

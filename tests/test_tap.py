@@ -77,6 +77,8 @@ def test_the_defaults():
         (["--max-payload", "1234"], "max_payload", 1234),
         (["--transports", "websocket"], "transports", ("websocket",)),
         (["--transports", "websocket, polling"], "transports", BOTH),
+        (["--transports=polling,polling"], "transports", ("polling",)),
+        (["--cors", "null", "--cors=file://"], "cors", ("null", "file://")),
         (["--no-upgrades"], "allow_upgrades", False),
         (["--cors", "*"], "cors", ("*",)),
         (["--allow-eio3"], "allow_eio3", True),

@@ -248,6 +248,8 @@ class Config:
         if self.low_water_mark > self.high_water_mark:
             raise ConfigError("low_water_mark", "must not be above high_water_mark")
         self._require_names("transports")
+        # What is named twice would be announced twice, in the order of the first.
+        object.__setattr__(self, "transports", tuple(dict.fromkeys(self.transports)))
         if not self.transports:
             raise ConfigError(
                 "transports", f"name at least one of {', '.join(TRANSPORTS)}"
@@ -262,6 +264,8 @@ class Config:
         self._check_objects()
         for name in _LISTS:
             self._require_names(name)
+        for name in _TOKENS:
+            self._require_tokens(name)
         TrustedProxies(self.trusted_proxies)
         if not callable(self.cors):
             self._check_origins(self.cors)
@@ -327,7 +331,20 @@ class Config:
         # The caller may go on changing its list; ours stays as it was checked.
         object.__setattr__(self, name, tuple(value))
 
+    def _require_tokens(self, name: str) -> None:
+        """Refuse what no header can hold as a method or as a header's name."""
+        for value in getattr(self, name):
+            if not _TOKEN.fullmatch(value):
+                raise ConfigError(
+                    name,
+                    f"{value!r} must be one name of ASCII letters, digits and"
+                    " !#$%&'*+-.^_`|~",
+                )
 
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110, 5.6.2."""
+_TOKENS: Final = ("cors_methods", "cors_allowed_headers", "cors_exposed_headers")
 _SECONDS: Final = (
     "ping_interval",
     "ping_timeout",

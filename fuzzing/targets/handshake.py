@@ -199,7 +199,7 @@ def judged(
     }
     transport, origin = fields.get("transport", ""), headers.get(b"origin")
     websocket = upgrade and method == b"GET"
-    if method in (b"OPTIONS", b"HEAD", METHODS[7]) or query.count(b"&") > 60:
+    if method in (b"OPTIONS", b"HEAD", METHODS[7]):
         return None
     if {b"x-forwarded-host", b"cookie"} & set(headers) or fields.get("lastEventId"):
         return None
