@@ -47,6 +47,7 @@ CONFIGS: Final = (
     Config(
         transports=("polling", "websocket", "sse"),
         allow_eio3=True,
+        jsonp=True,
         cors=(LISTED,),
         cors_credentials=True,
         trusted_proxies=("10.0.0.0/8",),

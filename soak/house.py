@@ -29,7 +29,7 @@ OPTIONS = (
     *("--transports", "polling,sse,websocket"),
     # Longer than any client of the soak takes: one that asks for the end of an upgrade
     # as the server gives it up has lost its session, in this protocol.
-    *("--upgrade-timeout", "75", "--allow-eio3"),
+    *("--upgrade-timeout", "75", "--allow-eio3", "--jsonp"),
 )
 
 

@@ -18,6 +18,7 @@ DEFAULTS = {
     "max_payload": 1_000_000,
     "transports": ("polling", "websocket"),
     "allow_upgrades": True,
+    "jsonp": False,
     "cors": (),
     "cors_credentials": False,
 }
@@ -108,6 +109,35 @@ def test_what_cannot_work_is_refused(options, problem):
         Config(**options)
 
 
+NO_NAMES = ["", " ", "GET,POST", "X Y", "X:", "X\r\nY: z", "PÖST", "\u0416", '"X"']
+
+
+@pytest.mark.parametrize(
+    "name", ["cors_methods", "cors_allowed_headers", "cors_exposed_headers"]
+)
+@pytest.mark.parametrize("value", NO_NAMES)
+def test_what_cors_names_fits_into_a_header(name, value):
+    """Else each preflight would fail, or its answer mean something else."""
+    with pytest.raises(ConfigError, match="must be one name of ASCII") as caught:
+        Config(**{name: ["X-Good", value]})
+    assert caught.value.option == name
+    assert repr(value) in caught.value.problem
+    Config(**{name: ["X-Good", "PROPFIND", "*", "x_y"]})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (("polling", "polling"), ("polling",)),
+        (["websocket", "polling", "websocket"], ("websocket", "polling")),
+        (("sse", "sse", "polling", "sse"), ("sse", "polling")),
+    ],
+)
+def test_a_transport_that_is_named_twice_is_one(given, kept):
+    """Its clients would be told to upgrade to it twice."""
+    assert Config(transports=given).transports == kept
+
+
 @pytest.mark.parametrize(
     "origin",
     [
@@ -115,7 +145,6 @@ def test_what_cannot_work_is_refused(options, problem):
         "https://",
         "://example.com",
         "https://example.com/",
-        "null",
         "",
         "https://user@example.com",
         "https://*.example.com",
@@ -130,7 +159,16 @@ def test_what_is_no_origin_is_refused(origin):
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://example.com", "http://localhost:8080", "http://[::1]:80", "*"]
+    "origin",
+    [
+        "https://example.com",
+        "http://localhost:8080",
+        "http://[::1]:8080",
+        "capacitor://localhost",
+        "file://",
+        "null",
+        "*",
+    ],
 )
 def test_origins_are_taken(origin):
     """A scheme and a host, with or without a port, or the asterisk."""
@@ -181,6 +219,7 @@ def test_a_copy_is_checked_too():
     ("name", "value"),
     [
         ("allow_eio3", "no"),
+        ("jsonp", 1),
         ("cookie", "io"),
         ("cors", 5),
         ("initial_packet", {"a": 1}),

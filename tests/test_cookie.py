@@ -37,6 +37,15 @@ from twisted_engineio.cookie import Cookie
             {"name": "__Secure-io", "secure": True, "path": "/x", "domain": "a.b"},
             b"__Secure-io=abc; Domain=a.b; Path=/x; HttpOnly; Secure; SameSite=Lax",
         ),
+        ({"path": None}, b"io=abc; HttpOnly; SameSite=Lax"),
+        (
+            {"path": None, "domain": "a.b", "max_age": 60, "http_only": False},
+            b"io=abc; Max-Age=60; Domain=a.b; SameSite=Lax",
+        ),
+        (
+            {"path": None, "name": "__Secure-io", "secure": True},
+            b"__Secure-io=abc; HttpOnly; Secure; SameSite=Lax",
+        ),
     ],
 )
 def test_the_header_says_what_was_asked_for(options, header):
@@ -64,7 +73,8 @@ def test_the_header_says_what_was_asked_for(options, header):
         ("path", {"path": "/\r\nX: y"}),
         ("path", {"path": "/\n"}),
         ("path", {"path": "/\xe9"}),
-        ("path", {"path": None}),
+        ("path", {"path": False}),
+        ("name", {"name": "__Host-io", "secure": True, "path": None}),
         ("domain", {"domain": ""}),
         ("domain", {"domain": ".example.com"}),
         ("domain", {"domain": "example.com."}),

@@ -31,6 +31,7 @@ FLOORS = (
             "config",
             "cookie",
             "handshake",
+            "origins",
             "proxies",
         ],
         (),

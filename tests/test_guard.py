@@ -48,6 +48,11 @@ def test_this_machine_passes(address, host):
         request(forwarded="for=127.0.0.1"),
         request(via="1.1 proxy"),
         request(x_real_ip="127.0.0.1"),
+        request(sec_fetch_site="cross-site"),
+        request(sec_fetch_site="same-site", sec_fetch_mode="no-cors"),
+        request(host="localhost.:3000"),
+        request(host="evil.com@localhost, evil.com"),
+        request(host="0.0.0.0:3000"),
         request("203.0.113.5", authorization=f"Bearer {TOKEN}"),
     ],
     ids=repr,
@@ -57,6 +62,20 @@ def test_nobody_else_does_without_a_token(stranger):
     with pytest.raises(Reject) as caught:
         Guard().check(stranger)
     assert caught.value.status == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_site": "same-origin", "sec_fetch_mode": "cors"},
+        {"sec_fetch_site": "none", "sec_fetch_mode": "navigate"},
+        {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"},
+        {"sec_fetch_site": "cross-site", "origin": "http://localhost:3000"},
+    ],
+)
+def test_its_own_page_passes_and_a_link_to_it(headers):
+    """An Origin that is foreign has been refused before."""
+    Guard().check(request(**headers))
 
 
 def test_a_request_without_a_host_is_a_stranger_s():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 
 import pytest
 from fakes import handshake
@@ -53,9 +54,74 @@ def test_any_query_is_read(raw):
 
 @pytest.mark.parametrize("field", [b"t", b"%74"])
 def test_only_so_many_fields_are_read(field):
-    """A query of ten thousand fields costs no more than one of sixty-four."""
+    """Of a page's own: they are kept for as long as the session."""
     fields = [field + b"%d=x" % n for n in range(10_000)]
     assert list(parse_query(b"&".join(fields))) == [f"t{n}" for n in range(64)]
+
+
+PROTOCOL = b"EIO=4&transport=polling&t=x&sid=abc&j=0&b64=1&lastEventId=abc.3"
+PAGE = b"&".join(b"page%d=x" % n for n in range(200))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        PAGE + b"&" + PROTOCOL,
+        PROTOCOL + b"&" + PAGE,
+        b"&" * 200 + PROTOCOL + b"&" * 200,
+        b"&".join(b"%b&%b" % (each, PAGE) for each in PROTOCOL.split(b"&")),
+        PAGE + b"&" + b"&".join(reversed(PROTOCOL.split(b"&"))),
+        PAGE + b"&" + PROTOCOL.replace(b"4", b"%34").replace(b"sid", b"%73%69%64"),
+        PAGE + b"&" + PROTOCOL.replace(b"j=", b"%6a=").replace(b"&t=", b"&%74="),
+        PAGE + b"&" + PROTOCOL.replace(b"j=", b"%6A=").replace(b"EIO", b"EI%4f"),
+        PAGE + b"&sid=other&j=1&" + PROTOCOL,
+        b"sid=other&" + PAGE + b"&" + PROTOCOL,
+        PAGE + b"&" + PROTOCOL + b"&xsid=1&sidx=2&%sid=3&sid%00=4&SID=5&s=id&=sid=6",
+        PAGE + b"&%73i%64&" + PROTOCOL,
+    ],
+    ids=range(12),
+)
+def test_the_protocol_s_keys_are_found_wherever_they_stand(raw):
+    """Clients put a page's own query first, and there may be much of it."""
+    read = parse_query(raw)
+    assert read.items() >= parse_query(PROTOCOL).items()
+    assert len(read) <= 64 + 7
+
+
+def test_of_a_key_that_stands_far_behind_the_last_counts():
+    """Decoded, with a value or without; a plus is a space there, too."""
+    for field, value in (
+        (b"sid", ""),
+        (b"sid=", ""),
+        (b"sid=a=b", "a=b"),
+        (b"%73id=a+b%20c%26", "a b c&"),
+        (b"sid=%ff", "\ufffd"),
+        (b"sid=\xff", "\xff"),
+    ):
+        assert parse_query(PAGE + b"&sid=first&" + field)["sid"] == value
+
+
+def test_a_query_is_read_up_to_its_bound():
+    """As much as a line of HTTP/1.1 may have; HTTP/2 knows no such bound."""
+    for filling in (b"&", b"x&", b"%61=%61&"):
+        many = filling * 16_384
+        inside = many[: 16_384 - len(b"&sid=abc")] + b"&sid=abc"
+        assert parse_query(inside)["sid"] == "abc"
+        assert parse_query(inside + b"&sid=other&EIO=4") == parse_query(inside)
+
+
+@pytest.mark.parametrize(
+    "filling", [b"&", b"x&", b"t&", b"%73id&", b"transpor&", b"%", b"%41", b"+", b"=&"]
+)
+def test_no_query_costs_much(filling):
+    """A whole line of the smallest fields, or of what nearly is a key."""
+    raw = b"x&" * 64 + filling * (16_384 // len(filling))
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        parse_query(raw)
+        times.append(time.process_time() - start)
+    assert min(times) < 0.02
 
 
 def test_eight_kilobytes_of_one_value_are_read():

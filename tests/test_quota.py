@@ -240,7 +240,9 @@ def test_a_refusal_is_answered_and_told(
     """On every transport: with Retry-After, JSON where it is read, told once."""
     onlooker = Onlooker()
     everything = ("polling", "sse", "websocket")
-    server = make_server(observers=[onlooker], transports=everything, **options)
+    server = make_server(
+        observers=[onlooker], transports=everything, jsonp=True, **options
+    )
     browse(server).get(POLLING)
     onlooker.events.clear()
     if transport == "websocket":

@@ -48,6 +48,7 @@ TRANSPORTS = ["polling", "jsonp", "websocket"]
 def test_cors_is_whole_on_every_transport(make_server, browse, transport):
     """Who is listed may come and is told so; who is not is refused."""
     server = make_server(
+        jsonp=True,
         cors=[ORIGIN, re.compile(r"https://\w+\.b\.example")],
         cors_credentials=True,
         cors_exposed_headers=["X-Own"],
@@ -102,7 +103,7 @@ def test_a_client_has_one_address_on_every_transport(
     make_server, browse, transport, trusted, address
 ):
     """The peer's, or what a trusted proxy says; anybody may write such a header."""
-    server = make_server(trusted_proxies=trusted)
+    server = make_server(jsonp=True, trusted_proxies=trusted)
     shakes(browse, server, transport, X_Forwarded_For="10.9.9.9, 198.51.100.7")
     (session,) = server.sessions.values()
     assert session.handshake.client_address == address
@@ -160,7 +161,7 @@ def test_a_transport_is_what_a_session_asks_for(transport):
 
 def test_jsonp_of_revision_3(make_server, browse, listener):
     """Payloads have their lengths, binary is base64, and all is one string."""
-    server = make_server(allow_eio3=True)
+    server = make_server(allow_eio3=True, jsonp=True)
     query = "EIO=3&transport=polling&j=3"
     answer = browse(server).get(query).answer
     payload = script_of(answer.body)
@@ -217,9 +218,10 @@ def test_a_preflight_s_answer_is_seen_too(make_server, browse):
     [("0", {"Cookie": "a=b"}, 403), ("x", {}, 400), ("", {}, 400)],
 )
 def test_a_script_that_may_not_come_is_not_admitted(
-    server, browse, listener, index, headers, status
+    make_server, browse, listener, index, headers, status
 ):
     """The origin is judged before the application is asked, for JSONP as for all."""
+    server = make_server(jsonp=True)
     answer = browse(server).get(f"{POLLING}&j={index}", **headers).answer
     assert answer.status == status
     assert listener.admitted == []
@@ -236,7 +238,7 @@ def test_an_id_that_no_cookie_can_hold_is_a_bad_request(
     make_server, browse, transport, logged
 ):
     """What make_sid gives is the operator's; it is logged, and the client refused."""
-    server = make_server(make_sid=lambda _: "\ud800", cookie=Cookie())
+    server = make_server(jsonp=True, make_sid=lambda _: "\ud800", cookie=Cookie())
     answer = shakes(browse, server, transport).answer
     assert answer.status == 400
     assert b"Bad request" in answer.body

@@ -278,8 +278,9 @@ def test_another_extension_is_passed_over(make_server, browse):
 # JSONP.
 
 
-def test_jsonp_is_polling_dressed_as_a_script(server, browse, listener):
+def test_jsonp_is_polling_dressed_as_a_script(make_server, browse, listener):
     """Answers are scripts, bodies are forms."""
+    server = make_server(jsonp=True)
     answer = browse(server).get(f"{POLLING}&j=7").answer
     assert answer.headers["content-type"] == "text/javascript; charset=UTF-8"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -291,35 +292,6 @@ def test_jsonp_is_polling_dressed_as_a_script(server, browse, listener):
     assert listener.received == ["hello"]
     assert browse(server).post(query, b"x=4hello").answer.status == 400
     assert listener.reasons == [CloseReason.PARSE_ERROR]
-
-
-COOKIE = {"Cookie": "session=1"}
-PAGES = [
-    ({}, True),
-    (COOKIE, False),
-    ({**COOKIE, "Sec_Fetch_Site": "same-origin"}, True),
-    ({**COOKIE, "Sec_Fetch_Site": "none"}, True),
-    ({**COOKIE, "Sec_Fetch_Site": "cross-site"}, False),
-    ({**COOKIE, "Referer": "http://example.com/page"}, True),
-    ({**COOKIE, "Referer": "http://evil.com/page"}, False),
-    ({**COOKIE, "Referer": "nonsense"}, False),
-]
-
-
-@pytest.mark.parametrize(("headers", "allowed"), PAGES)
-def test_a_script_with_cookies_must_come_from_an_allowed_page(
-    server, browse, headers, allowed
-):
-    """Any page may load a script, and sends no Origin with it."""
-    answer = browse(server).get(f"{POLLING}&j=0", **headers).answer
-    assert (answer.status == 200) is allowed
-    assert answer.status in (200, 403)
-
-
-def test_a_script_may_come_from_anywhere_where_any_may(make_server, browse):
-    """With an asterisk."""
-    server = make_server(cors=["*"])
-    assert browse(server).get(f"{POLLING}&j=0", **COOKIE).answer.status == 200
 
 
 # Revision 3.

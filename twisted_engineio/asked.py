@@ -117,6 +117,11 @@ class Asked:
         return None if raw is None else raw.decode("latin-1")
 
     @property
+    def wants_script(self) -> bool:
+        """Whether it asks for JSONP: polling with an index, even a bad one."""
+        return "j" in self.query and self.transport == "polling"
+
+    @property
     def listens(self) -> bool:
         """Whether it asks for a stream of events."""
         return self.transport == "sse" and self.request.method == b"GET"

@@ -7,7 +7,8 @@ Rules of this file:
    long; twisted.web's own timeout, which every byte puts off, is switched off.
 2. A request of a session needs few of a browser's dozen headers. When nobody observes,
    the others are dropped before twisted.web reads them, each of which costs more than
-   the message does. A handshake keeps them all, and so does whatever is not ours.
+   the message does. A handshake keeps them all, and so does whatever is not ours, or
+   may be JSONP.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import Any, Final, Self, TypeAlias
 
 from .cookie import Cookie
 from .exceptions import ConfigError
+from .origins import listed_origin
 from .packet import Encoded
 from .proxies import TrustedProxies
 
@@ -125,6 +126,11 @@ class Config:
     allow_eio3: bool = False
     """Whether clients of revision 3 (Socket.IO 2) are served too."""
 
+    jsonp: bool = False
+    """Whether polling clients may ask for JSONP, for browsers without CORS. Off, unlike
+    in the reference: a script is loaded without an Origin, so any page that a user in
+    an intranet, or of this machine, looks at could read the answers."""
+
     initial_packet: str | bytes | None = None
     """A message that follows every open packet, in the same payload."""
 
@@ -184,9 +190,10 @@ class Config:
     ``X-Forwarded-For`` and its like. Anybody can write such a header."""
 
     cors: Origins = ()
-    """Foreign origins that may use the server: ``scheme://host[:port]`` or a compiled
-    pattern each, ``"*"`` for any; or a function that is given the origin. Pages of the
-    same origin always may."""
+    """Foreign origins that may use the server: ``scheme://host[:port]``, ``file://``,
+    ``null`` or a compiled pattern each, ``"*"`` for any; or a function that is given
+    the origin. Pages of the same origin always may. Any page can have itself called
+    ``null``, in a sandboxed frame."""
 
     cors_credentials: bool = False
     """Whether foreign origins may send cookies. Not together with ``"*"``."""
@@ -243,6 +250,8 @@ class Config:
         if self.low_water_mark > self.high_water_mark:
             raise ConfigError("low_water_mark", "must not be above high_water_mark")
         self._require_names("transports")
+        # What is named twice would be announced twice, in the order of the first.
+        object.__setattr__(self, "transports", tuple(dict.fromkeys(self.transports)))
         if not self.transports:
             raise ConfigError(
                 "transports", f"name at least one of {', '.join(TRANSPORTS)}"
@@ -257,6 +266,8 @@ class Config:
         self._check_objects()
         for name in _LISTS:
             self._require_names(name)
+        for name in _TOKENS:
+            self._require_tokens(name)
         TrustedProxies(self.trusted_proxies)
         if not callable(self.cors):
             self._check_origins(self.cors)
@@ -297,14 +308,9 @@ class Config:
     def _check_origins(self, origins: Sequence[str | re.Pattern[str]]) -> None:
         if isinstance(origins, str) or not isinstance(origins, Iterable):
             raise ConfigError("cors", f"must be a list of origins, not {origins!r}")
-        for origin in origins:
-            good = isinstance(origin, re.Pattern) or origin == "*"
-            if not good and not (isinstance(origin, str) and _is_origin(origin)):
-                raise ConfigError(
-                    "cors", f"{origin!r} is not an origin like 'https://example.com'"
-                )
-        object.__setattr__(self, "cors", tuple(origins))
-        if self.cors_credentials and "*" in origins:
+        read = tuple(map(_read_origin, origins))
+        object.__setattr__(self, "cors", read)
+        if self.cors_credentials and "*" in read:
             # Fetch standard, "CORS protocol and credentials".
             raise ConfigError(
                 "cors_credentials", "name the origins: browsers refuse it with '*'"
@@ -327,7 +333,20 @@ class Config:
         # The caller may go on changing its list; ours stays as it was checked.
         object.__setattr__(self, name, tuple(value))
 
+    def _require_tokens(self, name: str) -> None:
+        """Refuse what no header can hold as a method or as a header's name."""
+        for value in getattr(self, name):
+            if not _TOKEN.fullmatch(value):
+                raise ConfigError(
+                    name,
+                    f"{value!r} must be one name of ASCII letters, digits and"
+                    " !#$%&'*+-.^_`|~",
+                )
 
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110, 5.6.2."""
+_TOKENS: Final = ("cors_methods", "cors_allowed_headers", "cors_exposed_headers")
 _SECONDS: Final = (
     "ping_interval",
     "ping_timeout",
@@ -368,6 +387,12 @@ _LISTS: Final = (
 )
 
 
-def _is_origin(text: str) -> bool:
-    scheme, separator, host = text.partition("://")
-    return bool(scheme and separator and host) and not set(host) & set("/?#@* ")
+def _read_origin(origin: object) -> str | re.Pattern[str]:
+    if isinstance(origin, re.Pattern) or origin == "*":
+        return origin
+    if not isinstance(origin, str):
+        raise ConfigError("cors", f"{origin!r} is not an origin, as text or pattern")
+    try:
+        return listed_origin(origin)
+    except ValueError as error:
+        raise ConfigError("cors", str(error)) from None

@@ -41,8 +41,9 @@ class Cookie:
     name: str = "io"
     """Its name."""
 
-    path: str = "/"
-    """The path below which it is sent back."""
+    path: str | None = "/"
+    """The path below which it is sent back; ``None`` for the path of the request that
+    set it, up to its last slash."""
 
     http_only: bool = True
     """Whether it is hidden from the page's scripts."""
@@ -62,7 +63,8 @@ class Cookie:
     def __post_init__(self) -> None:
         """Check every value, so that a mistake shows before anything listens."""
         _require_match("name", _NAME, self.name, "a name like 'io'")
-        _require_match("path", _PATH, self.path, "a path that begins with '/'")
+        if self.path is not None:
+            _require_match("path", _PATH, self.path, "a path that begins with '/'")
         if self.domain is not None:
             _require_match(
                 "domain", _DOMAIN, self.domain, "a host name, without a dot before it"
@@ -103,7 +105,8 @@ class Cookie:
             parts.append(f"Max-Age={self.max_age}")
         if self.domain is not None:
             parts.append(f"Domain={self.domain}")
-        parts.append(f"Path={self.path}")
+        if self.path is not None:
+            parts.append(f"Path={self.path}")
         if self.http_only:
             parts.append("HttpOnly")
         if self.secure:

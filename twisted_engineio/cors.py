@@ -13,14 +13,17 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from .origins import is_same_origin, normal_origin, origin_of_url
+
 if TYPE_CHECKING:
     from twisted.web.http_headers import Headers
 
     from .config import Config
 
-__all__ = ["Cors", "is_well_formed"]
+__all__ = ["OWN_SITES", "Cors", "is_well_formed"]
 
-_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+OWN_SITES: Final = ("same-origin", "none")
+"""Values of ``Sec-Fetch-Site`` for a page of the same origin, and for no page."""
 _MISPLACED: Final = re.compile("[^\t -~]")
 
 
@@ -52,7 +55,7 @@ class Cors:
             self._decide = origins
         else:
             texts = [each for each in origins if isinstance(each, str)]
-            self._origins = frozenset(map(_normal, texts))
+            self._origins = frozenset(texts)
             self._patterns = [each for each in origins if isinstance(each, re.Pattern)]
         self._any = "*" in self._origins
         self.lists = bool(self._decide or self._origins or self._patterns)
@@ -72,51 +75,55 @@ class Cors:
             origin: Its Origin header, or ``None``: then it is no browser's cross-origin
                 request.
             host: Its Host header, or what a trusted proxy says that was.
-            is_secure: Whether it surely came over TLS: then a page that did not is of
-                another origin. A proxy that ends TLS need not say so.
+            is_secure: Whether it surely came over TLS: see ``is_same_origin``.
 
         Raises:
             Exception: Whatever the operator's function for ``cors`` raises.
 
         """
-        if origin is None or self._any:
-            return True
-        if not is_secure and host and origin == "http://" + host:
-            return True  # as most do; the rest of this says it of others
-        scheme, _, netloc = origin.partition("://")
-        plain = is_secure and scheme.lower() != "https"
-        own = _bare(scheme, host)
-        if own and not plain and _bare(scheme, netloc) == own:
+        if origin is None or self._any or is_same_origin(origin, host, is_secure):
             return True
         return self._is_listed(origin)
 
     def _is_listed(self, origin: str) -> bool:
         if self._decide is not None:
             return bool(self._decide(origin))
-        if _normal(origin) in self._origins:
+        if origin in self._origins or normal_origin(origin) in self._origins:
             return True
         return any(each.fullmatch(origin) for each in self._patterns)
 
-    def allows_script(self, headers: Mapping[str, str], host: str) -> bool:
+    def allows_script(
+        self, headers: Mapping[str, str], host: str, is_secure: bool = False
+    ) -> bool:
         """
-        Decide whether a JSONP handshake may be served.
+        Return whether a request for JSONP may be served.
 
-        Any page may load a script from anywhere, with its user's cookies and without an
-        Origin. So one that cannot be seen to come from an allowed page must bring no
-        cookies: then it is nobody's in particular.
+        Any page may load a script from anywhere, without an Origin, with its user's
+        cookies, and from wherever its user is in the network. So the request must not
+        come from a foreign page, by what the browser says of it: ``Sec-Fetch-Site``
+        (Fetch Metadata; only https and localhost are sent it) and the Referer (which a
+        page can leave out). One that says neither must bring no cookies.
 
         Args:
             headers: The request's headers, names in lower case.
             host: As for ``allows``.
+            is_secure: As for ``allows``.
+
+        Raises:
+            Exception: As ``allows``.
 
         """
-        if self._any or "cookie" not in headers:
+        if self._any:
             return True
-        if headers.get("sec-fetch-site") in ("same-origin", "none"):
-            return True
-        scheme, separator, rest = headers.get("referer", "").partition("://")
-        origin = scheme + separator + rest.partition("/")[0]
-        return bool(separator) and self.allows(origin, host)
+        site, referer = headers.get("sec-fetch-site"), headers.get("referer")
+        if referer:
+            origin = origin_of_url(referer)
+            if site in (None, *OWN_SITES):
+                return bool(origin) and self.allows(origin, host, is_secure)
+            return bool(origin) and self._is_listed(origin)
+        if "origin" in headers:
+            return True  # which ``allows`` has judged, and the browser goes by it
+        return "cookie" not in headers if site is None else site in OWN_SITES
 
     @property
     def asks_operator(self) -> bool:
@@ -158,14 +165,3 @@ class Cors:
         if headers.hasHeader(b"Access-Control-Allow-Origin"):
             for name, value in self._preflight.items():
                 headers.setRawHeaders(name, [value.encode("latin-1")])
-
-
-def _normal(origin: str) -> str:
-    scheme, separator, netloc = origin.lower().partition("://")
-    return scheme + separator + _bare(scheme, netloc)
-
-
-def _bare(scheme: str, netloc: str) -> str:
-    """Give a host in lower case, without the port that its scheme has anyway."""
-    port = _DEFAULT_PORTS.get(scheme.lower())
-    return netloc.lower().removesuffix(f":{port}" if port else "")

@@ -7,8 +7,10 @@ Rules of this file:
    is shown in a header, for URLs end up in logs.
 2. Without one, only a program on this machine that asks without a proxy between. A
    request that says of itself that it was handed on comes from elsewhere, whatever
-   address it comes from; and one that asks for another name than this machine's comes
-   from a page that made its own name point here.
+   address it comes from; one that asks for another name than this machine's comes
+   from a page that made its own name point here; and one that its browser calls
+   cross-site comes from a foreign page, which could not read the answer, but is not
+   to open sessions either.
 3. Behind a proxy, then, nobody without one: a proxy on this machine that does not say
    that it handed a request on, as nginx by itself does not, makes the whole world look
    like this machine.
@@ -23,10 +25,11 @@ from urllib.parse import urlsplit
 
 from .answer import PLAIN, answer
 from .asked import Asked
+from .cors import OWN_SITES
 from .exceptions import Reject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from twisted.web.server import Request
 
@@ -128,11 +131,21 @@ def _from_here(request: Handshake) -> bool:
     headers = request.headers
     if not _HANDED_ON.isdisjoint(headers) or not _is_here(request.client_address):
         return False
+    if _is_loaded_by_a_foreign_page(headers):
+        return False
     try:
         name = urlsplit("//" + headers.get("host", "")).hostname
     except ValueError:
         return False
     return name == "localhost" or _is_here(name)
+
+
+def _is_loaded_by_a_foreign_page(headers: Mapping[str, str]) -> bool:
+    """Return whether a page of another origin embeds what is asked for."""
+    if headers.get("sec-fetch-site") in (None, *OWN_SITES):
+        return False
+    # A link may lead here from anywhere, and an Origin is for ``Cors`` to judge.
+    return headers.get("sec-fetch-mode") != "navigate" and "origin" not in headers
 
 
 def _is_here(address: str | None) -> bool:

@@ -8,13 +8,14 @@ that it was read from does not. The wire's milliseconds appear in this file only
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 from .config import Config
 from .packet import Packet, PacketType
@@ -28,10 +29,26 @@ __all__ = [
     "upgrades_from",
 ]
 
+_MAX_QUERY: Final = 16_384
+"""Bytes of a query that are read. twisted.web takes no longer line of HTTP/1.1."""
 _MAX_FIELDS: Final = 64
-"""Query fields that are read; the protocol has seven. Python's own limits on
-fields exist because reading them is slow."""
+"""Fields of a query that are read, whatever they are called, and kept as long as the
+session: 16 KB of them would take a megabyte. Behind them only ``_KEYS`` are read."""
+_KEYS: Final = ("EIO", "transport", "sid", "t", "j", "b64", "lastEventId")
+"""The protocol's own; clients write a page's query before them."""
 
+
+def _encoded(key: str) -> str:
+    """Return a pattern for a key, each character of it percent-encoded or not."""
+    return "".join(f"(?:{each}|%(?i:{ord(each):02x}))" for each in key)
+
+
+_KNOWN: Final = re.compile(
+    "&(?=[{}%])(?:{})(?:=[^&]*)?(?![^&])".format(
+        "".join(each[0] for each in _KEYS),
+        "|".join(f"(?P<{key}>{_encoded(key)})" for key in _KEYS),
+    )
+)
 
 _BETTER: Final = {"polling": ("sse", "websocket"), "sse": ("websocket",)}
 """What a session on a transport may move to, where it is switched on."""
@@ -98,15 +115,24 @@ def parse_query(raw: bytes) -> dict[str, str]:
     Read a query string; whatever it holds, it is read.
 
     Engine.IO protocol v4, "Query parameters". Of a repeated key the last value counts.
+    The protocol's keys are found wherever they stand; of others, those among the first
+    64 fields.
 
     Args:
-        raw: What stands behind the ``?`` of the request's URI.
+        raw: What stands behind the ``?`` of the request's URI; 16,384 bytes of it
+            count.
 
     """
-    text = raw.decode("latin-1")
+    text = raw[:_MAX_QUERY].decode("latin-1")
     if "%" in text or "+" in text or text.count("&") >= _MAX_FIELDS:
-        fields = text.split("&", _MAX_FIELDS)[:_MAX_FIELDS]
-        return dict(parse_qsl("&".join(fields), keep_blank_values=True))
+        fields = text.split("&", _MAX_FIELDS)
+        rest = "&".join(("", *fields[_MAX_FIELDS:]))
+        query = dict(parse_qsl("&".join(fields[:_MAX_FIELDS]), keep_blank_values=True))
+        found = {each.lastgroup: each for each in _KNOWN.finditer(rest)}
+        for key, last in found.items():
+            assert key is not None  # each alternative has a name
+            query[key] = unquote_plus(rest[last.end(key) + 1 : last.end()])
+        return query
     # What every client sends in fact needs no decoding.
     query = {}
     for pair in text.split("&"):

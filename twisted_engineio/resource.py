@@ -109,7 +109,12 @@ class EngineIOResource(Resource):
             return
         if asked.transport not in config.transports:
             raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "the transport is not known")
+        wants_script = asked.wants_script
+        if wants_script and not config.jsonp:
+            raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "jsonp is off")
         self._check_origin(asked)
+        if wants_script:
+            self._check_script(asked)
         sid, seen = asked.of_session()
         if sid:
             session = self.engineio.find(sid)
@@ -124,7 +129,8 @@ class EngineIOResource(Resource):
         elif asked.upgrade is not (asked.transport == "websocket"):
             raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades, always")
         else:
-            self._check_script(asked)
+            if wants_script:
+                index_of(asked.query)  # a bad one is refused before admission
             self._admit(asked)
 
     def _check_origin(self, asked: Asked) -> None:
@@ -142,10 +148,9 @@ class EngineIOResource(Resource):
             self._cors.add_headers(origin, headers)
 
     def _check_script(self, asked: Asked) -> None:
-        if asked.upgrade or index_of(asked.query) is None:
-            return
         headers = asked.view.headers
-        if not self._ask_cors(self._cors.allows_script, headers, asked.host):
+        about = (headers, asked.host, asked.is_secure)
+        if not self._ask_cors(self._cors.allows_script, *about):
             self._refuse_origin(headers.get("referer", "unknown"))
 
     def _ask_cors(self, decide: Callable[..., bool], *about: object) -> bool:
@@ -192,6 +197,8 @@ class EngineIOResource(Resource):
             transport: object = self._stream(session, seen)
         else:
             transport = session.carrier(asked.transport)
+            if isinstance(transport, JSONPTransport) and not asked.wants_script:
+                self._check_script(asked)  # its answers are scripts all the same
         assert isinstance(transport, (PollingTransport, EventSourceTransport))
         self._tell_headers(asked, session)
         if request.method == b"GET":

@@ -148,8 +148,8 @@ class EngineIOSite(Site):
             request_line: The request's first line.
 
         """
-        if not self._undressed:
-            return False
+        if not self._undressed or self.server.config.jsonp:
+            return False  # where a script comes from stands in those headers
         sids = _SID.findall(request_line)
         # Of a repeated key the last counts; an unknown one is a handshake's at most.
         if not sids or sids[-1].decode("latin-1") not in self.server.sessions:

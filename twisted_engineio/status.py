@@ -252,6 +252,9 @@ class StatusService(Service):
             max_buffered=1_000_000,
             trusted_proxies=trusted_proxies,
             request_timeout=request_timeout,
+            # Never: a guard without a token trusts this machine, and so any page that
+            # its user looks at could load the answers as scripts.
+            jsonp=False,
         )
         self.server = Server(self.status, config, clock=clock)
         self._ticking = LoopingCall(self._tick)

@@ -108,6 +108,7 @@ class Options(UsageOptions):
     optFlags: ClassVar[list[list[Any]]] = [
         ["no-upgrades", None, "Let polling sessions stay on polling."],
         ["allow-eio3", None, "Serve clients of revision 3 (Socket.IO 2) too."],
+        ["jsonp", None, "Serve JSONP to browsers without CORS: any page may load it."],
         ["no-http-compression", None, "Leave answers to polls as they are."],
         ["per-message-deflate", None, "Let WebSocket messages be compressed."],
         [
@@ -199,6 +200,7 @@ class Options(UsageOptions):
                 transports=[each.strip() for each in self["transports"].split(",")],
                 allow_upgrades=not self["no-upgrades"],
                 allow_eio3=bool(self["allow-eio3"]),
+                jsonp=bool(self["jsonp"]),
                 http_compression=not self["no-http-compression"],
                 per_message_deflate=bool(self["per-message-deflate"]),
                 per_message_deflate_takeover=bool(self["per-message-deflate-takeover"]),

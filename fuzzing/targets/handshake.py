@@ -199,11 +199,12 @@ def judged(
     }
     transport, origin = fields.get("transport", ""), headers.get(b"origin")
     websocket = upgrade and method == b"GET"
-    if method in (b"OPTIONS", b"HEAD", METHODS[7]) or query.count(b"&") > 60:
+    if method in (b"OPTIONS", b"HEAD", METHODS[7]):
         return None
     if {b"x-forwarded-host", b"cookie"} & set(headers) or fields.get("lastEventId"):
         return None
-    if transport not in config.transports:
+    index = fields.get("j") if transport == "polling" else None
+    if transport not in config.transports or (index is not None and not config.jsonp):
         return 0
     if origin is not None and origin.lower() not in (
         "http://example.com",
@@ -219,8 +220,7 @@ def judged(
         return 2
     if websocket is not (transport == "websocket"):
         return 3
-    index = fields.get("j")
-    if index is not None and not websocket and not re.fullmatch("[0-9]{1,16}", index):
+    if index is not None and not re.fullmatch("[0-9]{1,16}", index):
         return 3
     allowed = ("4", "3", None) if config.allow_eio3 else ("4",)
     eio = fields.get("EIO")

@@ -42,6 +42,9 @@ ONE_ORIGIN = Pair(
 EIO3 = Pair(("--allow-eio3",), {"allowEIO3": True})
 EIO3_QUICK = Pair((*QUICK.ours, *EIO3.ours), {**QUICK.reference, **EIO3.reference})
 EIO3_SMALL = Pair((*SMALL.ours, *EIO3.ours), {**SMALL.reference, **EIO3.reference})
+JSONP = Pair(("--jsonp",))
+JSONP_3 = Pair((*JSONP.ours, *EIO3.ours), EIO3.reference)
+JSONP_ORIGIN = Pair((*JSONP.ours, *ONE_ORIGIN.ours), ONE_ORIGIN.reference)
 COOKIE = Pair(("--cookie", "io"), {"cookie": True})
 
 

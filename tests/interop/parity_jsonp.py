@@ -6,13 +6,14 @@ import json
 from functools import partial
 from urllib.parse import quote, quote_plus
 
-from parity import COOKIE, EIO3, ONE_ORIGIN, Case, Table
+from parity import COOKIE, JSONP, JSONP_3, JSONP_ORIGIN, PLAIN, Case, Table
 from parity_named import (
     BAD_REQUEST,
     JSON,
     OPENED,
     PLAIN_TEXT,
     UNDECODABLE,
+    UNKNOWN_TRANSPORT,
     Differences,
     named,
 )
@@ -67,18 +68,35 @@ CASES += [
     Case(
         f"JSONP: handshake with j={index}",
         partial(_handshake, index),
+        JSONP,
         differs=_index_differs(index),
     )
     for index in INDEXES
 ]
 
 
-@CASES.case("JSONP: handshake of revision 3", EIO3, SCRIPT)
+@CASES.case(
+    "JSONP: handshake where it is off",
+    PLAIN,
+    named(
+        "any page may load a script, so the operator must ask for it",
+        {
+            "status": (200, 400),
+            "body": (f"___eio[0]({json.dumps(OPENED)});", UNKNOWN_TRANSPORT),
+            "content-type": (PLAIN_TEXT, JSON),
+        },
+    ),
+)
+def _(peer: Peer) -> Answer:
+    return peer.ask(peer.target(more="&j=0"))
+
+
+@CASES.case("JSONP: handshake of revision 3", JSONP_3, SCRIPT)
 def _(peer: Peer) -> Answer:
     return peer.ask(f"{peer.path}?EIO=3&transport=polling&j=0&b64=1")
 
 
-@CASES.case("JSONP: handshake from another origin", ONE_ORIGIN, SCRIPT)
+@CASES.case("JSONP: handshake from another origin", JSONP_ORIGIN, SCRIPT)
 def _(peer: Peer) -> Answer:
     headers = ["Origin: http://app.example"]
     return peer.ask(peer.target(more="&j=0"), headers=headers)
@@ -130,7 +148,7 @@ CASES += [
     Case(
         f"JSONP: echo of {name}, revision {revision}",
         partial(_echo, text, revision),
-        EIO3,
+        JSONP_3,
         _echo_differs(name, revision),
     )
     for name, text in TEXTS.items()
@@ -182,6 +200,7 @@ CASES += [
     Case(
         f"JSONP: POST {name}",
         partial(_posted, body),
+        JSONP,
         differs=FORM_DIFFERS.get(name, {}),
     )
     for name, body in FORMS.items()
@@ -198,20 +217,21 @@ CASES += [
     Case(
         f"JSONP: GET with {more!r} in a session with j=0",
         partial(_polled, more),
+        JSONP,
         differs=POLL,
     )
     for more in ("&j=0", "&j=1", "")
 ]
 
 
-@CASES.case("JSONP: j on the way of a session without")
+@CASES.case("JSONP: j on the way of a session without", JSONP)
 def _(peer: Peer) -> Facts:
     sid = peer.open()
     post = peer.ask(peer.target(sid, "&j=0"), "POST", body=b"4a")
     return {"post": post, "poll": peer.ask(peer.target(sid, "&j=0"))}
 
 
-@CASES.case("JSONP: a large answer is compressed")
+@CASES.case("JSONP: a large answer is compressed", JSONP)
 def _(peer: Peer) -> Facts:
     sid = peer.open("&j=0")
     body = b"d=4" + b"x" * 2000
@@ -222,7 +242,7 @@ def _(peer: Peer) -> Facts:
     return {"encoding": encoding, "text": answer.decoded}
 
 
-@CASES.case("JSONP: the server closes while a GET waits", differs=POLL)
+@CASES.case("JSONP: the server closes while a GET waits", JSONP, differs=POLL)
 def _(peer: Peer) -> Facts:
     sid = peer.open("&j=0")
     waiting = peer.waiting(sid, "&j=0")
@@ -230,7 +250,7 @@ def _(peer: Peer) -> Facts:
     return {"poll": waiting.answer()}
 
 
-@CASES.case("JSONP: upgrade", differs=_script("noop"))
+@CASES.case("JSONP: upgrade", JSONP, differs=_script("noop"))
 def _(peer: Peer) -> Facts:
     sid = peer.open("&j=0")
     waiting, candidate = peer.waiting(sid, "&j=0"), upgrade(peer, sid)

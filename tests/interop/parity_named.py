@@ -13,6 +13,7 @@ OPENED = (
     '0{"sid":"SID","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,'
     '"maxPayload":1000000}'
 )
+UNKNOWN_TRANSPORT = '{"code":0,"message":"Transport unknown"}'
 BAD_METHOD = '{"code":2,"message":"Bad handshake method"}'
 BAD_REQUEST = '{"code":3,"message":"Bad request"}'
 UNSUPPORTED = '{"code":5,"message":"Unsupported protocol version"}'

@@ -31,6 +31,7 @@ CLIENT_DEADLINE = 45.0
 
 APP = ("--app", "interop_app:App", "--static", str(HERE))
 EIO3 = ("--allow-eio3",)
+JSONP = ("--jsonp",)
 QUICK = ("--ping-interval", "0.3", "--ping-timeout", "0.2")
 # A busy machine may keep a browser waiting for longer than QUICK allows.
 STEADY = ("--ping-interval", "0.3", "--ping-timeout", "3")

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 from fixtures import Play
-from running import APP, EIO3, QUICK, STEADY, Service, StartOurs
+from running import APP, EIO3, JSONP, QUICK, STEADY, Service, StartOurs
 
 WAYS = ("polling", "websocket", "upgrade", "JSONP", "upgrade from JSONP")
 MODES = (*WAYS, "polling in base64", "websocket in base64", "upgrade in base64")
@@ -27,7 +27,7 @@ def play_3(play_in_page: Play) -> Play:
 @pytest.fixture
 def service(ours: StartOurs) -> Service:
     """A server that speaks both revisions."""
-    return ours(*APP, *EIO3)
+    return ours(*APP, *EIO3, *JSONP)
 
 
 # In base64 text goes the same way as without.
@@ -62,7 +62,7 @@ def test_ends(service: Service, play_3: Play, mode: str) -> None:
 
 def test_heartbeats(ours: StartOurs, play_3: Play) -> None:
     """A client whose pings are answered lives, on every transport."""
-    service = ours(*APP, *EIO3, *STEADY)
+    service = ours(*APP, *EIO3, *JSONP, *STEADY)
     each = {"each": "heartbeats", "modes": WAYS, "count": 3}
     facts = play_3("inEach", service, "polling", **each)
     last = ("polling", "websocket", "websocket", "polling", "websocket")
@@ -71,7 +71,7 @@ def test_heartbeats(ours: StartOurs, play_3: Play) -> None:
 
 def test_ping_timeout(ours: StartOurs, play_3: Play) -> None:
     """A client that does not ping is closed."""
-    service = ours(*APP, *EIO3, *QUICK)
+    service = ours(*APP, *EIO3, *JSONP, *QUICK)
     each = {"each": "pingTimeout", "modes": WAYS}
     facts = play_3("inEach", service, "polling", **each)
     ends = {"client": "transport close", "server": "ping timeout"}
@@ -82,7 +82,7 @@ def test_ping_timeout(ours: StartOurs, play_3: Play) -> None:
 def test_jsonp_from_a_foreign_page(ours: StartOurs, play_3: Play, mode: str) -> None:
     """What JSONP is for: a page of another origin, if --cors names it."""
     home = ours(*APP)
-    service = ours(*APP, *EIO3, "--cors", home.url)
+    service = ours(*APP, *EIO3, *JSONP, "--cors", home.url)
     facts = play_3("mixed", service, mode, home=home.url, without=NOT_IN_A_FORM)
     assert facts == {"errors": []}
 
@@ -94,4 +94,13 @@ def test_foreign_page_refused(
     """A page of another origin gets nothing in its user's name, by script neither."""
     theirs = {"home": ours(*APP).url, "cookie": "user=me"}
     ends = play_3("refused", service, mode, query={}, **theirs)
+    assert ends["client"] == "transport error"
+
+
+@pytest.mark.parametrize("mode", ["JSONP", "upgrade from JSONP"])
+def test_foreign_page_without_a_cookie_refused(
+    ours: StartOurs, service: Service, play_3: Play, mode: str
+) -> None:
+    """Nor does it get what its user's place in the network would."""
+    ends = play_3("refused", service, mode, query={}, home=ours(*APP).url)
     assert ends["client"] == "transport error"

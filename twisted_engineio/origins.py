@@ -1,0 +1,135 @@
+"""
+Origins: parsed, normalized and compared as browsers serialize them.
+
+Pure functions. An origin is a scheme, a host and a port; the port that a scheme has by
+default is not written, nor is anything else that a URL may hold.
+
+RFC 6454, 4 to 6; Fetch standard, "Origin header".
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address
+from typing import Final
+
+__all__ = ["is_same_origin", "listed_origin", "normal_origin", "origin_of_url"]
+
+_HOST: Final = r"(?:[0-9a-z._-]+|\[[0-9a-f:.]+\])"
+_PORT: Final = "(?::([1-9][0-9]{0,4}))?"
+_ORIGIN: Final = re.compile(f"([a-z][a-z0-9+.-]*)://({_HOST}?){_PORT}")
+_PLAIN_HOST: Final = re.compile(_HOST + _PORT)
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?:[^/?#\\]*@)?([^/?#@\\]*)")
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+_NEEDS_HOST: Final = ("http", "https", "ftp")
+_OF_WEBSOCKETS: Final = {"ws": "http", "wss": "https"}
+_DEVIATING: Final = "\xdf\u03c2\u200c\u200d"
+"""Characters that Python's codec converts as IDNA 2003 did, and browsers no longer do.
+UTS 46, "Deviations"."""
+
+
+def normal_origin(origin: str) -> str | None:
+    """
+    Return an origin in lower case and without its scheme's default port.
+
+    Args:
+        origin: What may be an origin; ``null`` is one, of no page in particular.
+
+    Returns:
+        What a browser would send, or ``None`` if it is not a serialized origin.
+
+    """
+    origin = origin.lower()
+    if origin == "null":
+        return origin
+    found = _ORIGIN.fullmatch(origin)
+    if found is None:
+        return None
+    scheme, host, port = found.groups()
+    if not host and (port or scheme in _NEEDS_HOST):
+        return None  # of file:// there is nothing more to say
+    if port is None or port == _DEFAULT_PORTS.get(scheme):
+        return f"{scheme}://{host}"
+    return origin if int(port) <= 65535 else None
+
+
+def is_same_origin(origin: str, host: str, is_secure: bool) -> bool:
+    """
+    Return whether an Origin is that of the server itself.
+
+    Args:
+        origin: A request's Origin header.
+        host: Its Host header: a host and perhaps a port.
+        is_secure: Whether the connection is known to be TLS. If it is not, an https
+            Origin may be the server's own all the same: a proxy that ends TLS need not
+            say so.
+
+    """
+    if not is_secure and origin == "http://" + host and _PLAIN_HOST.fullmatch(host):
+        return True  # as most are; the rest finds the same with more time
+    ours = normal_origin(origin)
+    if ours is None or ours == "null":
+        return False
+    scheme, _, _ = ours.partition("://")
+    if scheme != "https" and (is_secure or scheme != "http"):
+        return False
+    return ours == normal_origin(f"{scheme}://{host}")
+
+
+def origin_of_url(url: str) -> str:
+    """
+    Return the origin of a URL, ``""`` if it has none.
+
+    Args:
+        url: As in a Referer header.
+
+    """
+    found = _URL.match(url)
+    return found[1] + found[2] if found else ""
+
+
+def listed_origin(text: str) -> str:
+    """
+    Return an origin that an operator has written as a browser will send it.
+
+    A host with other than ASCII characters becomes Punycode, an IPv6 address its short
+    form.
+
+    Args:
+        text: The origin.
+
+    Raises:
+        ValueError: If no browser would send it; it says what to write, if that is
+            clear.
+
+    """
+    origin = _as_sent(text)
+    if origin is not None:
+        scheme, _, rest = origin.partition("://")
+        if scheme not in _OF_WEBSOCKETS:
+            return origin
+        meant: str | None = f"{_OF_WEBSOCKETS[scheme]}://{rest}"
+    else:
+        meant = _as_sent(origin_of_url(text.strip()))
+    problem = f"{text!r} is not an origin like 'https://example.com'"
+    if "*" in text:
+        problem += "; for many origins give a compiled pattern or a function, in Config"
+    elif meant is not None:
+        problem += f"; write {meant!r}"
+    elif not text.isascii():
+        problem += "; write its host in Punycode, as browsers send it"
+    raise ValueError(problem)
+
+
+def _as_sent(text: str) -> str | None:
+    scheme, separator, netloc = text.lower().partition("://")
+    host, colon, port = netloc.partition(":")
+    try:
+        if netloc.startswith("["):
+            address, bracket, rest = netloc[1:].partition("]")
+            netloc = f"[{IPv6Address(address)}{bracket}{rest}"
+        elif not netloc.isascii() and not set(_DEVIATING) & set(netloc):
+            netloc = host.encode("idna").decode("ascii") + colon + port
+    except ValueError:
+        return None
+    return normal_origin(scheme + separator + netloc)
