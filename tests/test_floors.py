@@ -39,6 +39,7 @@ FLOORS = (
         [
             "application",
             "conversation",
+            "log_limit",
             "deadlines",
             "heartbeat",
             "inbox",

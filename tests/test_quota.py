@@ -11,7 +11,6 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from twisted_engineio import Config, Handshake, Reject, Unavailable
-from twisted_engineio.admitting import Crowd
 from twisted_engineio.quota import Quota
 
 HOME, NEIGHBOUR = "203.0.113.5", "203.0.113.6"
@@ -292,17 +291,18 @@ def test_a_full_server_says_so_once_a_minute(make_server, clock, warnings):
         clock.advance(seconds)
         with pytest.raises(Unavailable):
             server.admit(handshake())
-    assert warnings == [line.format(1), line.format(3)]
+    assert warnings == [line.format(1), line.format(2)]
+    server.flush_log()
+    assert warnings[2:] == [line.format(2)]
 
 
-def test_each_limit_of_the_whole_server_is_said_by_itself(clock, warnings):
+def test_each_limit_of_the_whole_server_is_said_by_itself(server, warnings):
     """One client's own limits are its own affair."""
-    crowd = Crowd(clock)
     for limit in (
         "max_sessions",
         "max_sessions_per_address",
         "max_handshakes_per_second",
     ):
-        crowd.refused(limit)
+        server._tell_operator(limit)
     said = [line.split()[0] for line in warnings]
     assert said == ["max_sessions", "max_handshakes_per_second"]

@@ -117,6 +117,11 @@ class Asked:
         return None if raw is None else raw.decode("latin-1")
 
     @property
+    def path(self) -> str:
+        """The path that it asks for, without the query."""
+        return self.request.uri.partition(b"?")[0].decode("latin-1")
+
+    @property
     def listens(self) -> bool:
         """Whether it asks for a stream of events."""
         return self.transport == "sse" and self.request.method == b"GET"

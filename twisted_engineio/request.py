@@ -32,6 +32,7 @@ from .answer import finish
 from .channel import EngineIOChannel
 from .exceptions import PayloadTooLarge
 from .handshake import parse_query
+from .log_limit import LimitedLog
 from .transports.eventsource import EventSourceTransport
 from .transports.polling import PollingTransport
 
@@ -198,6 +199,11 @@ class BoundedRequest(Request):
 
 class EngineIORequest(BoundedRequest):
     """A request on our own port."""
+
+    # Twisted's: what it says of a request is limited in rate.
+    _log: Any = property(
+        lambda self: LimitedLog(Request._log, self.site.engineio_places.log_limit)
+    )
 
     _encoder: Any  # of a resource that compresses what is in it
 

@@ -134,7 +134,7 @@ class EngineIOResource(Resource):
                 raise Refused(ErrorCode.BAD_REQUEST, "Origin must be printable ASCII")
             about = (origin, asked.host, asked.is_secure)
             if not self._ask_cors(self._cors.allows, *about):
-                self._refuse_origin(origin)
+                self._refuse_origin()
         headers = asked.answer_headers
         if asked.request.method == b"OPTIONS":
             self._cors.add_preflight_headers(origin, headers)
@@ -146,7 +146,7 @@ class EngineIOResource(Resource):
             return
         headers = asked.view.headers
         if not self._ask_cors(self._cors.allows_script, headers, asked.host):
-            self._refuse_origin(headers.get("referer", "unknown"))
+            self._refuse_origin()
 
     def _ask_cors(self, decide: Callable[..., bool], *about: object) -> bool:
         """Decide about a page, perhaps with a function that the operator gave us."""
@@ -156,13 +156,8 @@ class EngineIOResource(Resource):
             self.engineio.log.failure("cors failed; the request is refused")
             raise Refused(ErrorCode.BAD_REQUEST, "cors raised") from error
 
-    def _refuse_origin(self, origin: str) -> None:
-        self.engineio.log.info(
-            "refused a page of origin {origin!r}: list it in cors (--cors) if it may"
-            " use this server",
-            origin=origin,
-        )
-        raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors")
+    def _refuse_origin(self) -> None:
+        raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors (--cors)")
 
     def _check_session(self, asked: Asked, session: Session) -> None:
         config = self.engineio.config
@@ -294,7 +289,7 @@ class EngineIOResource(Resource):
             try:
                 self.engineio.open(entry, transport)
             except (Refused, Reject) as error:
-                self.engineio.refused(error, asked)
+                self._tell_refused(asked, error)
                 transport.abandon(CloseReason.TRANSPORT_CLOSE)
 
         self.engineio.refuse_when_stopped()
@@ -396,8 +391,12 @@ class EngineIOResource(Resource):
 
     # Refusals.
 
-    def _refuse(self, asked: Asked, error: Refused | Reject) -> None:
+    def _tell_refused(self, asked: Asked, error: Refused | Reject) -> None:
+        self.engineio.log_refusal(error, asked)
         self.engineio.refused(error, asked)
+
+    def _refuse(self, asked: Asked, error: Refused | Reject) -> None:
+        self._tell_refused(asked, error)
         request = asked.request
         if isinstance(error, Reject):
             for name, value in error.headers.items():
