@@ -80,6 +80,7 @@ FLOORS = (
     (
         [
             "__init__",
+            "access_log",
             "admitting",
             "asked",
             "channel",

@@ -9,6 +9,7 @@ does it all.
 
 from __future__ import annotations
 
+from .access_log import redacted_log
 from .application import Admission, Application, EchoApplication
 from .config import Config
 from .cookie import Cookie
@@ -38,6 +39,8 @@ from .site import EngineIOSite
 __version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022  grouped by module, not by alphabet
+    # access_log
+    "redacted_log",
     # application
     "Admission",
     "Application",

@@ -98,6 +98,13 @@ class Asked:
         """Tell whether its connection can become a WebSocket."""
         return can_take_over(self.request)
 
+    def log_upgrade(self) -> None:
+        """Write the line of an access log that twisted.web won't write any more."""
+        site: Any = self.request.site
+        if getattr(site, "logs_upgrades", False):
+            self.request.code = 101
+            site.log(self.request)
+
     def take_over(self, transport: WebSocketTransport) -> None:
         """
         Let its connection become a WebSocket; the request is over with that.

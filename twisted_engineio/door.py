@@ -32,6 +32,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Server as PlainConnection
 from twisted.python.failure import Failure
 
+from .access_log import Upgrade
 from .asked import Asked, host_and_port
 from .exceptions import Refused
 from .handshake import Handshake, lower, parse_query
@@ -202,6 +203,13 @@ class Knock(Asked):
     def can_be_taken(self) -> bool:
         """Say that its connection can become a WebSocket: that is why it is here."""
         return True
+
+    def log_upgrade(self) -> None:
+        """Write a line of the access log, if there is one."""
+        site: Any = self._door.site
+        if site.logs_upgrades:
+            peer = self._door.transport.getPeer()
+            site.log(Upgrade(self.uri, self._headers, peer))
 
     def take_over(self, transport: WebSocketTransport) -> None:
         """

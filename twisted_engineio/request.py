@@ -233,6 +233,7 @@ class EngineIORequest(BoundedRequest):
             lines.extend(b"%b: %b" % (name, value) for value in values)
         data = b"\r\n".join(lines) + b"\r\n\r\n" + body
         self.startedWriting = 1
+        self.sentLength = len(body)  # for an access log
         _write_at_once(channel.transport, data)
         finish(self)
         return True

@@ -14,13 +14,14 @@ Engine.IO protocol v4, "HTTP long-polling", "WebSocket", "Upgrade".
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from .access_log import redact_log_of
 from .answer import JSON, PLAIN, answer
 from .asked import Asked
 from .channel import EngineIOChannel
@@ -84,9 +85,12 @@ class EngineIOResource(Resource):
         self._cors = Cors(server.config)
         trusted = server.config.trusted_proxies
         self.proxies = TrustedProxies(trusted) if trusted else None
+        self._site: Any = None  # the one that the last request came to
 
     def render(self, request: Request) -> int:
         """Answer a request, now or later."""
+        if request.site is not self._site:
+            self._meet(request.site)
         if request.postpath not in ([], [b""]):
             answer(request, 404, PLAIN, b"")
             return NOT_DONE_YET
@@ -96,6 +100,12 @@ class EngineIOResource(Resource):
         except (Refused, Reject) as error:
             self._refuse(asked, error)
         return NOT_DONE_YET
+
+    def _meet(self, site: Any) -> None:
+        """Let the access log of a Site hold no session's id, before it has one."""
+        self._site = site
+        if hasattr(site, "_logFormatter"):
+            redact_log_of(site)
 
     # Checks.
 
@@ -301,6 +311,7 @@ class EngineIOResource(Resource):
     def _hand_over(self, asked: Asked, transport: WebSocketTransport) -> None:
         connection = asked.connection
         try:
+            asked.log_upgrade()
             asked.take_over(transport)
         except Exception:
             # Not to be answered: the connection is no longer twisted.web's.
