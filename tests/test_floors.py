@@ -60,6 +60,7 @@ FLOORS = (
             "limited",
             "observed",
             "observer",
+            "session_log",
             "transports",
             "transports.backlog",
             "transports.descriptors",

@@ -34,6 +34,7 @@ from .protected import protect
 from .resource import EngineIOResource
 from .server import Server
 from .session import Session, State
+from .session_log import SessionLog
 from .site import EngineIOSite
 
 __version__ = "0.1.0"
@@ -78,6 +79,8 @@ __all__ = [  # noqa: RUF022  grouped by module, not by alphabet
     # session
     "Session",
     "State",
+    # session_log
+    "SessionLog",
     # resource
     "EngineIOResource",
     # site

@@ -103,21 +103,24 @@ class LineLimit:
         self._seconds = seconds
         self._kinds: dict[object, _Kind] = {}
 
-    def admits(self, name: object, report: Callable[[int], None]) -> bool:
+    def admits(
+        self, name: object, report: Callable[[int], None], lines: int | None = None
+    ) -> bool:
         """
         Tell whether a line may be written now; count it if not.
 
         Args:
             name: The kind of line.
             report: Writes how many were left out; called later, if this one is.
+            lines: How many of this kind may be written, if not as many as of others.
 
         """
         kind = self._kinds.get(name)
         if kind is None:
-            kind = self._kinds[name] = _Kind(self._lines, report)
+            kind = self._kinds[name] = _Kind(lines or self._lines, report)
         now = self._clock.seconds()
         wait = 0.0
-        if len(kind.times) == self._lines:
+        if len(kind.times) == kind.times.maxlen:
             wait = kind.times[0] + self._seconds - now
         if not 0.0 < wait <= self._seconds:  # more, if the clock was set back
             kind.times.append(now)
@@ -168,6 +171,7 @@ class LimitedLog:
         format: str,
         *,
         kind: object = None,
+        lines: int | None = None,
         more: str = _MORE,
         **values: object,
     ) -> None:
@@ -178,6 +182,7 @@ class LimitedLog:
             level: One of ``LogLevel``.
             format: As for Twisted's logger.
             kind: What it is counted as, where its format is not enough.
+            lines: How many of its kind may be written, if not as many as of others.
             more: The format of the count: ``{count}``, and what is in ``values``.
             values: What stands in the line; text is cut and escaped.
 
@@ -189,7 +194,7 @@ class LimitedLog:
             self._logger.emit(level, more, **_tamed(rest))
 
         name = (self._logger.namespace, level, format, kind)
-        if self.limit.admits(name, report):
+        if self.limit.admits(name, report, lines):
             self._logger.emit(level, format, **_tamed(values))
 
     def debug(self, format: str, **values: Any) -> None:
