@@ -16,6 +16,7 @@ FIRST = ("twisted.internet", "twisted.logger", "twisted.python")
 SECOND = (*FIRST, "twisted.protocols", "twisted.web", "autobahn", "zope.interface")
 THIRD = (*SECOND, "twisted.application")
 WINGS = (*THIRD, "twisted.cred", "prometheus_client")
+ROOF = (*WINGS, "twisted.scripts")
 
 FLOORS = (
     (
@@ -127,8 +128,8 @@ FLOORS = (
     ),
     (
         # The roof: the command line knows the house and its wings.
-        ["service", "tap", "watching"],
-        WINGS,
+        ["log_output", "service", "tap", "watching"],
+        ROOF,
     ),
 )
 """Each floor's modules, and what else in the world they may import."""

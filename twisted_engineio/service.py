@@ -28,6 +28,7 @@ from twisted.logger import (
 )
 
 from . import __version__
+from .log_output import BoundedObserver
 from .server import Server
 
 __all__ = ["ServerService"]
@@ -62,7 +63,8 @@ class ServerService(MultiService):
         predicate = LogLevelFilterPredicate(defaultLogLevel=self._level)
         for observer in list(globalLogPublisher._observers):
             globalLogPublisher.removeObserver(observer)
-            globalLogPublisher.addObserver(FilteringLogObserver(observer, [predicate]))
+            bounded = BoundedObserver(observer, self.server.clock)
+            globalLogPublisher.addObserver(FilteringLogObserver(bounded, [predicate]))
         if self._reactor is not None:
             self._reactor.callWhenRunning(self._take_signals)
         self.log.info(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.web.http import Request, _GenericHTTPChannelProtocol
+from twisted.web.http import HTTPFactory, Request, _GenericHTTPChannelProtocol
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
@@ -165,6 +165,22 @@ class EngineIOSite(Site):
             return False
         _, _, uri = request_line.partition(b" ")
         return self.engineio_places.server_at(uri.partition(b"?")[0]) is self.server
+
+    def _openLogFile(self, path: str | bytes) -> Any:
+        """Open the access log to append to it: who renames it has it opened again."""
+        return HTTPFactory._openLogFile(self, path)
+
+    def reopen_log(self) -> None:
+        """Go on in a new file, if the access log has been renamed."""
+        if self._logFile is None or self.logPath is None:
+            return
+        try:
+            opened = self._openLogFile(self.logPath)
+        except OSError as error:
+            self.server.log.error("cannot open the access log: {why}", why=str(error))
+            return
+        self._logFile.close()
+        self._logFile = opened
 
     def log(self, request: Request) -> None:
         """Log a request if a log was asked for; a poll a second is no news."""
