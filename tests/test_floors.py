@@ -33,6 +33,7 @@ FLOORS = (
             "cookie",
             "handshake",
             "proxies",
+            "redact",
         ],
         (),
     ),

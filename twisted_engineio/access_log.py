@@ -3,12 +3,9 @@ Access logs without secrets: twisted.web's lines, with session ids and tickets r
 
 Rules of this file:
 
-1. A session's id is all that a client needs to be that client, so no log holds one as a
-   whole: six characters of it are left, as in the lines that the server writes.
-2. What is redacted is found by its name in the query of a request or of its Referer,
-   however it is written: percent-encoded, in capitals, repeated, nested in another
-   field. What merely looks alike is redacted, too.
-3. A formatter is wrapped, not replaced: it is shown a request that has no secrets.
+1. A formatter is wrapped, not replaced: it is shown a request that has no secrets in
+   its URI and headers; ``redact.py`` knows them.
+2. What a client said is cut to ``_MOST`` bytes for each field.
 
 ``site.py`` and ``protected.py`` wrap the formatter of a Site when it is made or
 protected, and ``resource.py`` that of any other Site at its first request.
@@ -16,7 +13,6 @@ protected, and ``resource.py`` that of any other Site at its first request.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,12 +24,12 @@ from zope.interface import implementer
 
 from .handshake import read_headers
 from .proxies import TrustedProxies
+from .redact import SECRETS, Redaction, shorten
 
 if TYPE_CHECKING:
     from twisted.web.server import Site
 
 __all__ = [
-    "SECRETS",
     "TWISTED",
     "RedactedLog",
     "Upgrade",
@@ -43,16 +39,8 @@ __all__ = [
 
 TWISTED: Final = ("_logFormatter",)
 """What is known here of a Site besides its interface."""
-SECRETS: Final = ("sid", "lastEventId", "ticket", "token")
-"""Query fields that are redacted: the protocol's, and those of the documentation."""
-_SHOWN: Final = ("sid", "lasteventid")
-"""Those of which the beginning is left, so that lines can be told apart."""
-_LEFT: Final = 6
 _MOST: Final = 512
 """Bytes of a client's words in a field of a line."""
-_DELIMITER: Final = rb"(?:^|[?&;#]|%(?:25)*(?:3f|26|3b|23))"
-_EQUALS: Final = rb"(?:=|%(?:25)*3d)"
-_VALUE: Final = rb"[^&#\s\"]*"
 
 
 def redacted_log(
@@ -101,12 +89,7 @@ class RedactedLog:
     ) -> None:
         self._formatter = formatter
         self._proxies = proxies
-        names = b"|".join(_spellings(each) for each in secrets)
-        self._fields = re.compile(
-            rb"(%b)(%b)(%b)(%b)" % (_DELIMITER, names or rb"(?!)", _EQUALS, _VALUE),
-            re.IGNORECASE,
-        )
-        self._shown = re.compile(b"|".join(map(_spellings, _SHOWN)), re.IGNORECASE)
+        self._redaction = Redaction(secrets)
 
     def __call__(self, timestamp: str, request: Any) -> str | None:
         """
@@ -120,28 +103,8 @@ class RedactedLog:
         return self._formatter(timestamp, _Redacted(request, self, self._proxies))
 
     def redact(self, text: bytes) -> bytes:
-        """Return a URI, or another text with queries in it, without its secrets."""
-        return self._fields.sub(self._replace, text)[:_MOST]
-
-    def _replace(self, found: re.Match[bytes]) -> bytes:
-        delimiter, name, equals, value = found.groups()
-        shown = self._shown.fullmatch(name) is not None
-        return delimiter + name + equals + shorten(value if shown else b"")
-
-
-def shorten(sid: bytes) -> bytes:
-    """Return the beginning of an id that is longer than that."""
-    return (sid[:_LEFT] if len(sid) > _LEFT else b"") + b"..."
-
-
-def _spellings(name: str) -> bytes:
-    """Return a pattern of every way to write a field's name in a URL."""
-    letters = (
-        b"(?:%b|%%(?:25)*(?:%02x|%02x))"
-        % (re.escape(each.encode()), ord(each.lower()), ord(each.upper()))
-        for each in name
-    )
-    return b"".join(letters)
+        """Return a URI, or a header, that can stand in a line."""
+        return self._redaction(text)[:_MOST]
 
 
 class Upgrade:

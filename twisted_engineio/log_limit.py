@@ -6,8 +6,9 @@ Rules of this file:
 1. Of one kind of line at most ``lines`` are written in any ``seconds``. The others are
    counted, and the count is a line of its own as soon as there is room for one.
 2. A kind is a format and never what a client sent: there are few kinds.
-3. Text is cut to 120 characters, and what is not printable in it is escaped: a client
-   neither fills the log nor writes lines of its own into it.
+3. Text is cut to 120 characters, what is not printable in it is escaped, and session
+   ids in URLs are redacted: a client neither fills the log nor writes lines of its own
+   into it.
 4. A kind has a DelayedCall while lines of it are counted; ``flush`` cancels it.
 
 Driven by whatever logs: ``server.log`` and what borrows it, and ``service.py``, which
@@ -25,31 +26,38 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.python.reflect import safe_str
 
+from .redact import redact
+
 __all__ = ["MOST", "LimitedLog", "LineLimit", "tame", "tame_failure"]
 
 MOST: Final = 120
 """Characters of a client's text in a line of the log."""
 _MOST_OF_ERROR: Final = 400
 """Characters of an exception's own text, in which a client's may stand."""
+_READ: Final = 4096
+"""Characters of a text that are looked at."""
 _MORE: Final = "left out {count} more lines like: {like}"
 
 
 def tame(text: str, most: int = MOST) -> str:
     """
-    Return text that can stand in a line: cut, and without control characters.
+    Return text that can stand in a line: cut, on one line, without session ids.
 
     Args:
         text: Any text, perhaps a client's.
         most: Characters that are left of it.
 
     """
-    short = text[:most]
+    # Redacted before it is cut; of a megabyte no more than the beginning is read.
+    short = redact(text[:_READ])
+    is_cut = len(short) > most or len(text) > _READ
+    short = short[:most]
     if not short.isprintable():
         # One at a time: "unicode_escape" would escape every letter beyond ASCII.
         short = "".join(
             each if each.isprintable() else ascii(each)[1:-1] for each in short
         )[:most]
-    return short if len(text) <= most else short + "..."
+    return short + "..." if is_cut else short
 
 
 def tame_failure(failure: Failure) -> Failure:
@@ -62,12 +70,13 @@ def tame_failure(failure: Failure) -> Failure:
 
     """
     text = safe_str(failure.value)
-    if len(text) <= _MOST_OF_ERROR and text.isprintable():
+    short = tame(text, _MOST_OF_ERROR)
+    if short == text:
         return failure
     tamed = Failure.__new__(Failure)
     tamed.__dict__.update(failure.__dict__)
     # Its type, by which it is checked and printed, stays.
-    tamed.value = Exception(tame(text, _MOST_OF_ERROR))
+    tamed.value = Exception(short)
     return tamed
 
 
@@ -237,6 +246,9 @@ def _tamed(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tame_value(value: Any) -> Any:
-    if isinstance(value, str):
-        return tame(value)
-    return tame_failure(value) if isinstance(value, Failure) else value
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Failure):
+        return tame_failure(value)
+    # Of an object, too: the text of a request has its URI in it.
+    return tame(safe_str(value))

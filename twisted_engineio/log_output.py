@@ -50,6 +50,9 @@ _OTHERS: Final = ("twisted.", "autobahn.")
 """Whose lines are bounded here: ours are where they are written."""
 _LEGACY: Final = ("Ignoring malformed Range header",)
 """How lines begin that clients cause, and that Twisted logs without a name."""
+_FIRST: Final = MOST + 33
+"""Characters of the first line that Twisted logged as text, in which a client's begin
+after its own 33 or more."""
 _LINE: Final = 400
 """Characters of a line of an error that was logged as text."""
 _RESERVED: Final = frozenset(
@@ -122,19 +125,19 @@ def _tamed(event: LogEvent) -> LogEvent:
     """Return a copy that can stand in a log."""
     tamed = {name: _tamed_value(value) for name, value in event.items()}
     if event.get("log_namespace") == "log_legacy":
-        # Made of all that there is, before it came here.
+        # Made of all that there is, before it came here: of a traceback, too.
         first, *rest = str(event.get("log_text")).splitlines() or [""]
-        lines = [tame(first, 2 * MOST), *(tame(each, _LINE) for each in rest)]
-        tamed["log_text"] = "\n".join(lines)
-        tamed["message"] = (tamed["log_text"],)
+        lines = [tame(first, _FIRST), *(tame(each, _LINE) for each in rest)]
+        text = "\n".join(lines)
+        tamed["message"] = (text,)
     else:
-        tamed["log_format"] = event.get("log_format")
-    return tamed
+        text = tame(formatEvent(event), _LINE)
+    return {**tamed, "log_format": "{log_text}", "log_text": text}
 
 
 def _tamed_value(value: Any) -> Any:
     if isinstance(value, str):
-        return tame(value, 2 * MOST)
+        return tame(value)
     return tame_failure(value) if isinstance(value, Failure) else value
 
 
