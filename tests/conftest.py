@@ -59,6 +59,7 @@ class House(list[Any]):
             if isinstance(each, Server):
                 for session in list(each.sessions.values()):
                     session.abort()
+                each.flush_log()
             else:
                 each.lose()
 

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.internet.task import Clock
 from twisted.python.filepath import FilePath
+from twisted.web.http import combinedLogFormatter
 from twisted.web.resource import EncodingResourceWrapper, Resource
 from twisted.web.server import GzipEncoderFactory
 from twisted.web.static import File
@@ -346,8 +347,11 @@ def test_a_server_without_websockets_refuses(make_server, knock):
 
 
 def test_an_access_log_has_it(server, knock, tmp_path, read_by_twisted_web):
-    """It is twisted.web's to write."""
+    """A formatter of one's own reads twisted.web's request; ours needs none."""
     knock(site_of(server, logPath=str(tmp_path / "log")), head())
+    assert read_by_twisted_web == []
+    options = {"logPath": str(tmp_path / "log"), "logFormatter": combinedLogFormatter}
+    knock(site_of(server, **options), head())
     assert read_by_twisted_web == [URI.encode()]
 
 

@@ -16,6 +16,7 @@ FIRST = ("twisted.internet", "twisted.logger", "twisted.python")
 SECOND = (*FIRST, "twisted.protocols", "twisted.web", "autobahn", "zope.interface")
 THIRD = (*SECOND, "twisted.application")
 WINGS = (*THIRD, "twisted.cred", "prometheus_client")
+ROOF = (*WINGS, "twisted.scripts")
 
 FLOORS = (
     (
@@ -33,6 +34,7 @@ FLOORS = (
             "handshake",
             "origins",
             "proxies",
+            "redact",
         ],
         (),
     ),
@@ -40,6 +42,7 @@ FLOORS = (
         [
             "application",
             "conversation",
+            "log_limit",
             "deadlines",
             "heartbeat",
             "inbox",
@@ -60,6 +63,7 @@ FLOORS = (
             "limited",
             "observed",
             "observer",
+            "session_log",
             "transports",
             "transports.backlog",
             "transports.descriptors",
@@ -80,6 +84,7 @@ FLOORS = (
     (
         [
             "__init__",
+            "access_log",
             "admitting",
             "asked",
             "channel",
@@ -125,8 +130,8 @@ FLOORS = (
     ),
     (
         # The roof: the command line knows the house and its wings.
-        ["listening", "logfiles", "service", "tap", "watching"],
-        WINGS,
+        ["listening", "log_output", "logfiles", "service", "tap", "watching"],
+        ROOF,
     ),
 )
 """Each floor's modules, and what else in the world they may import."""

@@ -10,6 +10,7 @@ import pytest
 import twisted_engineio
 
 MODULES = (
+    "access_log",
     "application",
     "config",
     "cookie",
@@ -22,6 +23,7 @@ MODULES = (
     "resource",
     "server",
     "session",
+    "session_log",
     "site",
 )
 

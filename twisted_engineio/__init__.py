@@ -9,6 +9,7 @@ does it all.
 
 from __future__ import annotations
 
+from .access_log import redacted_log
 from .application import Admission, Application, EchoApplication
 from .config import Config
 from .cookie import Cookie
@@ -33,11 +34,14 @@ from .protected import protect
 from .resource import EngineIOResource
 from .server import Server
 from .session import Session, State
+from .session_log import SessionLog
 from .site import EngineIOSite
 
 __version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022  grouped by module, not by alphabet
+    # access_log
+    "redacted_log",
     # application
     "Admission",
     "Application",
@@ -75,6 +79,8 @@ __all__ = [  # noqa: RUF022  grouped by module, not by alphabet
     # session
     "Session",
     "State",
+    # session_log
+    "SessionLog",
     # resource
     "EngineIOResource",
     # site

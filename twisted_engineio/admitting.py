@@ -11,7 +11,6 @@ Rules of this file:
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections import Counter
 from collections.abc import Callable, Mapping
 from os import urandom
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
@@ -22,13 +21,13 @@ from twisted.internet.defer import (
     ensureDeferred,
 )
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .application import Admission
 from .config import Config
-from .exceptions import ErrorCode, Refused, Reject, Unavailable, counted
+from .exceptions import ErrorCode, Refused, Reject, Unavailable
 from .handshake import Handshake
+from .log_limit import LimitedLog
 from .quota import Quota
 from .revision import Revision, revision_of
 from .session import Session
@@ -36,13 +35,12 @@ from .session import Session
 if TYPE_CHECKING:
     from .application import Application
 
-__all__ = ["Admitting", "Crowd", "Entry", "make_sid"]
+__all__ = ["Admitting", "Entry", "make_sid"]
 
 _PLAIN: Final = Admission()
+_FULL: Final = "{limit} is reached; clients refused since the last such line: {count}"
 _OF_ALL: Final = ("max_sessions", "max_handshakes_per_second")
 """The limits of the whole server: whoever is refused, its operator should know."""
-_QUIET: Final = 60.0
-"""Seconds after which it is said again that one of them is reached."""
 
 
 class Entry(NamedTuple):
@@ -68,58 +66,18 @@ def make_sid(handshake: Handshake) -> str:
     return urlsafe_b64encode(urandom(15)).decode()  # 15 bytes need no padding
 
 
-class Crowd:
-    """Says in the log that the server is full, and not for each client anew."""
-
-    log = Logger()
-
-    def __init__(self, clock: IReactorTime) -> None:
-        """
-        Make one that has said nothing.
-
-        Args:
-            clock: What to measure time with.
-
-        """
-        self._clock = clock
-        self._refused: Counter[str] = Counter()
-        self._said: dict[str, float] = {}
-
-    def refused(self, limit: str) -> None:
-        """
-        Hear that a client was refused: say so now, or with a later one.
-
-        Args:
-            limit: The option in ``Config`` that was reached.
-
-        """
-        if limit not in _OF_ALL:
-            return
-        self._refused[limit] += 1
-        now = self._clock.seconds()
-        if limit not in self._said or now - self._said[limit] >= _QUIET:
-            count = self._refused.pop(limit)
-            self.log.warn(
-                "{limit} is reached: refused {clients} since this was said last",
-                limit=limit,
-                clients=counted(count, "client"),
-                count=count,
-            )
-            self._said[limit] = now
-
-
 class Admitting:
     """Who may open a session; ``Server`` is the rest of it."""
 
     # The server's.
-    log: Logger
+    log: LimitedLog
+    full_log: LimitedLog
     clock: IReactorTime
     config: Config
     application: Application
     sessions: Mapping[str, Session]
     _make_sid: Callable[[Handshake], object]
     _quota: Quota
-    _crowd: Crowd
     if TYPE_CHECKING:
 
         def refuse_when_stopped(self) -> None:
@@ -163,9 +121,20 @@ class Admitting:
         try:
             check(handshake.client_address)
         except Unavailable as error:
-            self._crowd.refused(str(error.limit))
+            self._tell_operator(str(error.limit))
             self.limit_reached(str(error.limit), handshake)
             raise
+
+    def _tell_operator(self, limit: str) -> None:
+        """Warn once a minute at most that the whole server takes no more."""
+        if limit in _OF_ALL:
+            self.full_log.warn(
+                _FULL,
+                kind=limit,
+                more=_FULL,
+                limit=limit,
+                count=1,
+            )
 
     def _judged(self, entry: Any, address: str | None) -> Any:
         """Count a client no longer that waited for what was said of it."""
@@ -200,9 +169,9 @@ class Admitting:
         # everybody in, and whoever means something else is to hear of it.
         if said is not None and said is not True:
             self.log.error(
-                "admit returned {said!r}, which is neither None nor an Admission;"
+                "admit returned {said}, which is neither None nor an Admission;"
                 " the client is refused",
-                said=said,
+                said=repr(said),
             )
             raise Refused(ErrorCode.FORBIDDEN, "admit returned no Admission")
 

@@ -98,6 +98,13 @@ class Asked:
         """Tell whether its connection can become a WebSocket."""
         return can_take_over(self.request)
 
+    def log_upgrade(self) -> None:
+        """Write the line of an access log that twisted.web won't write any more."""
+        site: Any = self.request.site
+        if getattr(site, "logs_upgrades", False):
+            self.request.code = 101
+            site.log(self.request)
+
     def take_over(self, transport: WebSocketTransport) -> None:
         """
         Let its connection become a WebSocket; the request is over with that.
@@ -120,6 +127,11 @@ class Asked:
     def wants_script(self) -> bool:
         """Whether it asks for JSONP: polling with an index, even a bad one."""
         return "j" in self.query and self.transport == "polling"
+
+    @property
+    def path(self) -> str:
+        """The path that it asks for, without the query."""
+        return self.request.uri.partition(b"?")[0].decode("latin-1")
 
     @property
     def listens(self) -> bool:

@@ -29,14 +29,26 @@ __all__ = ["EngineIOChannel"]
 
 _MAX_HEAD: Final = 16_384
 """Bytes of a request's head that twisted.web accepts; a longer one is its to refuse."""
-_IDLE_LINES: Final = re.compile(
-    rb"\r\n(?i:(?:accept|accept-language|cache-control|dnt|if-modified-since|pragma"
-    rb"|priority|referer|sec-ch-[a-z-]+|sec-fetch-[a-z]+|sec-gpc|te|user-agent):"
-    rb"[^\r\n]*|connection: keep-alive|content-type: text/plain[^\r\n]*)"
-    rb"(?=\r\n[^ \t])"
+_IDLE: Final = (
+    rb"accept|accept-language|cache-control|dnt|if-modified-since|pragma|priority"
+    rb"|sec-ch-[a-z-]+|sec-fetch-[a-z]+|sec-gpc|te"
 )
+_LOGGED: Final = rb"|referer|user-agent"
+
+
+def _lines(names: bytes) -> re.Pattern[bytes]:
+    """Make a pattern of whole header lines."""
+    return re.compile(
+        rb"\r\n(?i:(?:%b):[^\r\n]*|connection: keep-alive"
+        rb"|content-type: text/plain[^\r\n]*)(?=\r\n[^ \t])" % names
+    )
+
+
+_IDLE_LINES: Final = _lines(_IDLE + _LOGGED)
 """Headers that no answer to a session's request depends on. What a line goes on with in
 the next one is left alone, for that line would else become part of another header."""
+_UNLOGGED_LINES: Final = _lines(_IDLE)
+"""Those of them that do not stand in an access log either."""
 
 
 class EngineIOChannel(TimedChannel):
@@ -50,7 +62,8 @@ class EngineIOChannel(TimedChannel):
         """Drop what its answer won't depend on."""
         end = data.find(b"\r\n\r\n")
         if 0 < end < _MAX_HEAD and self.site.is_lean(data[: data.find(b"\r")]):
-            return _IDLE_LINES.sub(b"", data[: end + 4]) + data[end + 4 :]
+            idle = _IDLE_LINES if self.site.logPath is None else _UNLOGGED_LINES
+            return idle.sub(b"", data[: end + 4]) + data[end + 4 :]
         return data
 
     # The door's side: see door.py.

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from .exceptions import CloseReason
+from .log_limit import LimitedLog
 
 if TYPE_CHECKING:
     from .application import Application
@@ -45,7 +45,7 @@ class Owner(Protocol):
     clock: IReactorTime
     config: Config
     application: Application
-    log: Logger
+    log: LimitedLog
 
     def jitter(self) -> float:
         """Choose the seconds by which a session's first ping comes early."""

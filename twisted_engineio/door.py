@@ -32,6 +32,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Server as PlainConnection
 from twisted.python.failure import Failure
 
+from .access_log import Upgrade
 from .asked import Asked, host_and_port
 from .exceptions import Refused
 from .handshake import Handshake, lower, parse_query
@@ -115,11 +116,12 @@ def read_head(data: bytes) -> tuple[bytes, Mapping[str, str], bytes] | None:
 class Knock(Asked):
     """A WebSocket's handshake, read at the door."""
 
-    __slots__ = ("_door", "_headers", "_rest")
+    __slots__ = ("_door", "_headers", "_rest", "uri")
 
     def __init__(
         self,
         door: Door,
+        uri: bytes,
         query: dict[str, str],
         headers: Mapping[str, str],
         rest: bytes,
@@ -130,6 +132,7 @@ class Knock(Asked):
 
         Args:
             door: Where it was read.
+            uri: What it asks for.
             query: Its query, decoded.
             headers: Its headers, names in lower case.
             rest: What the client sent right behind it.
@@ -137,6 +140,7 @@ class Knock(Asked):
 
         """
         self._door = door
+        self.uri = uri
         self._headers = headers
         self._rest = rest
         self._proxies = proxies
@@ -155,6 +159,11 @@ class Knock(Asked):
     def origin(self) -> str | None:
         """Its Origin header."""
         return self._headers.get("origin")
+
+    @property
+    def path(self) -> str:
+        """The path that it asks for, without the query."""
+        return self.uri.partition(b"?")[0].decode("latin-1")
 
     @property
     def host(self) -> str:
@@ -194,6 +203,13 @@ class Knock(Asked):
     def can_be_taken(self) -> bool:
         """Say that its connection can become a WebSocket: that is why it is here."""
         return True
+
+    def log_upgrade(self) -> None:
+        """Write a line of the access log, if there is one."""
+        site: Any = self._door.site
+        if site.logs_upgrades:
+            peer = self._door.transport.getPeer()
+            site.log(Upgrade(self.uri, self._headers, peer))
 
     def take_over(self, transport: WebSocketTransport) -> None:
         """
@@ -269,7 +285,7 @@ class Door(Protocol):
             resource = self.site.resource_at(path)
             fields = parse_query(query)
             if resource is not None and fields.get("transport") == "websocket":
-                knock = Knock(self, fields, headers, rest, resource.proxies)
+                knock = Knock(self, uri, fields, headers, rest, resource.proxies)
                 try:
                     admitted = resource.knock(knock)
                 except Refused:

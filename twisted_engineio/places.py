@@ -52,6 +52,7 @@ class Places:
 
     Attributes:
         clock: What the site's connections measure time with; the first server's.
+        log_limit: What its connections' lines in the log count against; likewise.
         request_timeout: Seconds for a whole request: the shortest of its servers'
             ``Config.request_timeout``.
         elsewhere: The server whose ``max_payload`` holds for bodies at all other
@@ -75,6 +76,7 @@ class Places:
         self.elsewhere = elsewhere
         self._servers: dict[bytes, Server] = {}
         self.clock: IReactorTime = server.clock
+        self.log_limit = server.log.limit
         self.request_timeout = server.config.request_timeout
         self.add(server, path)
 

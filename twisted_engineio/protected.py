@@ -15,6 +15,7 @@ from twisted.web.http import (
 )
 from twisted.web.server import Request, Site
 
+from .access_log import redact_log_of
 from .places import Places
 from .request import Body, BoundedRequest
 from .timed import TimedChannel
@@ -35,7 +36,8 @@ def protect(site: _Site, server: Server, path: str = "/engine.io") -> _Site:
     ``request_timeout`` seconds to send a request to the server (and, whatever it asks
     for, to send its headers). Other resources of the site take what they took, for as
     long as they did. With several servers in a site, call it for each; the shortest
-    ``request_timeout`` counts for all. Calling it again changes nothing.
+    ``request_timeout`` counts for all. Calling it again changes nothing. Its access log
+    holds no session's id as a whole, in whatever format: see ``redacted_log``.
 
     Call it before the site listens: connections that are there already stay as they
     are.
@@ -64,6 +66,7 @@ def protect(site: _Site, server: Server, path: str = "/engine.io") -> _Site:
     guarded.engineio_places = Places(server, path)
     guarded.requestFactory = _guarded(site.requestFactory)
     guarded.protocol = _make_protocol
+    redact_log_of(site)
     return site
 
 

@@ -32,6 +32,7 @@ from .answer import finish
 from .channel import EngineIOChannel
 from .exceptions import PayloadTooLarge
 from .handshake import parse_query
+from .log_limit import LimitedLog
 from .transports.eventsource import EventSourceTransport
 from .transports.polling import PollingTransport
 
@@ -199,6 +200,11 @@ class BoundedRequest(Request):
 class EngineIORequest(BoundedRequest):
     """A request on our own port."""
 
+    # Twisted's: what it says of a request is limited in rate.
+    _log: Any = property(
+        lambda self: LimitedLog(Request._log, self.site.engineio_places.log_limit)
+    )
+
     _encoder: Any  # of a resource that compresses what is in it
 
     def answer_whole(self, kind: bytes, body: bytes) -> bool:
@@ -227,6 +233,7 @@ class EngineIORequest(BoundedRequest):
             lines.extend(b"%b: %b" % (name, value) for value in values)
         data = b"\r\n".join(lines) + b"\r\n\r\n" + body
         self.startedWriting = 1
+        self.sentLength = len(body)  # for an access log
         _write_at_once(channel.transport, data)
         finish(self)
         return True

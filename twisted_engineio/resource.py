@@ -14,13 +14,14 @@ Engine.IO protocol v4, "HTTP long-polling", "WebSocket", "Upgrade".
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from .access_log import redact_log_of
 from .answer import JSON, PLAIN, answer
 from .asked import Asked
 from .channel import EngineIOChannel
@@ -84,9 +85,12 @@ class EngineIOResource(Resource):
         self._cors = Cors(server.config)
         trusted = server.config.trusted_proxies
         self.proxies = TrustedProxies(trusted) if trusted else None
+        self._site: Any = None  # the one that the last request came to
 
     def render(self, request: Request) -> int:
         """Answer a request, now or later."""
+        if request.site is not self._site:
+            self._meet(request.site)
         if request.postpath not in ([], [b""]):
             answer(request, 404, PLAIN, b"")
             return NOT_DONE_YET
@@ -96,6 +100,12 @@ class EngineIOResource(Resource):
         except (Refused, Reject) as error:
             self._refuse(asked, error)
         return NOT_DONE_YET
+
+    def _meet(self, site: Any) -> None:
+        """Let the access log of a Site hold no session's id, before it has one."""
+        self._site = site
+        if hasattr(site, "_logFormatter"):
+            redact_log_of(site)
 
     # Checks.
 
@@ -140,7 +150,7 @@ class EngineIOResource(Resource):
                 raise Refused(ErrorCode.BAD_REQUEST, "Origin must be printable ASCII")
             about = (origin, asked.host, asked.is_secure)
             if not self._ask_cors(self._cors.allows, *about):
-                self._refuse_origin(origin)
+                self._refuse_origin()
         headers = asked.answer_headers
         if asked.request.method == b"OPTIONS":
             self._cors.add_preflight_headers(origin, headers)
@@ -151,7 +161,7 @@ class EngineIOResource(Resource):
         headers = asked.view.headers
         about = (headers, asked.host, asked.is_secure)
         if not self._ask_cors(self._cors.allows_script, *about):
-            self._refuse_origin(headers.get("referer", "unknown"))
+            self._refuse_origin()
 
     def _ask_cors(self, decide: Callable[..., bool], *about: object) -> bool:
         """Decide about a page, perhaps with a function that the operator gave us."""
@@ -161,13 +171,8 @@ class EngineIOResource(Resource):
             self.engineio.log.failure("cors failed; the request is refused")
             raise Refused(ErrorCode.BAD_REQUEST, "cors raised") from error
 
-    def _refuse_origin(self, origin: str) -> None:
-        self.engineio.log.info(
-            "refused a page of origin {origin!r}: list it in cors (--cors) if it may"
-            " use this server",
-            origin=origin,
-        )
-        raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors")
+    def _refuse_origin(self) -> None:
+        raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors (--cors)")
 
     def _check_session(self, asked: Asked, session: Session) -> None:
         config = self.engineio.config
@@ -301,7 +306,7 @@ class EngineIOResource(Resource):
             try:
                 self.engineio.open(entry, transport)
             except (Refused, Reject) as error:
-                self.engineio.refused(error, asked)
+                self._tell_refused(asked, error)
                 transport.abandon(CloseReason.TRANSPORT_CLOSE)
 
         self.engineio.refuse_when_stopped()
@@ -313,6 +318,7 @@ class EngineIOResource(Resource):
     def _hand_over(self, asked: Asked, transport: WebSocketTransport) -> None:
         connection = asked.connection
         try:
+            asked.log_upgrade()
             asked.take_over(transport)
         except Exception:
             # Not to be answered: the connection is no longer twisted.web's.
@@ -403,8 +409,12 @@ class EngineIOResource(Resource):
 
     # Refusals.
 
-    def _refuse(self, asked: Asked, error: Refused | Reject) -> None:
+    def _tell_refused(self, asked: Asked, error: Refused | Reject) -> None:
+        self.engineio.log_refusal(error, asked)
         self.engineio.refused(error, asked)
+
+    def _refuse(self, asked: Asked, error: Refused | Reject) -> None:
+        self._tell_refused(asked, error)
         request = asked.request
         if isinstance(error, Reject):
             for name, value in error.headers.items():

@@ -29,7 +29,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .admitting import Admitting, Crowd, Entry, make_sid
+from .admitting import Admitting, Entry, make_sid
 from .application import Application
 from .config import Config
 from .drain import Drain, Stage
@@ -44,6 +44,7 @@ from .exceptions import (
 )
 from .handshake import Handshake, open_packet
 from .limited import session_class
+from .log_limit import LimitedLog, LineLimit
 from .observed import Hearing
 from .observer import Observer
 from .packet import Encoded, Outgoing
@@ -61,6 +62,8 @@ __all__ = ["Entry", "Server", "make_sid"]
 
 _RETRY: Final = 5.0
 """Seconds after which to come back to a server that stops: another one starts soon."""
+_QUIET: Final = 60.0
+"""Seconds after which the log says again that the whole server is at a limit."""
 
 
 class Server(Admitting):
@@ -74,12 +77,12 @@ class Server(Admitting):
         clock: What its timers run on.
         observers: Its onlookers, in the order in which they are told.
         hearing: Which of their methods hear what comes often.
-        log: Where it logs.
+        log: Where it logs what clients can cause, limited in rate.
         websockets: The options that its WebSockets share.
 
     """
 
-    log = Logger()
+    _logger = Logger()
 
     def __init__(
         self,
@@ -120,14 +123,17 @@ class Server(Admitting):
         self.clock: IReactorTime = clock
         self.observers = tuple(observers)
         self.hearing = Hearing.of(self.observers)
+        self.log = LimitedLog(self._logger, LineLimit(clock))
+        self.full_log = LimitedLog(self._logger, LineLimit(clock, 1, _QUIET))
         self._make_sid = make_sid
         self._chance = chance
         self._sessions: dict[str, Session] = {}
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
         self._quota = Quota(self.config, clock.seconds)
-        self._crowd = Crowd(clock)
         self._drain = Drain(self, chance)
-        self.websockets = WebSocketFactory(self.config, self.clock, self.too_large)
+        self.websockets = WebSocketFactory(
+            self.config, self.clock, self.too_large, log=self.log.limit
+        )
         if not self.config.per_message_deflate:
             # The lane reads and writes what is not compressed.
             self.websockets.use(FastWebSocketTransport)
@@ -279,6 +285,7 @@ class Server(Admitting):
 
     def _abort_connections(self, _: None) -> Deferred[None] | None:
         """Abort the WebSockets that are closing: no others are left."""
+        self.flush_log()
         self.websockets.closes.expire()
         # Twisted calls connectionLost of an aborted connection in the next turn.
         return deferLater(self.clock, 0) if self.connected else None
@@ -286,6 +293,11 @@ class Server(Admitting):
     def cut_off(self) -> None:
         """End what is left now: a stop that has begun need take no longer."""
         self._drain.cut_off()
+
+    def flush_log(self) -> None:
+        """Write now how many lines the log has left out, and leave no timer for it."""
+        self.log.limit.flush()
+        self.full_log.limit.flush()
 
     @property
     def connected(self) -> int:
@@ -326,7 +338,12 @@ class Server(Admitting):
 
     def limit_reached(self, limit: str, about: Session | Handshake) -> None:
         """Hear that a client went beyond one of the operator's limits."""
-        self.log.debug("a client went beyond {limit}", limit=limit)
+        handshake = about if isinstance(about, Handshake) else about.handshake
+        self.log.debug(
+            "client {address} went beyond {limit}",
+            limit=limit,
+            address=handshake.client_address,
+        )
         self.tell(lambda each: each.limit_reached(limit, about))
 
     def too_large(self, error: PayloadTooLarge) -> None:
@@ -335,10 +352,29 @@ class Server(Admitting):
 
     def refused(self, error: Refused | Reject, asked: Asked) -> None:
         """Hear of a request that was refused."""
-        self.log.debug("refused a request: {error}", error=error)
         if self.hearing.connection_refused:
             request = asked.view
             self.tell(lambda each: each.connection_refused(error, request))
+
+    def log_refusal(self, error: Refused | Reject, asked: Asked) -> None:
+        """Log a request that was refused, without its session's id."""
+        view = asked.view
+        self.log.info(
+            "refused {method} {path} from {address}: {status} {error} ({context}),"
+            " code {code}; transport {transport!r}, origin {origin!r}, agent {agent!r}",
+            more="further requests refused: {count}",
+            address=view.client_address,
+            agent=view.headers.get("user-agent", ""),
+            code=int(error.code),
+            context=error.context,
+            error=error.message,
+            method=view.method,
+            origin=view.headers.get("origin", ""),
+            path=asked.path,
+            sid=asked.query.get("sid", "")[:6],
+            status=error.status,
+            transport=asked.transport,
+        )
 
     def tell(self, event: Callable[[Observer], None]) -> None:
         """

@@ -34,6 +34,7 @@ from twisted.python.logfile import LogFile
 from . import __version__
 from .exceptions import counted
 from .listening import CannotStart, ListeningService
+from .log_output import BoundedObserver
 from .logfiles import log_files, renew
 from .server import Server
 
@@ -74,7 +75,8 @@ class ServerService(MultiService):
         predicate = LogLevelFilterPredicate(defaultLogLevel=self._level)
         for observer in list(globalLogPublisher._observers):
             globalLogPublisher.removeObserver(observer)
-            globalLogPublisher.addObserver(FilteringLogObserver(observer, [predicate]))
+            bounded = BoundedObserver(observer, self.server.clock)
+            globalLogPublisher.addObserver(FilteringLogObserver(bounded, [predicate]))
         if self._reactor is not None:
             self._reactor.callWhenRunning(self._take_signals)
         self.log.info(

@@ -12,13 +12,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.web.http import Request, _GenericHTTPChannelProtocol
+from twisted.web.http import HTTPFactory, Request, _GenericHTTPChannelProtocol
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from .access_log import redact_log_of
 from .channel import EngineIOChannel
 from .door import Door
 from .places import Places
+from .proxies import TrustedProxies
 from .request import EngineIORequest
 from .resource import EngineIOResource
 
@@ -41,6 +43,7 @@ class EngineIOSite(Site):
         server: The server that it was made for.
         engineio_places: Which of its paths are which servers'; ``protect`` adds
             others.
+        logs_upgrades: Whether a WebSocket is a line of its access log, too.
 
     """
 
@@ -71,13 +74,19 @@ class EngineIOSite(Site):
             bounded: Whether no other resource of the site takes bodies either, so that
                 there too one over ``max_payload`` is refused before it is read.
             options: As for twisted.web's Site. There is an access log only if
-                ``logPath`` is given.
+                ``logPath`` is given; session ids are redacted in it.
 
         """
         config = server.config
         # For HTTP/2, which twisted.web times as idle while a poll is held.
         idle = max(config.request_timeout, config.ping_interval + config.ping_timeout)
         super().__init__(root, timeout=idle, reactor=server.clock, **options)
+        self.logs_upgrades = self.logPath is not None
+        own_log = options.get("logFormatter") is None
+        # What a formatter of somebody else's reads of a request, nobody knows.
+        self._unread = own_log or not self.logs_upgrades
+        trusted = config.trusted_proxies if own_log else ()
+        redact_log_of(self, TrustedProxies(trusted) if trusted else None)
         self.server = server
         self.engineio_places = Places(server, path, server if bounded else None)
         self._lean = lean
@@ -138,7 +147,7 @@ class EngineIOSite(Site):
     def _undressed(self) -> bool:
         """Whether nobody but our resource looks at its requests."""
         watched = self.server.hearing.whole_requests
-        return self._lean and not watched and self.logPath is None
+        return self._lean and not watched and self._unread
 
     def is_lean(self, request_line: bytes) -> bool:
         """
@@ -157,7 +166,27 @@ class EngineIOSite(Site):
         _, _, uri = request_line.partition(b" ")
         return self.engineio_places.server_at(uri.partition(b"?")[0]) is self.server
 
+    def _openLogFile(self, path: str | bytes) -> Any:
+        """Open the access log to append to it: who renames it has it opened again."""
+        return HTTPFactory._openLogFile(self, path)
+
+    def reopen_log(self) -> None:
+        """Go on in a new file, if the access log has been renamed."""
+        if self._logFile is None or self.logPath is None:
+            return
+        try:
+            opened = self._openLogFile(self.logPath)
+        except OSError as error:
+            self.server.log.error("cannot open the access log: {why}", why=str(error))
+            return
+        self._logFile.close()
+        self._logFile = opened
+
     def log(self, request: Request) -> None:
         """Log a request if a log was asked for; a poll a second is no news."""
-        if self.logPath is not None:
+        if not self.logs_upgrades:
+            return
+        try:
             super().log(request)
+        except OSError as error:  # a full disk, which is no reason to serve nobody
+            self.server.log.error("cannot write the access log: {why}", why=str(error))

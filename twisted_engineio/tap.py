@@ -29,10 +29,13 @@ from .cookie import Cookie
 from .exceptions import ConfigError
 from .listening import ListeningService
 from .loading import load
+from .log_output import ReopenService, check_access_log, check_log_format
+from .observer import Observer
 from .places import PATH, put
 from .resource import EngineIOResource
 from .server import Server
 from .service import ServerService
+from .session_log import SessionLog
 from .site import EngineIOSite
 from .watching import PARAMETERS, Watching
 
@@ -104,8 +107,11 @@ class Options(UsageOptions):
         ["static", None, None, "A directory to serve at /."],
         *PARAMETERS,
         ["log-level", None, "info", "debug, info, warn, error or critical."],
+        ["log-format", None, "text", "text, or json: one object for each line."],
+        ["access-log", None, None, "A file that has a line for each request."],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
+        ["log-sessions", None, "Log when sessions open, are upgraded and close."],
         ["no-upgrades", None, "Let polling sessions stay on polling."],
         ["allow-eio3", None, "Serve clients of revision 3 (Socket.IO 2) too."],
         ["jsonp", None, "Serve JSONP to browsers without CORS: any page may load it."],
@@ -191,6 +197,8 @@ class Options(UsageOptions):
             raise UsageError(
                 f"--log-level: {self['log-level']!r} is unknown; known are {names}"
             ) from None
+        check_log_format(self["log-format"], self.parent)
+        check_access_log(self["access-log"])
 
     def _config(self) -> Config:
         try:
@@ -304,23 +312,30 @@ def makeService(options: Options) -> IService:
         options["application"],
         options["config"],
         clock=reactor,
-        observers=watching.observers,
+        observers=watching.observers + _session_logs(options),
     )
     root = _root(options)
     put(root, options["path"], EngineIOResource(server))
     for path, page in watching.pages.items():
         put(root, path, page)
-    site = EngineIOSite(root, server, options["path"], bounded=True)
+    access_log = options["access-log"]
+    site = EngineIOSite(root, server, options["path"], bounded=True, logPath=access_log)
     for path, fed in watching.servers.items():
         site.engineio_places.add(fed, path)
     service = ServerService(server, options["level"], reactor)
     for description in options["endpoints"]:
         endpoint = serverFromString(reactor, description)
         ListeningService(description, endpoint, site).setServiceParent(service)
+    if access_log is not None:
+        ReopenService(site, reactor).setServiceParent(service)
     _serve_apart(options, service)
     for each in watching.services:
         each.setServiceParent(service)
     return service
+
+
+def _session_logs(options: Options) -> list[Observer]:
+    return [SessionLog()] if options["log-sessions"] else []
 
 
 def _serve_apart(options: Options, service: ServerService) -> None:

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.web.http import HTTPChannel, Request
 
 from .heartbeat import overslept
+from .log_limit import LimitedLog
 
 if TYPE_CHECKING:
     from .places import Places
@@ -27,6 +28,11 @@ class TimedChannel(HTTPChannel):
     site: Any
     _timer: IDelayedCall | None = None
     _since = 0.0
+
+    # Twisted's: what it says of a client that is too slow is limited in rate.
+    _log: Any = property(
+        lambda self: LimitedLog(HTTPChannel._log, self.site.engineio_places.log_limit)
+    )
 
     def connectionMade(self) -> None:
         """Begin to wait for a request."""

@@ -68,7 +68,7 @@ class Descriptors:
 
     """
 
-    log = Logger()
+    log: Any = Logger()
     fileno: Callable[[], int]
 
     def __init__(self, reactor: Any) -> None:

@@ -16,9 +16,11 @@ from autobahn.websocket.compress import (
     PerMessageDeflateOfferAccept,
 )
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 from ..deadlines import Deadlines
 from ..exceptions import PayloadTooLarge
+from ..log_limit import LimitedLog, LineLimit
 from .descriptors import Descriptors
 from .websocket import WebSocketTransport
 
@@ -61,6 +63,13 @@ class _Timers:
         return self._clock.callLater(delay, call)
 
 
+class _AutobahnLog(LimitedLog):
+    """What Autobahn's protocols log, which clients can cause."""
+
+    def debug(self, format: str, **values: Any) -> None:
+        """Write nothing, as Autobahn's own log: its level is info."""
+
+
 class WebSocketFactory(WebSocketServerFactory):
     """
     The options that all WebSockets of a server share.
@@ -76,6 +85,7 @@ class WebSocketFactory(WebSocketServerFactory):
         closing: Closes those that have nothing more to say, at the end of a turn.
         closes: Aborts those whose close takes longer than ``close_timeout``.
         descriptors: Watches the plain connections among them.
+        client_log: Where Autobahn logs what clients do.
 
     """
 
@@ -88,6 +98,8 @@ class WebSocketFactory(WebSocketServerFactory):
         clock: IReactorTime,
         too_large: Callable[[PayloadTooLarge], None],
         protocol: type[WebSocketTransport] = WebSocketTransport,
+        *,
+        log: LineLimit,
     ) -> None:
         super().__init__(server=None, reactor=clock)
         self._batched_timer = _Timers(clock)
@@ -95,6 +107,8 @@ class WebSocketFactory(WebSocketServerFactory):
         self.closing = Deadlines(clock, 0.0)
         self.closes = Deadlines(clock, config.close_timeout)
         self.descriptors = Descriptors(clock)
+        self.descriptors.log = LimitedLog(Descriptors.log, log)
+        self.client_log = _AutobahnLog(Logger("autobahn.websocket"), log)
         self.max_fragments = config.max_fragments
         self.low_water_mark = config.low_water_mark
         self.too_large = too_large

@@ -105,6 +105,7 @@ class LeanWebSocketTransport(WebSocketTransport):
 
         """
         options = {name: getattr(factory, name) for name in cls.CONFIG_ATTRS}
+        options["log"] = factory.client_log
         # A function in a class would be a method.
         accept = staticmethod(options.pop("perMessageCompressionAccept"))
         lean: type[WebSocketTransport] = type(

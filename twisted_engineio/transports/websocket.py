@@ -150,6 +150,11 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     # Autobahn's side.
 
+    @property
+    def log(self) -> Any:
+        """Where Autobahn logs: limited in rate, for clients cause its lines."""
+        return self.factory.client_log
+
     @classmethod
     def for_factory(cls, factory: WebSocketFactory) -> type[WebSocketTransport]:
         """

@@ -226,11 +226,12 @@ class WampApplication(Application):
             return
         call = Deferred.fromCoroutine(self._ask(member, request, added))
         member.calls.add(call)
-        call.addErrback(self._lost)
+        call.addErrback(self._lost, member)
         call.addCallback(lambda _: member.done(call))
 
-    def _lost(self, failure: Failure) -> None:
-        self.log.failure("a request was not answered", failure=failure)
+    def _lost(self, failure: Failure, member: Member) -> None:
+        log = member.session.server.log  # limited in rate: clients cause these lines
+        log.failure("a request was not answered", failure=failure)
 
     async def _ask(
         self, member: Member, request: Request, added: Mapping[str, Any]
@@ -269,7 +270,7 @@ class WampApplication(Application):
                 request.id, Problem.TOO_LARGE, "the router takes nothing that large"
             )
         else:
-            self.log.failure("a request to the router failed")
+            member.session.server.log.failure("a request to the router failed")
             member.fail(request.id, Problem.FAILED, "the request failed")
 
     # The router.
