@@ -43,7 +43,7 @@ def _ours(start: Start) -> list[str]:
     return [
         *(sys.executable, "-c", twistd, "-n", "--pidfile=", "--logfile=-"),
         *("engineio", "--listen", f"tcp:{start.port}:interface=127.0.0.1"),
-        *("--app", "benchmarks.apps:EchoOrBroadcast", "--log-level", "warn"),
+        *("--app", "benchmarks.apps:EchoOrBroadcast"),
         *("--ping-interval", str(start.ping_interval)),
         *("--ping-timeout", str(start.ping_timeout)),
     ]
