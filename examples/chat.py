@@ -5,6 +5,7 @@ from itertools import count
 from pathlib import Path
 
 from twisted.internet import reactor
+from twisted.python.log import startLogging
 from twisted.web.resource import Resource
 from twisted.web.static import File
 
@@ -34,4 +35,5 @@ root.putChild(b"engine.io", EngineIOResource(server))
 reactor.listenTCP(port, EngineIOSite(root, server))
 reactor.addSystemEventTrigger("before", "shutdown", server.stop)
 print(f"Chatting: open http://localhost:{port}/ in two tabs", flush=True)
+startLogging(sys.stdout)
 reactor.run()

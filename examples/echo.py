@@ -10,6 +10,7 @@ import sys
 from importlib.resources import files
 
 from twisted.internet import reactor
+from twisted.python.log import startLogging
 from twisted.web.resource import Resource
 from twisted.web.static import File
 
@@ -29,4 +30,5 @@ root.putChild(b"engine.io", EngineIOResource(server))
 reactor.listenTCP(port, EngineIOSite(root, server))
 reactor.addSystemEventTrigger("before", "shutdown", server.stop)
 print(f"Echoing: open http://localhost:{port}/", flush=True)
+startLogging(sys.stdout)
 reactor.run()

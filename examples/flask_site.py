@@ -1,8 +1,7 @@
 """
 A Flask application, or any of WSGI, gets a realtime channel beside its routes.
 
-Run ``python examples/flask_site.py [PORT]``: Engine.IO is at ``/engine.io``, and what
-else there is is Flask's. It needs ``pip install flask``.
+Run ``python examples/flask_site.py [PORT]``. It needs ``pip install flask``.
 """
 
 import sys
@@ -10,6 +9,7 @@ import sys
 from flask import Flask
 from twisted.internet import reactor
 from twisted.internet.threads import blockingCallFromThread
+from twisted.python.log import startLogging
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.wsgi import WSGIResource
@@ -27,8 +27,7 @@ def say(word):
 
 class Root(Resource):
     def getChild(self, name, request):
-        request.prepath.pop()
-        request.postpath.insert(0, name)  # Flask's routes are whole paths
+        request.postpath.insert(0, request.prepath.pop())  # Flask's are whole paths
         return WSGIResource(reactor, reactor.getThreadPool(), flask)
 
 
@@ -37,4 +36,5 @@ root.putChild(b"engine.io", EngineIOResource(server))
 reactor.listenTCP(port, protect(Site(root), server))
 reactor.addSystemEventTrigger("before", "shutdown", server.stop)
 print(f"Flask's site: open http://localhost:{port}/", flush=True)
+startLogging(sys.stdout)
 reactor.run()

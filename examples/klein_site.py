@@ -1,14 +1,14 @@
 """
 A Klein application gets a realtime channel beside its routes.
 
-Run ``python examples/klein_site.py [PORT]``: ``/`` is Klein's, and Engine.IO is at
-``/engine.io/``. It needs ``pip install klein``.
+Run ``python examples/klein_site.py [PORT]``. It needs ``pip install klein``.
 """
 
 import sys
 
 from klein import Klein
 from twisted.internet import reactor
+from twisted.python.log import startLogging
 from twisted.web.server import Site
 
 from twisted_engineio import Application, EngineIOResource, Server, protect
@@ -19,8 +19,7 @@ class Shout(Application):
         session.send(data.upper())
 
 
-app, server = Klein(), Server(Shout())
-resource = EngineIOResource(server)
+app, resource = Klein(), EngineIOResource(server := Server(Shout()))
 
 
 @app.route("/")
@@ -37,4 +36,5 @@ port = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
 reactor.listenTCP(port, protect(Site(app.resource()), server))
 reactor.addSystemEventTrigger("before", "shutdown", server.stop)
 print(f"Klein's site: open http://localhost:{port}/", flush=True)
+startLogging(sys.stdout)
 reactor.run()

@@ -5,11 +5,10 @@ Run ``python examples/mounted_in_site.py [PORT]``: ``/`` is a page, ``/count`` t
 many sessions are open, and Engine.IO is at ``/engine.io``.
 """
 
-from __future__ import annotations
-
 import sys
 
 from twisted.internet import reactor
+from twisted.python.log import startLogging
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.static import Data
@@ -36,4 +35,5 @@ root.putChild(b"engine.io", EngineIOResource(server))
 reactor.listenTCP(port, protect(Site(root), server))
 reactor.addSystemEventTrigger("before", "shutdown", server.stop)
 print(f"The site: open http://localhost:{port}/", flush=True)
+startLogging(sys.stdout)
 reactor.run()

@@ -195,6 +195,7 @@ def _nginx(block: Block, folder: Path) -> None:
         text = f"http {{\n{text}\n}}"
     if not re.search(r"^events ", text, re.MULTILINE):
         text = f"events {{}}\n{text}"
+    text = text.replace("/var/log/nginx/", f"{folder}/")
     pem = make_certificate(folder / "nginx.pem")
     text = re.sub(r"(ssl_certificate(?:_key)? )\S+;", rf"\g<1>{pem};", text)
     config = folder / "nginx.conf"

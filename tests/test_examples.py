@@ -94,10 +94,11 @@ def running(name: str) -> Iterator[int]:
             assert f"http://localhost:{port}/" in announced
             yield port
             process.send_signal(signal.SIGTERM)
-            _, complaints = process.communicate(timeout=PATIENCE)
+            log, complaints = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
     assert complaints == ""
+    assert "Traceback" not in log
     assert process.returncode == 0
 
 

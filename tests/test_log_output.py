@@ -28,6 +28,7 @@ from twisted_engineio.log_output import (
     as_json,
     check_access_log,
     check_log_format,
+    json_observer,
 )
 
 
@@ -284,14 +285,14 @@ def test_json_cannot_go_where_twistd_does_not_write(option, value):
     ):
         check_log_format("json", {option: value})
     check_log_format("text", {option: value})
+    check_log_format("json", {option: None})
 
 
 def test_json_is_written_where_twistd_would_write_text(tmp_path):
     """By twistd's own observer, so that it rotates and reopens as ever."""
     options = {"logfile": str(tmp_path / "log"), "nodaemon": True, "syslog": 0}
     before = signal.getsignal(signal.SIGUSR1)
-    check_log_format("json", options)
-    observer = options["logger"]()
+    observer = json_observer(options)
     assert isinstance(observer, FileLogObserver)
     Logger("x", observer=observer).info("a line")
     observer._outFile.close()

@@ -41,6 +41,7 @@ __all__ = [
     "as_json",
     "check_access_log",
     "check_log_format",
+    "json_observer",
 ]
 
 TWISTED: Final = ("_SomeApplicationRunner", "_getLogObserver")
@@ -198,7 +199,7 @@ def _plain(value: Any) -> Any:
 
 def check_log_format(name: str, twistd: Mapping[str, Any] | None) -> None:
     """
-    Let twistd write JSON, if that is asked for.
+    See that the log can be written in a format.
 
     Args:
         name: ``text`` or ``json``.
@@ -211,24 +212,24 @@ def check_log_format(name: str, twistd: Mapping[str, Any] | None) -> None:
     if name not in _FORMATS:
         known = ", ".join(_FORMATS)
         raise UsageError(f"--log-format: {name!r} is unknown; known are {known}")
-    if name == "text" or twistd is None:
-        return
     for option in ("syslog", "logger"):
-        if twistd.get(option):
+        if name == "json" and twistd is not None and twistd.get(option):
             raise UsageError(
                 f"--log-format: json cannot be written with twistd's --{option};"
                 " leave that out"
             )
-    # As its own option --logger does: so no line is written before this one is heard.
-    options: Any = twistd
-    options["logger"] = lambda: _json_observer(twistd)
 
 
-def _json_observer(twistd: Mapping[str, Any]) -> FileLogObserver:
-    """Make the observer that twistd would make, and let it write JSON."""
-    plain = {**twistd, "logger": None}
+def json_observer(twistd: Mapping[str, Any]) -> FileLogObserver:
+    """
+    Make the observer that twistd would make, and let it write JSON.
+
+    Args:
+        twistd: The options of twistd itself.
+
+    """
     script: Any = twistd_script
-    logger = script._SomeApplicationRunner.loggerFactory(plain)
+    logger = script._SomeApplicationRunner.loggerFactory(twistd)
     observer: FileLogObserver = logger._getLogObserver()
     observer.formatEvent = as_json
     return observer

@@ -17,6 +17,7 @@ Rules of this file:
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
@@ -25,10 +26,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import (
     FilteringLogObserver,
+    ILogObserver,
     Logger,
     LogLevelFilterPredicate,
     globalLogPublisher,
 )
+from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
 
 from . import __version__
@@ -52,7 +55,13 @@ class ServerService(MultiService):
 
     log = Logger()
 
-    def __init__(self, server: Server, level: Any, reactor: Any = None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        level: Any,
+        reactor: Any = None,
+        make_observer: Callable[[], object] | None = None,
+    ) -> None:
         """
         Make a service that has not started.
 
@@ -60,6 +69,8 @@ class ServerService(MultiService):
             server: The server that it runs.
             level: The level from which on there is a log.
             reactor: Whose signals to take; ``None`` to leave them be.
+            make_observer: Makes the log observer of the twistd application that this
+                 becomes a part of; ``None`` for twistd's own.
 
         """
         super().__init__()
@@ -67,6 +78,14 @@ class ServerService(MultiService):
         self._level = level
         self._reactor = reactor
         self._log_files: list[LogFile] = []
+        self._make_observer = make_observer
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Become a part of a twistd application, and say how its log is written."""
+        super().setServiceParent(parent)
+        if self._make_observer is not None and isinstance(parent, Componentized):
+            # Before twistd begins to log: the first line is written by it.
+            parent.setComponent(ILogObserver, self._make_observer())
 
     def startService(self) -> None:
         """Start, with a log of the level that was asked for."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields
+from functools import partial
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -29,7 +30,12 @@ from .cookie import Cookie
 from .exceptions import ConfigError
 from .listening import ListeningService
 from .loading import load
-from .log_output import ReopenService, check_access_log, check_log_format
+from .log_output import (
+    ReopenService,
+    check_access_log,
+    check_log_format,
+    json_observer,
+)
 from .observer import Observer
 from .places import PATH, put
 from .resource import EngineIOResource
@@ -322,7 +328,10 @@ def makeService(options: Options) -> IService:
     site = EngineIOSite(root, server, options["path"], bounded=True, logPath=access_log)
     for path, fed in watching.servers.items():
         site.engineio_places.add(fed, path)
-    service = ServerService(server, options["level"], reactor)
+    make_observer = None
+    if options["log-format"] == "json" and options.parent is not None:
+        make_observer = partial(json_observer, options.parent)
+    service = ServerService(server, options["level"], reactor, make_observer)
     for description in options["endpoints"]:
         endpoint = serverFromString(reactor, description)
         ListeningService(description, endpoint, site).setServiceParent(service)

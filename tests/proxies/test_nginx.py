@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 from fixtures import Play
+from programs import free_port, program, started
 from proxying import Nginx, StartNginx
 from running import APP, Service, StartOurs
 from visits import CLIENTS, FORGED, seen, visit
@@ -100,3 +104,44 @@ def test_same_origin(nginx: Nginx, origin: str, status: int) -> None:
     headers = [f"Origin: {origin}", "X-Forwarded-Host: a.example"]
     with contextlib.closing(Peer(nginx.port)) as peer:
         assert peer.ask(peer.target(), headers=headers).status == status
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "operations" / "proxies.rst"
+SID = "Zm9vYmFyYmF6cXV4MTIz"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"/engine.io/?EIO=4&transport=polling&sid={SID}",
+        f"/engine.io/?s%69d={SID}",
+        f"/engine.io/?SID={SID}&ticket={SID}",
+        f"/deeper/engine.io/?transport=sse&lastEventId={SID}.4",
+    ],
+)
+def test_the_log_format_has_no_session_s_id(tmp_path: Path, target: str) -> None:
+    """The one in the docs: neither in the URL nor in the Referer."""
+    (block,) = re.findall(
+        r"(    map \$http_referer.*?)    server \{", PAGE.read_text(), re.S
+    )
+    port, config, log = free_port(), tmp_path / "nginx.conf", tmp_path / "access.log"
+    config.write_text(
+        f"daemon off; master_process off; pid {tmp_path}/pid; error_log stderr;\n"
+        f"events {{}} http {{\n{block}\n"
+        f"client_body_temp_path {tmp_path}; proxy_temp_path {tmp_path};\n"
+        f"fastcgi_temp_path {tmp_path}; uwsgi_temp_path {tmp_path};\n"
+        f"scgi_temp_path {tmp_path};\n"
+        f"server {{ listen 127.0.0.1:{port}; access_log {log} without_queries;\n"
+        "location / { return 200; } } }\n"
+    )
+    nginx = (program("nginx"), "-e", "stderr", "-c", config)
+    with started(tmp_path, *nginx, place=port):
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        headers = {"Referer": f"http://example.com{target}", "User-Agent": "me"}
+        connection.request("GET", target, headers=headers)
+        assert connection.getresponse().status == 200
+        connection.close()
+    (line,) = log.read_text().splitlines()
+    path = target.partition("?")[0]
+    assert f'"GET {path} HTTP/1.1" 200 0 "http://example.com{path}" "me"' in line
+    assert SID[:3] not in line
