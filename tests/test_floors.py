@@ -124,7 +124,7 @@ FLOORS = (
     ),
     (
         # The roof: the command line knows the house and its wings.
-        ["service", "tap", "watching"],
+        ["pages", "service", "tap", "watching"],
         WINGS,
     ),
 )
