@@ -388,6 +388,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "pytest": _anything,
     "cd": _anything,
     "mkdir": _anything,
+    "cp": _anything,
 }
 
 

@@ -4,6 +4,7 @@ import { chromium } from "playwright-core";
 import { tour } from "./crossbar_page.mjs";
 import { inTime, runErrands } from "./errands.mjs";
 import { force, read, say, visit } from "./live_page.mjs";
+import { stay } from "./reconnecting_page.mjs";
 import { look, stranger, unlock } from "./status_page.mjs";
 
 const PAGES = { 3: "page_3.html", 4: "page.html" };
@@ -33,6 +34,7 @@ const errands = {
   look,
   read,
   say,
+  stay,
   stranger,
   unlock,
   visit,
