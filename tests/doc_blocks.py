@@ -389,6 +389,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "pytest": _anything,
     "cd": _anything,
     "mkdir": _anything,
+    "cp": _anything,
 }
 
 

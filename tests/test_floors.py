@@ -130,7 +130,7 @@ FLOORS = (
     ),
     (
         # The roof: the command line knows the house and its wings.
-        ["listening", "log_output", "logfiles", "service", "tap", "watching"],
+        ["listening", "log_output", "logfiles", "pages", "service", "tap", "watching"],
         ROOF,
     ),
 )

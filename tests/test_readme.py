@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from dataclasses import fields
 from textwrap import dedent
+from urllib.request import urlopen
 
 import pytest
-from doc_blocks import DOCS, PROJECT, Block, blocks_of, run_python
+from doc_blocks import DOCS, PROJECT, blocks_of
 from programs import free_port, program, started
-from twisted.web.resource import Resource
 
-from twisted_engineio import Application, Config, EngineIOResource, Reject, tap
+from twisted_engineio import Application, Config, Reject, tap
 from twisted_engineio.handshake import Handshake
 
 README = (PROJECT / "README.rst").read_text(encoding="utf-8")
@@ -71,16 +72,60 @@ def test_the_application_runs(tmp_path, monkeypatch, capsys):
         chat.admit(Handshake("polling", {"room": "closed"}, {}))
 
 
-def test_the_mounting_runs():
-    """The lines that mount a server into a site do so."""
-    root = Resource()
-    names = {"root": root, "Chat": Application}
-    run_python([Block("README.rst", 1, "python", MOUNTING)], names)
-    assert isinstance(root.children[b"engine.io"], EngineIOResource)
-    assert names["server"].config.ping_interval == 10.0
-    assert names["site"].engineio_places.server_at(b"/engine.io") is names["server"]
-    (stop,) = names["reactor"].triggers["before"]["shutdown"]
-    assert stop[0] == names["server"].stop
+def test_the_site_runs(tmp_path):
+    """Saved and started as the README says, it serves a page, and Engine.IO beside."""
+    (tmp_path / "chat.py").write_text(APPLICATION)
+    port = free_port()
+    assert MOUNTING.count("3000") == 1
+    (tmp_path / "server.py").write_text(MOUNTING.replace("3000", str(port)))
+    with started(tmp_path, sys.executable, "server.py", place=port):
+        url = f"http://127.0.0.1:{port}"
+        with urlopen(url) as answer:
+            assert answer.read() == b"<h1>A page of yours</h1>"
+        opening = f"{url}/engine.io/?EIO=4&transport=polling"
+        with urlopen(opening) as answer:
+            opened = json.loads(answer.read().decode().split("\x1e")[0][1:])
+        assert opened["pingInterval"] == 10_000
+        with urlopen(f"{opening}&sid={opened['sid']}", b"1"):
+            pass
+    assert "gone: transport close" in (tmp_path / "log").read_text()
+
+
+FIGURES = README.partition("\nA small echo")[2].partition("\n\n")[0]
+"""The paragraph on performance."""
+
+ROWS_OF_RATIOS = {
+    "echo 32 B, 100 sessions, 1 in flight": ("0.69", "0.17"),
+    "echo 32 B, 10 sessions, 16 in flight": ("0.23", "0.04"),
+    "polling round trip, 100 sessions": ("2.15", "0.70"),
+}
+"""What the README takes from the page on performance."""
+
+
+@pytest.mark.parametrize("row", ROWS_OF_RATIOS)
+def test_a_figure_is_what_was_measured(row):
+    """Each ratio stands in the table that the benchmarks have written."""
+    measured = (DOCS / "performance" / "ratios.rst").read_text("utf-8")
+    line = next(each for each in measured.splitlines() if each.strip().startswith(row))
+    ratios = re.findall(r"(\d\.\d\d)(?= |$)", re.sub(r"\(.*?\)", " ", line))
+    assert tuple(ratios) == ROWS_OF_RATIOS[row]
+    assert all(each in FIGURES for each in ratios)
+
+
+def test_the_memory_is_what_was_measured():
+    """Of an idle session, of each of the three servers."""
+    measured = (DOCS / "performance" / "table.rst").read_text("utf-8")
+    block = measured.partition("9,000 idle sessions  [")[2].partition("\n\n")[0]
+    row = README.partition("An idle WebSocket session\n")[2].partition("   * -")[0]
+    for server in ("twisted_engineio", "engine.io", "python-engineio"):
+        line = re.search(rf"^ +{re.escape(server)} .*$", block, re.MULTILINE)[0]
+        assert f"- {line.split()[7]} KiB\n" in row, server
+
+
+@pytest.mark.parametrize("picture", re.findall(r"\.\. image:: (\S+)", README))
+def test_a_picture_is_there_and_small(picture):
+    """A stranger sees it before they have installed anything."""
+    assert 1_000 < (PROJECT / picture).stat().st_size < 200_000
 
 
 PYTHON_CLIENT = """
@@ -134,11 +179,15 @@ def test_python_engineio_s_client_speaks_to_it(port):
     assert heard == ["welcome", "hello"]
 
 
-def test_the_testing_runs():
-    """What is shown is true of the application that is shown."""
-    names = {}
-    exec(compile(APPLICATION + TESTING, "README.rst", "exec"), names)
-    assert names["ada"].received == ["welcome", "hello"]
+def test_the_testing_runs(tmp_path):
+    """Saved beside the application, it is true of it."""
+    (tmp_path / "chat.py").write_text(APPLICATION)
+    (tmp_path / "test_chat.py").write_text(TESTING)
+    command = [sys.executable, "test_chat.py"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_readme_s_table_is_part_of_it():

@@ -337,9 +337,44 @@ def test_the_live_page_knows_what_is_on_offer(site):
     assert b'name="engineio-transports" content="polling,sse"' in page.body
 
 
-def test_with_an_application_there_is_no_page(site):
-    """Unless --static gives one."""
-    assert fetch(site("--app", f"{__name__}:MADE"), "/").status == 404
+def test_with_an_application_a_page_says_what_this_is(site):
+    """Where the server stands, and how to come by the live page."""
+    page = fetch(site("--app", f"{__name__}:MADE", "--path", "/a/b"), "/")
+    assert page.status == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert b'<code id="place">/a/b/</code>' in page.body
+    assert b"--live /live" in page.body
+
+
+LIVE = b'<meta name="engineio-path" content="/engine.io/">'
+"""What is in the live page, and in no other."""
+
+
+@pytest.mark.parametrize("path", ["/live", "/ops/look/", "/a.b/c"])
+@pytest.mark.parametrize("others", [(), ("--app", f"{__name__}:MADE"), ("--static",)])
+def test_the_live_page_is_where_live_says(site, tmp_path, path, others):
+    """Whatever is served at the root, with or without a slash."""
+    if others == ("--static",):
+        others = ("--static", str(tmp_path))
+    served = site("--live", path, *others)
+    for requested in (path.rstrip("/"), path.rstrip("/") + "/"):
+        assert LIVE in fetch(served, requested).body
+    assert fetch(served, path.rstrip("/") + "/more").status == 404
+    if "--static" in others:
+        assert isinstance(served.resource, File)
+        assert served.resource.path == str(tmp_path)
+        assert b"" not in served.resource.children
+        return
+    found = LIVE if not others else f'<a href="{path}">'.encode()
+    assert found in fetch(served, "/").body
+
+
+def test_the_live_page_may_have_the_root(site):
+    """Of any application's server; and it knows whether that echoes."""
+    page = fetch(site("--app", f"{__name__}:MADE", "--live", "/"), "/").body
+    assert LIVE in page
+    assert b'name="engineio-echo" content="no"' in page
+    assert b'name="engineio-echo" content="yes"' in fetch(site(), "/").body
 
 
 def test_static_serves_a_directory(site, tmp_path):

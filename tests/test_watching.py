@@ -201,6 +201,10 @@ WRONG = {
     ("--path", "/a/b", "--status", "/a"): "--status: '/a' stands in the way of --path",
     ("--metrics", "/x", "--status", "/x/"): "'/x/' stands in the way of --metrics",
     ("--metrics-listen", "9090"): "--metrics-listen: needs --metrics",
+    ("--live", "live"): "--live: 'live' must be a path like /live",
+    ("--live", "/engine.io/live"): "'/engine.io/live' stands in the way of --path",
+    ("--status", "/a", "--live", "/a/b"): "--live: '/a/b' stands in the way of --st",
+    ("--static", ".", "--live", "/"): "--live: '/' is where --static serves; give a",
     ("--metrics", "/metrics", "--metrics-listen", "x:1"): "--metrics-listen: 'x:1': ",
     (
         "--metrics",

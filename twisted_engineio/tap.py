@@ -10,8 +10,6 @@ from __future__ import annotations
 import sys
 from dataclasses import fields
 from functools import partial
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -22,7 +20,6 @@ from twisted.logger import InvalidLogLevelError, LogLevel
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 from twisted.web.resource import Resource
-from twisted.web.static import Data, File
 
 from .application import Application, EchoApplication
 from .config import Config
@@ -37,6 +34,7 @@ from .log_output import (
     json_observer,
 )
 from .observer import Observer
+from .pages import Pages
 from .places import PATH, put
 from .resource import EngineIOResource
 from .server import Server
@@ -99,7 +97,7 @@ class Options(UsageOptions):
     synopsis = "[engineio options]"
     longdesc = (
         "Serve Engine.IO: HTTP long-polling that moves to WebSocket. Without --app, an"
-        " echo application runs, with a live page at /."
+        " echo application runs, with a live page at /. See --live for other ones."
     )
 
     optParameters: ClassVar[list[list[Any]]] = [
@@ -111,6 +109,7 @@ class Options(UsageOptions):
         ["transports", None, "polling,websocket", "The transports that are on."],
         ["cookie", None, None, "The name of a cookie to set with the session's id."],
         ["static", None, None, "A directory to serve at /."],
+        ["live", None, None, "Where to put the live page, also with --app: /live."],
         *PARAMETERS,
         ["log-level", None, "info", "debug, info, warn, error or critical."],
         ["log-format", None, "text", "text, or json: one object for each line."],
@@ -320,7 +319,11 @@ def makeService(options: Options) -> IService:
         clock=reactor,
         observers=watching.observers + _session_logs(options),
     )
-    root = _root(options)
+    root = Pages(
+        options["path"],
+        options["config"].transports,
+        echoes=type(options["application"]) is EchoApplication,
+    ).root(options["static"], options["live"])
     put(root, options["path"], EngineIOResource(server))
     for path, page in watching.pages.items():
         put(root, path, page)
@@ -360,21 +363,3 @@ def _serve_apart(options: Options, service: ServerService) -> None:
         description = options["metrics-listen"]
         endpoint = serverFromString(reactor, description)
         ListeningService(description, endpoint, site).setServiceParent(service)
-
-
-def _root(options: Options) -> Resource:
-    if options["static"] is not None:
-        return File(options["static"])
-    root = Resource()
-    if options["app"] is None:
-        root.putChild(b"", _live_page(options["path"], options["config"]))
-    return root
-
-
-def _live_page(path: str, config: Config) -> Data:
-    page = files("twisted_engineio").joinpath("live.html").read_text("utf-8")
-    place = escape(path.rstrip("/") + "/", quote=True)
-    page = page.replace('content="/engine.io/"', f'content="{place}"')
-    known = f'content="{",".join(_DEFAULTS.transports)}"'
-    page = page.replace(known, f'content="{",".join(config.transports)}"')
-    return Data(page.encode(), "text/html; charset=utf-8")

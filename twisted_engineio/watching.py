@@ -131,12 +131,14 @@ def _check_paths(options: Mapping[str, Any]) -> None:
         UsageError: If it does, or if a path is none.
 
     """
+    if options["live"] == "/" and options["static"] is not None:
+        raise UsageError("--live: '/' is where --static serves; give a path like /live")
     if options["metrics-listen"] is not None and options["metrics"] is None:
         raise UsageError("--metrics-listen: needs --metrics, to say where there")
     taken = {"--path": options["path"].strip("/") + "/"}
-    for name in ("metrics", "status"):
+    for name in ("metrics", "status", "live"):
         path = options[name]
-        if path is None:
+        if path is None or (name, path) == ("live", "/"):
             continue
         if not PATH.fullmatch(path):
             raise UsageError(f"--{name}: {path!r} must be a path like /{name}")

@@ -233,11 +233,30 @@ def test_a_bridge_survives_the_loss_of_its_router(visitors, component, bridge):
 
 
 def test_the_example_s_page_does_what_it_shows(crossbar, browser):
-    """In Chromium: it ticks, adds, publishes, and is reminded."""
+    """In Chromium: it ticks, adds, publishes, is reminded, and fits a telephone."""
     screenshot = PROJECT / "build" / "crossbar-page.png"
     facts = browser.run("tour", crossbar, screenshot=str(screenshot))
-    assert facts == {"complaints": []}
+    assert facts == {"complaints": [], "wide": [0] * 6, "papers": 2}
     assert screenshot.stat().st_size > 5_000
+
+
+def test_a_node_leaves_nothing_to_commit(crossbar, tmp_path):
+    """Its keys above all: what it has made is ignored, its configuration is not."""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    shutil.copy(PROJECT / ".gitignore", tmp_path)
+    place = "examples/crossbar/.crossbar"
+    left = {path.name for path in (crossbar.folder / ".crossbar").iterdir()}
+    assert {"key.priv", "key.pub", "config.json"} <= left
+    ignored = subprocess.run(
+        ["git", "check-ignore", "--no-index", *(f"{place}/{each}" for each in left)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert set(ignored.stdout.split()) == {f"{place}/{each}" for each in left} - {
+        f"{place}/config.json"
+    }
 
 
 def test_the_client_of_the_docs_runs(node, crossbar):

@@ -3,7 +3,8 @@ import { chromium } from "playwright-core";
 
 import { tour } from "./crossbar_page.mjs";
 import { inTime, runErrands } from "./errands.mjs";
-import { force, visit } from "./live_page.mjs";
+import { force, read, say, visit } from "./live_page.mjs";
+import { stay } from "./reconnecting_page.mjs";
 import { look, stranger, unlock } from "./status_page.mjs";
 
 const PAGES = { 3: "page_3.html", 4: "page.html" };
@@ -31,6 +32,9 @@ const errands = {
   force,
   tour,
   look,
+  read,
+  say,
+  stay,
   stranger,
   unlock,
   visit,

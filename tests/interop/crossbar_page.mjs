@@ -20,5 +20,16 @@ export async function tour(page, { url, screenshot }) {
   await shows("I will");
   await shows("to you alone: it is time");
   await page.screenshot({ path: screenshot, fullPage: true });
-  return { complaints };
+  const papers = new Set();
+  const wide = [];
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    for (const width of [1280, 390, 320]) {
+      await page.setViewportSize({ width, height: 844 });
+      wide.push(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth));
+    }
+    papers.add(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
+  }
+  await page.screenshot({ path: screenshot.replace(".png", "-phone.png"), fullPage: true });
+  return { complaints, wide, papers: papers.size };
 }

@@ -80,7 +80,49 @@ export async function visit(page, { url, screenshot }) {
   await write(page, "Hello from Chromium 😀", "#send-text");
   await write(page, "Bytes from Chromium", "#send-binary");
   const shown = await page.locator("#log").innerText();
+  const explained = await page.locator("#subline").innerText();
   await page.screenshot({ path: screenshot, fullPage: true });
   const spoke = await protocols(page);
-  return { first, last: await state(page), ...seen, shown, spoke };
+  return { first, last: await state(page), ...seen, shown, explained, spoke };
+}
+
+/** How far the page can be scrolled sideways: not at all. */
+function sideways(page) {
+  return page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+}
+
+/** Read a page on a screen and on a telephone, by day and by night; copy its examples. */
+export async function read(page, { url, screenshot }) {
+  page.setDefaultTimeout(DEADLINE);
+  const seen = watch(page, url);
+  await page.goto(url);
+  const wide = [];
+  const papers = new Set();
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    for (const width of [1280, 390]) {
+      await page.setViewportSize({ width, height: 900 });
+      wide.push(await sideways(page));
+      const path = screenshot.replace(".png", `-${colorScheme}-${width}.png`);
+      await page.screenshot({ path, fullPage: true });
+    }
+    papers.add(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
+  }
+  const examples = await page.locator("pre code").allTextContents();
+  const shown = await page.locator("body").innerText();
+  return { wide, papers: papers.size, examples, shown, ...seen };
+}
+
+/** Visit the live page of an application that does not echo, and say one thing. */
+export async function say(page, { url, text, until: answer }) {
+  page.setDefaultTimeout(DEADLINE);
+  const seen = watch(page, url);
+  await page.goto(url);
+  await until(page, () => engineioPage.transport === "websocket");
+  await page.locator("#message").fill(text);
+  await page.locator("#send-text").click();
+  await page.locator("#log").getByText(answer, { exact: true }).waitFor();
+  const { sent, received, errors, unanswered } = await page.evaluate(() => engineioPage);
+  const compares = await page.locator("#verdict").isVisible();
+  return { sent: sent.text + sent.binary, received: received.text, errors, unanswered, compares, ...seen };
 }

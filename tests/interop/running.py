@@ -133,8 +133,10 @@ def _environment() -> dict[str, str]:
 class Ours(Service):
     """``twistd -n engineio``, as an operator starts it."""
 
-    def __init__(self, options: Sequence[str], log: Path) -> None:
-        port = free_port()
+    def __init__(
+        self, options: Sequence[str], log: Path, port: int | None = None
+    ) -> None:
+        port = free_port() if port is None else port
         self.name = f"twistd -n engineio {' '.join(options)}"
         twistd = Path(sys.executable).with_name("twistd")
         listen = f"tcp:{port}:interface=127.0.0.1"

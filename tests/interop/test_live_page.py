@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from certificates import make_certificate
 from players import Player
 from programs import free_port
-from running import PROJECT, StartOurs
+from running import HERE, PROJECT, StartOurs
 
 
 def test_visit(ours: StartOurs, browser: Player) -> None:
@@ -15,6 +19,7 @@ def test_visit(ours: StartOurs, browser: Player) -> None:
     screenshot = PROJECT / "build" / "live-page.png"
     facts = browser.run("visit", service, screenshot=str(screenshot))
     assert facts.pop("spoke") == ["http/1.1"]
+    assert "other clients upgrade at once" in facts.pop("explained")
     shown = facts.pop("shown")
     assert facts == {
         "first": "polling",
@@ -69,3 +74,78 @@ def test_a_visit_over_http_2(
     assert facts["last"]["transport"] == "websocket"
     assert facts["last"]["errors"] == 0
     assert facts["complaints"] == []
+
+
+ANSWERS = ("--app", "interop_app:App")
+"""An application of one's own."""
+
+
+@pytest.mark.parametrize(
+    ("options", "page", "says"),
+    [
+        ((), "", "A client of your own"),
+        (("--path", "/a/b"), "", "An application of your own"),
+        (("--transports", "websocket"), "", "Opened directly"),
+        ((*ANSWERS, "--live", "/ops/live"), "/ops/live", "A client of your own"),
+        (ANSWERS, "", "--live /live"),
+        ((*ANSWERS, "--path", "/x", "--live", "/live"), "", "at /x/, over"),
+        ((*ANSWERS, "--transports", "websocket"), "", "over WebSocket."),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, tuple) else each,
+)
+def test_a_page_can_be_read_and_its_examples_run(
+    ours: StartOurs,
+    browser: Player,
+    node: str,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    page: str,
+    says: str,
+) -> None:
+    """On a screen and a telephone, by day and by night; what is copied runs."""
+    service = ours(*options)
+    shot = str(PROJECT / "build" / f"page-{says.split()[-1].strip('/.')}.png")
+    facts = browser.run("read", service, url=service.url + page, screenshot=shot)
+    assert facts["wide"] == [0, 0, 0, 0]
+    assert facts["papers"] == 2
+    assert facts["complaints"] == facts["foreign"] == []
+    assert says in facts["shown"]
+    (tmp_path / "node_modules").symlink_to(HERE / "node_modules")
+    for example in facts["examples"]:
+        if "Socket" in example:
+            assert first_line_of(example, tmp_path / "client.mjs", node) == "hello"
+        elif "engineio.Client" in example:
+            said = first_line_of(example, tmp_path / "client.py", sys.executable, "-u")
+            assert said == "hello"
+    assert any("Socket" in each for each in facts["examples"])
+
+
+def first_line_of(example: str, path: Path, *command: str) -> str:
+    """Save an example, run it, and return what it prints first."""
+    path.write_text(example)
+    with subprocess.Popen(
+        [*command, str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            return process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def test_another_application_is_sent_what_is_typed_and_no_more(
+    ours: StartOurs, browser: Player
+) -> None:
+    """The page does not probe it, and takes none of its answers for a wrong echo."""
+    service = ours(*ANSWERS, "--live", "/live")
+    url = f"{service.url}/live"
+    facts = browser.run("say", service, url=url, text="!numbers 3", until="n2")
+    assert facts == {
+        "sent": 1,
+        "received": 3,
+        "errors": 0,
+        "unanswered": 0,
+        "compares": False,
+        "complaints": [],
+        "foreign": [],
+    }
