@@ -73,6 +73,7 @@ FLOORS = (
             "transports.replay",
             "transports.takeover",
             "transports.websocket",
+            "transports.websocket_handshake",
         ],
         SECOND,
     ),

@@ -38,6 +38,7 @@ from .handshake import Handshake, lower, parse_query
 from .heartbeat import overslept
 from .proxies import TrustedProxies
 from .transports.takeover import attach
+from .transports.websocket_handshake import KEY, OpeningHandshake
 
 if TYPE_CHECKING:
     from .server import Entry
@@ -59,7 +60,6 @@ _HEAD: Final = re.compile(
 application is not to be asked about those. No possessive quantifiers: Python 3.11.2
 takes lines for headers with them that are none."""
 _LINE: Final = re.compile(r"([^:]+): ([^\r]+)\r\n")
-_KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
 _OTHER: Final = frozenset(
     (
@@ -106,7 +106,7 @@ def read_head(data: bytes) -> tuple[bytes, Mapping[str, str], bytes] | None:
         and headers.get("sec-websocket-version") == "13"
         and headers.get("sec-websocket-extensions") in _OFFERS
         and _OTHER.isdisjoint(headers)
-        and _KEY.fullmatch(headers.get("sec-websocket-key", ""))
+        and KEY.fullmatch(headers.get("sec-websocket-key", ""))
         and _HOST.fullmatch(headers.get("host", ""))
     )
     return (uri, MappingProxyType(headers), data[found.end() :]) if plain else None
@@ -144,6 +144,7 @@ class Knock(Asked):
         self.query = query
         self.transport = query.get("transport", "")
         self.upgrade = True
+        self.opening = OpeningHandshake(headers["sec-websocket-key"])
         self._answer_headers = None
 
     @property
@@ -191,10 +192,6 @@ class Knock(Asked):
             )
         return self._view
 
-    def can_be_taken(self) -> bool:
-        """Say that its connection can become a WebSocket: that is why it is here."""
-        return True
-
     def take_over(self, transport: WebSocketTransport) -> None:
         """
         Let its connection become a WebSocket.
@@ -209,7 +206,8 @@ class Knock(Asked):
         if type(connection) is PlainConnection or ITCPTransport.providedBy(connection):
             connection.setTcpNoDelay(True)
         self._door.give_to(transport)
-        transport.begin(self._headers["sec-websocket-key"], self._rest)
+        assert self.opening is not None
+        transport.begin(self.opening, self._rest)
 
 
 class Door(Protocol):

@@ -115,6 +115,7 @@ class EngineIOResource(Resource):
             session = self.engineio.find(sid)
             self._check_session(asked, session)
             if asked.upgrade:
+                asked.check_websocket(deflate=config.per_message_deflate)
                 self._tell_headers(asked, session)
                 self._upgrade(asked, session)
             else:
@@ -124,6 +125,8 @@ class EngineIOResource(Resource):
         elif asked.upgrade is not (asked.transport == "websocket"):
             raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades, always")
         else:
+            if asked.upgrade:
+                asked.check_websocket(deflate=config.per_message_deflate)
             self._check_script(asked)
             self._admit(asked)
 
@@ -323,8 +326,6 @@ class EngineIOResource(Resource):
         session: Session | Entry,
         opened: Callable[[WebSocketTransport], None],
     ) -> WebSocketTransport:
-        if not asked.can_be_taken():
-            raise Refused(ErrorCode.BAD_REQUEST, "WebSocket needs HTTP/1.1")
         websockets = self.engineio.websockets
         transport: WebSocketTransport = websockets.protocol(
             opened,
@@ -399,17 +400,16 @@ class EngineIOResource(Resource):
     def _refuse(self, asked: Asked, error: Refused | Reject) -> None:
         self.engineio.refused(error, asked)
         request = asked.request
-        if isinstance(error, Reject):
-            for name, value in error.headers.items():
-                request.setHeader(name, value)
+        for name, value in error.headers.items():
+            request.setHeader(name, value)
         self._tell_headers(asked, None)
         if not asked.upgrade:
             answer(request, error.status, JSON, error.to_json())
-        elif isinstance(error, Reject) and error.close_code and asked.can_be_taken():
+        elif isinstance(error, Reject) and error.close_code:
             self._refuse_after_opening(asked, error)
         else:
             # The reference's form: no WebSocket client reads more.
-            request.setHeader(b"Connection", b"close")
+            request.responseHeaders.addRawHeader(b"Connection", b"close")
             # RFC 9112, 9.6: and nothing that was sent behind it is served.
             request.channel.persistent = False
             answer(request, error.status, PLAIN, error.message.encode())
