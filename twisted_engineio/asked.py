@@ -7,14 +7,14 @@ Nothing here decides or answers; ``resource.py`` does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.web.http_headers import Headers
 
 from .exceptions import ErrorCode, Refused
-from .handshake import Handshake, parse_query, read_headers
+from .fields import read_headers
+from .handshake import Handshake, QueryFields, parse_query
 from .proxies import Client, TrustedProxies
 from .transports.replay import read_event_id
 from .transports.takeover import can_take_over, take_over
@@ -193,7 +193,7 @@ class Asked:
             client = self._client_of(headers)
             self._view = Handshake(
                 self.transport,
-                MappingProxyType(self.query),
+                QueryFields(self.request.uri.partition(b"?")[2]),
                 headers,
                 client.address,
                 self.request.isSecure()

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -34,7 +33,8 @@ from twisted.python.failure import Failure
 
 from .asked import Asked, host_and_port
 from .exceptions import Refused
-from .handshake import Handshake, lower, parse_query
+from .fields import HeaderFields
+from .handshake import Handshake, QueryFields, parse_query
 from .heartbeat import overslept
 from .proxies import TrustedProxies
 from .transports.takeover import attach
@@ -53,13 +53,13 @@ TWISTED: Final = ("TLS", "doRead", "protocol")
 _MAX_HEAD: Final = 8192
 """Bytes of a head that are looked at; a browser's has some 600, and cookies."""
 _HEAD: Final = re.compile(
-    rb"GET ([!-~]+) HTTP/1\.1\r\n"
-    rb"((?:[A-Za-z][A-Za-z0-9-]*: [!-~][ -~]*(?<! )\r\n){1,100})\r\n"
+    rb"GET ([!-~]+) HTTP/1\.1"
+    rb"(\r\n(?:[A-Za-z][A-Za-z0-9-]*: [!-~][ -~]*(?<! )\r\n){1,100})\r\n"
 )
 """At most a hundred headers: more than 500 twisted.web would refuse, and the
 application is not to be asked about those. No possessive quantifiers: Python 3.11.2
 takes lines for headers with them that are none."""
-_LINE: Final = re.compile(r"([^:]+): ([^\r]+)\r\n")
+_LINE: Final = re.compile(r"\n([^:]+): ([^\r]+)\r")
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
 _OTHER: Final = frozenset(
     (
@@ -79,7 +79,9 @@ _OFFERS: Final = (
 """What clients offer; all of it may be declined."""
 
 
-def read_head(data: bytes) -> tuple[bytes, Mapping[str, str], bytes] | None:
+def read_head(
+    data: bytes,
+) -> tuple[bytes, HeaderFields, Mapping[str, str], bytes] | None:
     """
     Read the head of a WebSocket's handshake, if it is a plain one.
 
@@ -87,8 +89,8 @@ def read_head(data: bytes) -> tuple[bytes, Mapping[str, str], bytes] | None:
         data: The first bytes of a connection.
 
     Returns:
-        Its URI; its headers, names in lower case; and what came behind it. ``None``
-        if it is anything else.
+        Its URI; its headers, as they came and parsed; and what came behind it.
+        ``None`` if it is anything else.
 
     """
     if data[:5] != b"GET /":
@@ -97,8 +99,9 @@ def read_head(data: bytes) -> tuple[bytes, Mapping[str, str], bytes] | None:
     if found is None:
         return None
     uri, block = found.groups()
-    lines = _LINE.findall(block.decode("ascii"))
-    headers = {lower(name): value for name, value in lines}
+    text = block.decode("ascii")
+    lines = _LINE.findall(text)
+    headers = {name.lower(): value for name, value in lines}
     plain = (
         len(headers) == len(lines)  # none is repeated
         and headers.get("upgrade", "").lower() == "websocket"
@@ -109,18 +112,21 @@ def read_head(data: bytes) -> tuple[bytes, Mapping[str, str], bytes] | None:
         and KEY.fullmatch(headers.get("sec-websocket-key", ""))
         and _HOST.fullmatch(headers.get("host", ""))
     )
-    return (uri, MappingProxyType(headers), data[found.end() :]) if plain else None
+    if not plain:
+        return None
+    return uri, HeaderFields(text), headers, data[found.end() :]
 
 
 class Knock(Asked):
     """A WebSocket's handshake, read at the door."""
 
-    __slots__ = ("_door", "_headers", "_rest")
+    __slots__ = ("_door", "_fields", "_headers", "_raw_query", "_rest")
 
     def __init__(
         self,
         door: Door,
-        query: dict[str, str],
+        query: bytes,
+        fields: HeaderFields,
         headers: Mapping[str, str],
         rest: bytes,
         proxies: TrustedProxies | None,
@@ -130,19 +136,22 @@ class Knock(Asked):
 
         Args:
             door: Where it was read.
-            query: Its query, decoded.
-            headers: Its headers, names in lower case.
+            query: Its query, as it came.
+            fields: Its headers, to be kept.
+            headers: The same, parsed.
             rest: What the client sent right behind it.
             proxies: Whose word about the client counts, if anybody's.
 
         """
         self._door = door
+        self._fields = fields
         self._headers = headers
+        self._raw_query = query
         self._rest = rest
         self._proxies = proxies
         self._view: Handshake | None = None
-        self.query = query
-        self.transport = query.get("transport", "")
+        self.query = parse_query(query)
+        self.transport = self.query.get("transport", "")
         self.upgrade = True
         self.opening = OpeningHandshake(headers["sec-websocket-key"])
         self._answer_headers = None
@@ -184,8 +193,8 @@ class Knock(Asked):
                     is_secure = client.is_secure
             self._view = Handshake(
                 self.transport,
-                MappingProxyType(self.query),
-                self._headers,
+                QueryFields(self._raw_query),
+                self._fields,
                 peer,
                 is_secure,
                 server_address=server_address,
@@ -262,12 +271,11 @@ class Door(Protocol):
         admitted: Deferred[Entry] | None = None
         found = read_head(data)
         if found is not None:
-            uri, headers, rest = found
+            uri, fields, headers, rest = found
             path, _, query = uri.partition(b"?")
             resource = self.site.resource_at(path)
-            fields = parse_query(query)
-            if resource is not None and fields.get("transport") == "websocket":
-                knock = Knock(self, fields, headers, rest, resource.proxies)
+            if resource is not None:
+                knock = Knock(self, query, fields, headers, rest, resource.proxies)
                 try:
                     admitted = resource.knock(knock)
                 except Refused:

@@ -332,7 +332,7 @@ class EngineIOResource(Resource):
             asked.extra_headers(),
             session.revision.codec,
             # A client says so for the session, or for the one transport.
-            base64=session.handshake.base64 or asked.view.base64,
+            base64=asked.query.get("b64") == "1" or session.handshake.base64,
             greets=not asked.query.get("sid"),
         )
         transport.factory = websockets
@@ -370,8 +370,9 @@ class EngineIOResource(Resource):
                 may read it for ``render`` to say why.
 
         """
-        if "websocket" not in self.engineio.config.transports:
-            raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "the transport is not known")
+        on = "websocket" in self.engineio.config.transports
+        if asked.transport != "websocket" or not on:
+            raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "it names no WebSocket")
         origin, view = asked.origin, asked.view
         if origin is not None and (
             self._cors.asks_operator  # once for a request, not twice
