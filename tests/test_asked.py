@@ -38,8 +38,11 @@ def ask(server):
 )
 def test_only_a_get_becomes_a_websocket(ask, method, header, upgrade):
     """RFC 6455, 4.1: a GET whose Upgrade header says websocket, in any case."""
-    assert ask(b"/", method=method, Upgrade=header).upgrade is upgrade
-    assert ask(b"/", method=method).upgrade is False
+    uri = b"/?transport=websocket"
+    assert ask(uri, method=method, Upgrade=header).upgrade is upgrade
+    assert ask(uri, method=method).upgrade is False
+    # RFC 9110, 7.8: Connection must list it, unless the query says what is meant.
+    assert ask(b"/", method=method, Upgrade=header).upgrade is False
 
 
 def test_a_query_is_read_from_the_uri(ask):

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted_engineio import Config, Handshake, PacketType
+from twisted_engineio.fields import read_headers
 from twisted_engineio.handshake import (
     open_packet,
     parse_query,
-    read_headers,
     upgrades_from,
 )
 

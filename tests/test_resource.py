@@ -242,16 +242,45 @@ def test_a_websocket_needs_a_connection_of_its_own(server):
     assert server.sessions == {}
 
 
-@pytest.mark.parametrize("value", ["WebSocket", " websocket ", "WEBSOCKET"])
-def test_the_upgrade_header_s_case_does_not_matter(server, browse, value):
+UPGRADING = {
+    "Connection": "Upgrade",
+    "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec_WebSocket_Version": "13",
+}
+
+
+@pytest.mark.parametrize("value", ["WebSocket", " websocket ", "h2c, WEBSOCKET"])
+def test_the_upgrade_header_is_a_list_in_any_case(server, browse, value):
     """RFC 6455, 4.2.1: compared without regard to case."""
-    query = "EIO=4&transport=polling"
-    assert seen(browse(server).get(query, Upgrade=value)) == (400, b"Bad request")
+    polling = browse(server).get(POLLING, Upgrade=value, **UPGRADING)
+    assert seen(polling) == (400, b"Bad request")
+    websocket = browse(server).get(WEBSOCKET, Upgrade=value, **UPGRADING)
+    assert websocket.answer.status == 101
 
 
-def test_another_upgrade_is_no_upgrade(server, browse):
-    """h2c and the like are ignored, as HTTP says."""
-    assert browse(server).get(POLLING, Upgrade="h2c").answer.status == 200
+IGNORED = [
+    ("1.1", ["Upgrade: websocket"]),
+    ("1.1", ["Upgrade: WebSocket", "Connection: keep-alive"]),
+    ("1.1", ["Upgrade: h2c, websocket", "Connection: upgrade-insecure"]),
+    ("1.0", ["Upgrade: websocket", "Connection: Upgrade"]),
+    ("1.1", ["Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings"]),
+    ("1.1", ["Upgrade: h2c", "Upgrade: TLS/1.2", "Connection: upgrade"]),
+    ("1.1", ["Upgrade:", "Connection: Upgrade"]),
+]
+
+
+@pytest.mark.parametrize(("version", "lines"), IGNORED)
+def test_another_upgrade_is_no_upgrade(server, browse, sid, version, lines):
+    """RFC 9110, 7.8: without its connection option it is ignored, and by HTTP/1.0."""
+    for query, body in ((POLLING, ""), (f"{POLLING}&sid={sid}", "4text")):
+        head = [
+            f"{'POST' if body else 'GET'} /engine.io/?{query} HTTP/{version}",
+            "Host: example.com",
+            *lines,
+            f"Content-Length: {len(body)}",
+        ]
+        browser = browse(server).send("\r\n".join([*head, "", body]).encode())
+        assert browser.answer.status == 200
 
 
 # Origins.

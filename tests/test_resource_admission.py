@@ -74,7 +74,7 @@ def test_a_client_that_leaves_while_admit_is_called_opens_nothing(
     leaving = iter(browsers)
     listener.on_admit = lambda _: next(leaving).lose()
     browsers[0].get(POLLING)
-    browsers[1].upgrade(WEBSOCKET, Sec_WebSocket_Protocol="not for the door")
+    browsers[1].upgrade(WEBSOCKET, Sec_WebSocket_Protocol="not-for-the-door")
     assert next(leaving, None) is None
     assert listener.opened == []
     assert [each.answers for each in browsers] == [[], []]

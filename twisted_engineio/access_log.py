@@ -22,7 +22,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAccessLogFormatter
 from zope.interface import implementer
 
-from .handshake import read_headers
+from .fields import read_headers
 from .proxies import TrustedProxies
 from .redact import SECRETS, Redaction, shorten
 

@@ -6,9 +6,10 @@ What a request's own circumstances add (CORS, cookies) is set on the request bef
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any, Final
 
-from twisted.web.http import Request
+from twisted.web.http import RESPONSES, Request
 
 __all__ = ["BINARY", "HTML", "JSON", "PLAIN", "answer", "finish"]
 
@@ -17,6 +18,11 @@ JSON: Final = b"application/json"
 BINARY: Final = b"application/octet-stream"
 HTML: Final = b"text/html"
 """What the answer to a POST is called: some browsers offer plain text as a file."""
+
+_PHRASES: Final = {
+    each.value: each.phrase.encode() for each in HTTPStatus if each not in RESPONSES
+}
+"""What twisted.web calls "Unknown Status": 426 and 429, say."""
 
 
 def answer(request: Request, status: int, kind: bytes, body: bytes) -> None:
@@ -33,7 +39,7 @@ def answer(request: Request, status: int, kind: bytes, body: bytes) -> None:
     whole = getattr(request, "answer_whole", None)
     if status == 200 and whole is not None and whole(kind, body):
         return
-    request.setResponseCode(status)
+    request.setResponseCode(status, _PHRASES.get(status))
     headers = request.responseHeaders
     headers.setRawHeaders(b"Content-Type", [kind])
     headers.setRawHeaders(b"Content-Length", [b"%d" % len(body)])

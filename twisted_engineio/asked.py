@@ -7,17 +7,18 @@ Nothing here decides or answers; ``resource.py`` does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.web.http_headers import Headers
 
 from .exceptions import ErrorCode, Refused
-from .handshake import Handshake, parse_query, read_headers
+from .fields import read_headers
+from .handshake import Handshake, QueryFields, parse_query
 from .proxies import Client, TrustedProxies
 from .transports.replay import read_event_id
 from .transports.takeover import can_take_over, take_over
+from .transports.websocket_handshake import OpeningHandshake, lists, read_handshake
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
@@ -38,7 +39,8 @@ class Asked:
         request: twisted.web's request, to be answered.
         query: Its query, decoded; of a repeated key the last value.
         transport: The transport it names, ``""`` if none.
-        upgrade: Whether it wants to become a WebSocket.
+        upgrade: Whether it asks for a WebSocket, be it well or badly.
+        opening: What its WebSocket is opened with, once that is checked.
 
     """
 
@@ -46,6 +48,7 @@ class Asked:
         "_answer_headers",
         "_proxies",
         "_view",
+        "opening",
         "query",
         "request",
         "transport",
@@ -68,7 +71,8 @@ class Asked:
         # Not request.args: twisted.web mixes a form's fields in with the query's.
         self.query = parse_query(request.uri.partition(b"?")[2])
         self.transport = self.query.get("transport", "")
-        self.upgrade = _wants_websocket(request)
+        self.upgrade = _wants_websocket(request, self.transport)
+        self.opening: OpeningHandshake | None = None
 
     # The answer.
 
@@ -94,9 +98,21 @@ class Asked:
         """The transport of its connection."""
         return self.request.channel.transport
 
-    def can_be_taken(self) -> bool:
-        """Tell whether its connection can become a WebSocket."""
-        return can_take_over(self.request)
+    def check_websocket(self, *, deflate: bool) -> None:
+        """
+        Check that its connection can become a WebSocket.
+
+        Args:
+            deflate: Whether compression may be agreed on.
+
+        Raises:
+            Refused: If it cannot.
+
+        """
+        if not can_take_over(self.request):
+            raise Refused(ErrorCode.BAD_REQUEST, "a WebSocket needs HTTP/1.1")
+        headers = self.request.requestHeaders
+        self.opening = read_handshake(headers, deflate=deflate)
 
     def log_upgrade(self) -> None:
         """Write the line of an access log that twisted.web won't write any more."""
@@ -113,7 +129,9 @@ class Asked:
             transport: The WebSocket.
 
         """
-        take_over(self.request, transport)
+        assert self.opening is not None  # check_websocket has made it
+        rest = take_over(self.request, transport)
+        transport.begin(self.opening, rest)
 
     # The question.
 
@@ -192,7 +210,7 @@ class Asked:
             client = self._client_of(headers)
             self._view = Handshake(
                 self.transport,
-                MappingProxyType(self.query),
+                QueryFields(self.request.uri.partition(b"?")[2]),
                 headers,
                 client.address,
                 self.request.isSecure()
@@ -223,8 +241,16 @@ def host_and_port(address: Any) -> tuple[str, int] | None:
     return (address.host, address.port) if known else None
 
 
-def _wants_websocket(request: Request) -> bool:
-    if request.method != b"GET":
+def _wants_websocket(request: Request, transport: str) -> bool:
+    """
+    Return whether a request asks for a WebSocket.
+
+    RFC 9110, 7.8: an Upgrade of HTTP/1.0, or that Connection does not list, is ignored.
+    Only a request that names the transport, too, means it: that one is malformed.
+    """
+    headers = request.requestHeaders
+    if request.method != b"GET" or not lists(headers, b"upgrade", b"websocket"):
         return False
-    upgrade: bytes = request.getHeader(b"upgrade") or b""
-    return upgrade.strip().lower() == b"websocket"
+    if transport == "websocket":
+        return True
+    return can_take_over(request) and lists(headers, b"connection", b"upgrade")

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -35,10 +34,12 @@ from twisted.python.failure import Failure
 from .access_log import Upgrade
 from .asked import Asked, host_and_port
 from .exceptions import Refused
-from .handshake import Handshake, lower, parse_query
+from .fields import HeaderFields
+from .handshake import Handshake, QueryFields, parse_query
 from .heartbeat import overslept
 from .proxies import TrustedProxies
 from .transports.takeover import attach
+from .transports.websocket_handshake import KEY, OpeningHandshake
 
 if TYPE_CHECKING:
     from .server import Entry
@@ -53,14 +54,13 @@ TWISTED: Final = ("TLS", "doRead", "protocol")
 _MAX_HEAD: Final = 8192
 """Bytes of a head that are looked at; a browser's has some 600, and cookies."""
 _HEAD: Final = re.compile(
-    rb"GET ([!-~]+) HTTP/1\.1\r\n"
-    rb"((?:[A-Za-z][A-Za-z0-9-]*: [!-~][ -~]*(?<! )\r\n){1,100})\r\n"
+    rb"GET ([!-~]+) HTTP/1\.1"
+    rb"(\r\n(?:[A-Za-z][A-Za-z0-9-]*: [!-~][ -~]*(?<! )\r\n){1,100})\r\n"
 )
 """At most a hundred headers: more than 500 twisted.web would refuse, and the
 application is not to be asked about those. No possessive quantifiers: Python 3.11.2
 takes lines for headers with them that are none."""
-_LINE: Final = re.compile(r"([^:]+): ([^\r]+)\r\n")
-_KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
+_LINE: Final = re.compile(r"\n([^:]+): ([^\r]+)\r")
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
 _OTHER: Final = frozenset(
     (
@@ -80,7 +80,9 @@ _OFFERS: Final = (
 """What clients offer; all of it may be declined."""
 
 
-def read_head(data: bytes) -> tuple[bytes, Mapping[str, str], bytes] | None:
+def read_head(
+    data: bytes,
+) -> tuple[bytes, HeaderFields, Mapping[str, str], bytes] | None:
     """
     Read the head of a WebSocket's handshake, if it is a plain one.
 
@@ -88,8 +90,8 @@ def read_head(data: bytes) -> tuple[bytes, Mapping[str, str], bytes] | None:
         data: The first bytes of a connection.
 
     Returns:
-        Its URI; its headers, names in lower case; and what came behind it. ``None``
-        if it is anything else.
+        Its URI; its headers, as they came and parsed; and what came behind it.
+        ``None`` if it is anything else.
 
     """
     if data[:5] != b"GET /":
@@ -98,8 +100,9 @@ def read_head(data: bytes) -> tuple[bytes, Mapping[str, str], bytes] | None:
     if found is None:
         return None
     uri, block = found.groups()
-    lines = _LINE.findall(block.decode("ascii"))
-    headers = {lower(name): value for name, value in lines}
+    text = block.decode("ascii")
+    lines = _LINE.findall(text)
+    headers = {name.lower(): value for name, value in lines}
     plain = (
         len(headers) == len(lines)  # none is repeated
         and headers.get("upgrade", "").lower() == "websocket"
@@ -107,22 +110,24 @@ def read_head(data: bytes) -> tuple[bytes, Mapping[str, str], bytes] | None:
         and headers.get("sec-websocket-version") == "13"
         and headers.get("sec-websocket-extensions") in _OFFERS
         and _OTHER.isdisjoint(headers)
-        and _KEY.fullmatch(headers.get("sec-websocket-key", ""))
+        and KEY.fullmatch(headers.get("sec-websocket-key", ""))
         and _HOST.fullmatch(headers.get("host", ""))
     )
-    return (uri, MappingProxyType(headers), data[found.end() :]) if plain else None
+    if not plain:
+        return None
+    return uri, HeaderFields(text), headers, data[found.end() :]
 
 
 class Knock(Asked):
     """A WebSocket's handshake, read at the door."""
 
-    __slots__ = ("_door", "_headers", "_rest", "uri")
+    __slots__ = ("_door", "_fields", "_headers", "_raw_query", "_rest", "uri")
 
     def __init__(
         self,
         door: Door,
         uri: bytes,
-        query: dict[str, str],
+        fields: HeaderFields,
         headers: Mapping[str, str],
         rest: bytes,
         proxies: TrustedProxies | None,
@@ -133,21 +138,25 @@ class Knock(Asked):
         Args:
             door: Where it was read.
             uri: What it asks for.
-            query: Its query, decoded.
-            headers: Its headers, names in lower case.
+            fields: Its headers, to be kept.
+            headers: The same, parsed.
             rest: What the client sent right behind it.
             proxies: Whose word about the client counts, if anybody's.
 
         """
         self._door = door
         self.uri = uri
+        self._fields = fields
         self._headers = headers
+        query = uri.partition(b"?")[2]
+        self._raw_query = query
         self._rest = rest
         self._proxies = proxies
         self._view: Handshake | None = None
-        self.query = query
-        self.transport = query.get("transport", "")
+        self.query = parse_query(query)
+        self.transport = self.query.get("transport", "")
         self.upgrade = True
+        self.opening = OpeningHandshake(headers["sec-websocket-key"])
         self._answer_headers = None
 
     @property
@@ -192,17 +201,13 @@ class Knock(Asked):
                     is_secure = client.is_secure
             self._view = Handshake(
                 self.transport,
-                MappingProxyType(self.query),
-                self._headers,
+                QueryFields(self._raw_query),
+                self._fields,
                 peer,
                 is_secure,
                 server_address=server_address,
             )
         return self._view
-
-    def can_be_taken(self) -> bool:
-        """Say that its connection can become a WebSocket: that is why it is here."""
-        return True
 
     def log_upgrade(self) -> None:
         """Write a line of the access log, if there is one."""
@@ -225,7 +230,8 @@ class Knock(Asked):
         if type(connection) is PlainConnection or ITCPTransport.providedBy(connection):
             connection.setTcpNoDelay(True)
         self._door.give_to(transport)
-        transport.begin(self._headers["sec-websocket-key"], self._rest)
+        assert self.opening is not None
+        transport.begin(self.opening, self._rest)
 
 
 class Door(Protocol):
@@ -280,11 +286,9 @@ class Door(Protocol):
         admitted: Deferred[Entry] | None = None
         found = read_head(data)
         if found is not None:
-            uri, headers, rest = found
-            path, _, query = uri.partition(b"?")
-            resource = self.site.resource_at(path)
-            fields = parse_query(query)
-            if resource is not None and fields.get("transport") == "websocket":
+            uri, fields, headers, rest = found
+            resource = self.site.resource_at(uri.partition(b"?")[0])
+            if resource is not None:
                 knock = Knock(self, uri, fields, headers, rest, resource.proxies)
                 try:
                     admitted = resource.knock(knock)

@@ -22,6 +22,7 @@ import enum
 import json
 import math
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 __all__ = [
     "CloseReason",
@@ -249,12 +250,22 @@ class Refused(ProtocolError):
         status: The HTTP status that goes with it.
         message: What the client is told: never an echo of its input.
         context: What the operator is told: a few words for the log.
+        headers: Headers for the answer.
 
     """
 
-    def __init__(self, code: ErrorCode, context: str) -> None:
+    def __init__(
+        self,
+        code: ErrorCode,
+        context: str,
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        usual = 403 if code is ErrorCode.FORBIDDEN else 400
         self.code = code
-        self.status = 403 if code is ErrorCode.FORBIDDEN else 400
+        self.status = usual if status is None else status
+        self.headers = headers
         self.message = MESSAGES[code]
         self.context = context
         super().__init__(f"{self.message}: {context}")

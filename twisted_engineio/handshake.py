@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
-from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qsl, unquote_plus
 
 from .config import Config
+from .fields import RawFields
 from .packet import Packet, PacketType
 
 __all__ = [
     "Handshake",
-    "lower",
+    "QueryFields",
     "open_packet",
     "parse_query",
-    "read_headers",
     "upgrades_from",
 ]
 
@@ -86,30 +85,6 @@ class Handshake:
         return self.query.get("b64") == "1"
 
 
-def read_headers(
-    raw: Iterable[tuple[bytes, Sequence[bytes]]],
-) -> Mapping[str, str]:
-    """
-    Give headers by their names in lower case; of a repeated one all values, joined.
-
-    Args:
-        raw: Names and their values, as twisted.web keeps them.
-
-    """
-    return MappingProxyType(
-        {
-            lower(name.decode("latin-1")): b", ".join(values).decode("latin-1")
-            for name, values in raw
-        }
-    )
-
-
-@lru_cache(maxsize=256)
-def lower(name: str) -> str:
-    """Give a header's name in lower case: the same object for all who keep it."""
-    return name.lower()
-
-
 def parse_query(raw: bytes) -> dict[str, str]:
     """
     Read a query string; whatever it holds, it is read.
@@ -140,6 +115,16 @@ def parse_query(raw: bytes) -> dict[str, str]:
             key, _, value = pair.partition("=")
             query[key] = value
     return query
+
+
+class QueryFields(RawFields[bytes]):
+    """A query, kept as what stands behind the ``?``."""
+
+    __slots__ = ()
+
+    def parse(self) -> dict[str, str]:
+        """Return all fields."""
+        return parse_query(self._raw)
 
 
 def upgrades_from(transport: str, config: Config) -> list[str]:

@@ -130,18 +130,25 @@ class EngineIOResource(Resource):
             session = self.engineio.find(sid)
             self._check_session(asked, session)
             if asked.upgrade:
+                asked.check_websocket(deflate=config.per_message_deflate)
                 self._tell_headers(asked, session)
                 self._upgrade(asked, session)
             else:
                 self._exchange(asked, session, seen)
         elif method != b"GET":
             raise Refused(ErrorCode.BAD_HANDSHAKE_METHOD, "a handshake is a GET")
-        elif asked.upgrade is not (asked.transport == "websocket"):
-            raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades, always")
         else:
-            if wants_script:
-                index_of(asked.query)  # a bad one is refused before admission
+            self._check_handshake(asked)
             self._admit(asked)
+
+    def _check_handshake(self, asked: Asked) -> None:
+        if asked.upgrade is not (asked.transport == "websocket"):
+            raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades, always")
+        if asked.upgrade:
+            deflate = self.engineio.config.per_message_deflate
+            asked.check_websocket(deflate=deflate)
+        if asked.wants_script:
+            index_of(asked.query)  # a bad one is refused before admission
 
     def _check_origin(self, asked: Asked) -> None:
         origin = asked.origin
@@ -336,15 +343,13 @@ class EngineIOResource(Resource):
         session: Session | Entry,
         opened: Callable[[WebSocketTransport], None],
     ) -> WebSocketTransport:
-        if not asked.can_be_taken():
-            raise Refused(ErrorCode.BAD_REQUEST, "WebSocket needs HTTP/1.1")
         websockets = self.engineio.websockets
         transport: WebSocketTransport = websockets.protocol(
             opened,
             asked.extra_headers(),
             session.revision.codec,
             # A client says so for the session, or for the one transport.
-            base64=session.handshake.base64 or asked.view.base64,
+            base64=asked.query.get("b64") == "1" or session.handshake.base64,
             greets=not asked.query.get("sid"),
         )
         transport.factory = websockets
@@ -382,8 +387,9 @@ class EngineIOResource(Resource):
                 may read it for ``render`` to say why.
 
         """
-        if "websocket" not in self.engineio.config.transports:
-            raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "the transport is not known")
+        on = "websocket" in self.engineio.config.transports
+        if asked.transport != "websocket" or not on:
+            raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "it names no WebSocket")
         origin, view = asked.origin, asked.view
         if origin is not None and (
             self._cors.asks_operator  # once for a request, not twice
@@ -416,17 +422,16 @@ class EngineIOResource(Resource):
     def _refuse(self, asked: Asked, error: Refused | Reject) -> None:
         self._tell_refused(asked, error)
         request = asked.request
-        if isinstance(error, Reject):
-            for name, value in error.headers.items():
-                request.setHeader(name, value)
+        for name, value in error.headers.items():
+            request.setHeader(name, value)
         self._tell_headers(asked, None)
         if not asked.upgrade:
             answer(request, error.status, JSON, error.to_json())
-        elif isinstance(error, Reject) and error.close_code and asked.can_be_taken():
+        elif isinstance(error, Reject) and error.close_code:
             self._refuse_after_opening(asked, error)
         else:
             # The reference's form: no WebSocket client reads more.
-            request.setHeader(b"Connection", b"close")
+            request.responseHeaders.addRawHeader(b"Connection", b"close")
             # RFC 9112, 9.6: and nothing that was sent behind it is served.
             request.channel.persistent = False
             answer(request, error.status, PLAIN, error.message.encode())

@@ -40,6 +40,7 @@ from zope.interface import implementer
 
 from ..answer import finish
 from .backlog import pause_above, unsent
+from .held import pack
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -138,6 +139,7 @@ class EventStream:
         pause_above(request.transport, self._config.low_water_mark)
         request.registerProducer(self, True)
         request.write(_PREAMBLE)
+        pack(request)
         self._wait()
 
     @property

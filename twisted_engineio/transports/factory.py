@@ -46,7 +46,7 @@ def _accept_deflate(config: Config) -> Callable[[list[Any]], Any]:
                     request_no_context_takeover=(
                         not keep and offer.accept_no_context_takeover
                     ),
-                    no_context_takeover=not keep,
+                    no_context_takeover=(not keep or offer.request_no_context_takeover),
                 )
         return None
 

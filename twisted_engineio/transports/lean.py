@@ -32,6 +32,7 @@ from .websocket import WebSocketTransport
 if TYPE_CHECKING:
     from ..codecs import Codec
     from .factory import WebSocketFactory
+    from .websocket_handshake import OpeningHandshake
 
 __all__ = ["AUTOBAHN", "HANDSHAKE", "LeanWebSocketTransport"]
 
@@ -156,13 +157,19 @@ class LeanWebSocketTransport(WebSocketTransport):
         """What Autobahn checks text with: most connections never need it."""
         return Utf8Validator()
 
-    def begin(self, key: str, rest: bytes) -> None:
+    def begin(self, opening: OpeningHandshake, rest: bytes) -> None:
         """Open without Autobahn, which would read it all again."""
+        if opening.deflate is not None:
+            super().begin(opening, rest)
+            return
         more = ""
         for name, values in self._headers.items():
             for value in values:
                 more += f"{name}: {value}\r\n"
-        accept = b2a_base64(sha1(key.encode() + _GUID, usedforsecurity=False).digest())
+        if opening.subprotocol is not None:
+            more += f"Sec-WebSocket-Protocol: {opening.subprotocol}\r\n"
+        key = opening.key.encode() + _GUID
+        accept = b2a_base64(sha1(key, usedforsecurity=False).digest())
         self.sendData(_ANSWER % (more.encode(), accept[:-1]))
         self.state = self.STATE_OPEN
         self.data = rest
@@ -178,15 +185,10 @@ class LeanWebSocketTransport(WebSocketTransport):
         self.factory.countConnections -= 1
         self.factory.lost()
 
-    def _tell_opened(self) -> None:
-        opened = self._opened
-        self._forget_handshake()
-        opened(self)
-
     def _forget_handshake(self) -> None:
         # Not by asking for the dictionary: Python has made none so far.
         if not hasattr(self, "_wskey"):  # Autobahn had no part in it
-            del self._greets, self._opened, self._headers
+            super()._forget_handshake()
             return
         # A new dictionary: one that was large stays large.
         self.__dict__ = {

@@ -29,6 +29,7 @@ from ..exceptions import CloseReason
 from ..outbox import Outbox
 from ..packet import Encoded, Outgoing, Packet, PacketType
 from ..transport import NOBODY
+from .held import pack
 from .posting import PostingTransport
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ class PollingTransport(PostingTransport):
         request.notifyFinish().addBoth(self._over, request)
         self.writable = True
         self.receiver.transport_ready()
+        if self._get is request:
+            pack(request)
 
     # The session's side.
 

@@ -7,24 +7,13 @@ in one function, and ``tests/test_takeover.py`` asserts that they still exist.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.interfaces import IProtocol
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import HTTPChannel, Request
 
 __all__ = ["attach", "can_take_over", "take_over"]
-
-_HANDSHAKE: Final = (
-    b"Host",
-    b"Upgrade",
-    b"Connection",
-    b"Sec-WebSocket-Key",
-    b"Sec-WebSocket-Version",
-    b"Sec-WebSocket-Protocol",
-    b"Sec-WebSocket-Extensions",
-)
-"""RFC 6455, 4.2.1, without the Origin and the path, which are judged already."""
 
 
 def can_take_over(request: Request) -> bool:
@@ -34,16 +23,16 @@ def can_take_over(request: Request) -> bool:
     return modern and isinstance(request.channel, HTTPChannel)
 
 
-def take_over(request: Request, protocol: IProtocol) -> None:
+def take_over(request: Request, protocol: IProtocol) -> bytes:
     """
-    Hand a request's connection to a protocol, with all that the client has sent.
-
-    The protocol is fed what of the request a WebSocket's handshake is about, and then
-    whatever the client sent right behind it. The request must not be used afterwards.
+    Hand a request's connection to a protocol; the request must not be used afterwards.
 
     Args:
         request: A request that is not answered, on a live HTTP/1.1 connection.
         protocol: What is to own the connection from now on.
+
+    Returns:
+        What the client has sent right behind the request.
 
     """
     channel = request.channel
@@ -62,12 +51,7 @@ def take_over(request: Request, protocol: IProtocol) -> None:
     protocol.makeConnection(transport)
     # The channel may have paused it, to hold back a client that sends ahead.
     producer.resumeProducing()
-
-    lines = [b"%b / HTTP/1.1" % request.method]
-    for name in _HANDSHAKE:
-        for value in request.requestHeaders.getRawHeaders(name, ()):
-            lines.append(b"%b: %b" % (name, value))  # noqa: PERF401  two loops
-    protocol.dataReceived(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+    return rest
 
 
 def attach(transport: Any, protocol: IProtocol) -> None:

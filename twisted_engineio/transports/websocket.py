@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from autobahn.websocket.types import ConnectionRequest
 
     from .factory import WebSocketFactory
+    from .websocket_handshake import OpeningHandshake
 
 __all__ = ["AUTOBAHN", "WebSocketTransport"]
 
@@ -59,7 +60,7 @@ _POLICY_VIOLATION: Final = 1008
 _HANDSHAKE: Final = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
     b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: %b\r\n\r\n"
+    b"Sec-WebSocket-Key: %b\r\n"
 )
 """RFC 6455, 4.2.1: what Autobahn must read to open a WebSocket."""
 _REASONS: Final = {1007: CloseReason.PARSE_ERROR, 1009: CloseReason.PAYLOAD_TOO_LARGE}
@@ -137,16 +138,21 @@ class WebSocketTransport(WebSocketServerProtocol):
         self._opened = opened
         self._headers = headers
 
-    def begin(self, key: str, rest: bytes) -> None:
+    def begin(self, opening: OpeningHandshake, rest: bytes) -> None:
         """
-        Open, after a handshake that somebody else has read and found good.
+        Open, after a handshake that has been read and checked.
 
         Args:
-            key: Its ``Sec-WebSocket-Key``.
+            opening: What of it a WebSocket is opened with.
             rest: What the client sent right behind it.
 
         """
-        self.dataReceived(_HANDSHAKE % key.encode() + rest)
+        data = _HANDSHAKE % opening.key.encode()
+        if opening.subprotocol is not None:
+            data += b"Sec-WebSocket-Protocol: %b\r\n" % opening.subprotocol.encode()
+        if opening.deflate is not None:
+            data += b"Sec-WebSocket-Extensions: %b\r\n" % opening.deflate.encode()
+        self.dataReceived(data + b"\r\n" + rest)
 
     # Autobahn's side.
 
@@ -167,10 +173,18 @@ class WebSocketTransport(WebSocketServerProtocol):
         return cls
 
     def onConnect(self, request: ConnectionRequest) -> Any:
-        """Accept: whoever comes this far was admitted."""
-        # Of the subprotocols that it offers, the first, as the reference does: there is
-        # a client that takes no for an error.
+        """Accept: the client was admitted, and its subprotocol chosen."""
         return next(iter(request.protocols), None), self._headers
+
+    def failHandshake(
+        self, reason: str, code: int = 400, responseHeaders: Any = None
+    ) -> None:
+        """Cut the connection: ``begin`` wrote what Autobahn does not understand."""
+        # Not Autobahn's own answer, which would be the reason in a status line.
+        self.log.error(
+            "Autobahn refused a handshake of ours: {reason}", reason=reason[:120]
+        )
+        self.transport.abortConnection()
 
     def _onOpen(self) -> None:
         self._early = [self.data]
@@ -195,7 +209,12 @@ class WebSocketTransport(WebSocketServerProtocol):
         self.transport.registerProducer(self, True)
 
     def _tell_opened(self) -> None:
-        self._opened(self)
+        opened = self._opened
+        self._forget_handshake()  # it leads to the whole request
+        opened(self)
+
+    def _forget_handshake(self) -> None:
+        del self._greets, self._opened, self._headers
 
     def dataReceived(self, data: bytes) -> None:
         """Read what came, once it is open to both sides."""
