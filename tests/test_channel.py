@@ -12,8 +12,14 @@ POLLING = "EIO=4&transport=polling"
 
 @pytest.fixture
 def server(make_server):
-    """Give a server whose requests have ten seconds."""
-    return make_server(request_timeout=10.0)
+    """Give a server whose requests have ten seconds, idle connections twenty."""
+    return make_server(request_timeout=10.0, keep_alive_timeout=20.0)
+
+
+def tick(clock, seconds):
+    """Let time pass, a second at a time: a server that sleeps judges nobody."""
+    for _ in range(seconds):
+        clock.advance(1)
 
 
 def is_cut(browser):
@@ -90,19 +96,61 @@ def test_a_deadline_counts_from_the_first_byte(server, browse, clock):
 
 
 def test_an_idle_connection_is_cut_off(server, browse, clock):
-    """Keep-alive lasts request_timeout."""
-    browser = browse(server).send(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
-    clock.advance(9)
+    """Keep-alive lasts keep_alive_timeout, from the last answer on."""
+    browser = browse(server)
+    clock.advance(3)
+    browser.send(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+    tick(clock, 19)
     assert not is_cut(browser)
     clock.advance(1)
     assert is_cut(browser)
 
 
-def test_an_answer_that_is_the_last_has_the_same_time(server, browse, clock):
+@pytest.mark.parametrize(("idle", "sent"), [(600.0, 8), (3.0, 2), (20.0, 15)])
+def test_keep_alive_gives_a_request_no_more_time(
+    make_server, browse, clock, idle, sent
+):
+    """However long it is, or short: a request has ten seconds from its first byte."""
+    server = make_server(request_timeout=10.0, keep_alive_timeout=idle)
+    browser = browse(server).send(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+    tick(clock, sent)
+    browser.send(b"GET ")
+    tick(clock, 9)
+    assert not is_cut(browser)
+    clock.advance(1)
+    assert is_cut(browser)
+
+
+@pytest.mark.parametrize("idle", [3.0, 30.0])
+def test_an_idle_time_of_any_length_is_kept(make_server, browse, clock, idle):
+    """Shorter than request_timeout, or longer."""
+    server = make_server(request_timeout=10.0, keep_alive_timeout=idle)
+    browser = browse(server)
+    for _ in range(3):
+        browser.send(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+        tick(clock, int(idle) - 1)
+        assert not is_cut(browser)
+    clock.advance(1)
+    assert is_cut(browser)
+
+
+def test_a_connection_outlasts_a_proxy_that_keeps_it_for_a_minute(
+    make_server, browse, clock
+):
+    """By default: nginx and AWS close theirs after 60 seconds, and must be first."""
+    browser = browse(make_server())
+    browser.send(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+    tick(clock, 74)
+    assert not is_cut(browser)
+    clock.advance(1)
+    assert is_cut(browser)
+
+
+def test_an_answer_that_is_the_last_has_close_timeout(server, browse, clock):
     """Who asks to close, and does not read the answer, keeps no connection."""
     browser = browse(server).get(POLLING, Connection="close")
     assert browser.wire.disconnecting  # once the answer has left
-    for _ in range(24):
+    for _ in range(29):
         clock.advance(1)
         browser.send(b"G")  # which puts nothing off; TLS goes on reading
         assert not browser.wire.disconnected
@@ -118,7 +166,7 @@ def test_a_held_get_is_no_slow_request(server, browse, clock):
     assert not is_cut(browser)
     server.sessions[sid].send("at last")
     assert browser.answer.body == b"4at last"
-    clock.advance(9)
+    tick(clock, 19)
     assert not is_cut(browser)
     clock.advance(1)
     assert is_cut(browser)

@@ -398,7 +398,7 @@ def test_a_handshake_that_twisted_web_refuses_holds_no_place(
     server = make_server(max_sessions=1)
     many = head(**{f"h{number}": "x" for number in range(600)})
     browser = knock(site_of(server), many)
-    assert browser.wire.value().startswith(b"HTTP/1.1 400 ")
+    assert browser.wire.value().startswith(b"HTTP/1.1 431 ")
     browser.lose()
     assert listener.admitted == []
     listener.on_admit = lambda _: None

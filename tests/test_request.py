@@ -215,15 +215,19 @@ def test_elsewhere_a_body_may_be_refused_before_it_is_read_too(
     assert browser.wire.disconnected is (length > 101)
 
 
-def test_elsewhere_a_chunked_body_may_be_cut_at_the_limit_too(bounded):
-    """It says no length to refuse it by."""
-    browser, onlooker = bounded
+def test_elsewhere_a_chunked_body_is_not_waited_for(bounded):
+    """No resource takes it: it is answered at once, and cut when there is too much."""
+    browser, _ = bounded
     browser.send(b"POST / HTTP/1.1\r\nHost: x\r\n%b\r\n\r\n" % CHUNKED.encode())
-    browser.send(b"64\r\n" + b"4" * 100 + b"\r\n")
-    assert browser.answers == []
-    browser.send(b"1\r\n4\r\n0\r\n\r\n")
-    assert browser.answer.status == 413
-    assert onlooker.events == [("payload_refused", 101, 100)]
+    assert browser.answer.status == 405
+    browser.send(b"64\r\n" + b"4" * 100 + b"\r\n0\r\n\r\n")
+    browser.send(b"POST / HTTP/1.1\r\nHost: x\r\n%b\r\n\r\n" % CHUNKED.encode())
+    assert [each.status for each in browser.answers] == [405, 405]
+    for _ in range(17):
+        assert not browser.wire.disconnected
+        browser.send(b"64\r\n" + b"4" * 100 + b"\r\n")
+    browser.send(b"1\r\n4\r\n")
+    assert browser.wire.disconnected
 
 
 def test_elsewhere_a_body_within_the_limit_is_the_resource_s_own(bounded):
@@ -372,9 +376,16 @@ def test_a_stream_has_the_time_of_a_request(stream, listener, clock):
     assert listener.reasons == [CloseReason.TRANSPORT_ERROR]
 
 
-def test_a_stream_that_its_client_resets_leaves_no_timer(stream, listener):
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_stream_that_its_client_resets_leaves_no_timer(
+    stream, listener, clock, comes
+):
     """The house fixture looks for one."""
     post = stream()
+    if comes:
+        post.receiveDataChunk(b"4", 1)
+    else:
+        clock.advance(0)
     post.connectionLost(Failure(ConnectionDone()))
     assert listener.reasons == [CloseReason.TRANSPORT_ERROR]
 
@@ -416,3 +427,33 @@ def test_a_post_for_another_transport_is_not_the_session_s(server, browse, liste
     browser = browse(server).send(head.encode() + b"Content-Length: 9\r\n\r\nabc")
     browser.lose()
     assert listener.closed == []
+
+
+def test_a_stream_that_is_reset_at_once_leaves_no_timer(stream, listener):
+    """Nothing of it has been handled."""
+    stream().connectionLost(Failure(ConnectionDone()))
+    assert listener.reasons == []
+
+
+def test_a_stream_s_body_that_no_one_wants_is_not_collected(stream, clock):
+    """It is answered when its headers have ended; the stream ends with its body."""
+    post = stream(path="/engine.io/?EIO=4&transport=polling&sid=x")
+    clock.advance(0)
+    assert post.connection.headers[0][0] == b"400"
+    for _ in range(9):
+        post.receiveDataChunk(b"x" * 100, 100)
+        assert post._request.content.getbuffer().nbytes == 0
+    assert post.connection.ended == 0
+    post.requestComplete()
+    assert (len(post.connection.headers), post.connection.ended) == (1, 1)
+
+
+def test_a_stream_may_get_with_a_body(stream):
+    """It is answered when the body begins to come, and nothing of that is kept."""
+    get = stream("GET", path="/engine.io/?EIO=4&transport=polling")
+    assert get.connection.headers == []
+    get.receiveDataChunk(b"x" * 100, 100)
+    assert get.connection.headers[0][0] == b"200"
+    assert get._request.content.getbuffer().nbytes == 0
+    get.requestComplete()
+    assert get.connection.ended == 1

@@ -3,8 +3,9 @@ A connection of our own port: twisted.web's, with a deadline, and lean for polli
 
 Rules of this file:
 
-1. A request is timed as a whole by ``timed.py``, and a connection may stay idle for as
-   long; twisted.web's own timeout, which every byte puts off, is switched off.
+1. A request is timed as a whole, and an idle connection, by ``timed.py``; twisted.web's
+   own timeout, which every byte puts off, is switched off. What was sent ahead waits
+   for its client and its turn: ``paced.py``.
 2. A request of a session needs few of a browser's dozen headers. When nobody observes,
    the others are dropped before twisted.web reads them, each of which costs more than
    the message does. A handshake keeps them all, and so does whatever is not ours, or
@@ -20,7 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from .timed import TimedChannel
+from .paced import PacedChannel
 
 if TYPE_CHECKING:
     from .server import Entry
@@ -51,7 +52,7 @@ _UNLOGGED_LINES: Final = _lines(_IDLE)
 """Those of them that do not stand in an access log either."""
 
 
-class EngineIOChannel(TimedChannel):
+class EngineIOChannel(PacedChannel):
     """An HTTP/1.1 connection of an ``EngineIOSite``."""
 
     # The Site's own timeout, for its connections of HTTP/2, is none of this one's.

@@ -227,8 +227,15 @@ class Config:
 
     request_timeout: float = 60.0
     """Seconds that a client has to send a whole request, headers and body, on our own
-    port, and that a connection may stay idle. nginx gives 60 for each; a slow sender
+    port, the first of a connection from its beginning; and after which one that takes
+    nothing of an answer is cut off. nginx gives 60 for each; a slow sender or reader
     otherwise holds a socket for ever."""
+
+    keep_alive_timeout: float = 75.0
+    """Seconds that a connection of our own port may stay idle between two requests. As
+    nginx's keepalive_timeout, and longer than a proxy keeps one to its upstream (nginx
+    and AWS: 60): what closes first must be the proxy, which else sends a request into a
+    connection that is being closed, and answers 502."""
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         """Refuse unknown names before the dataclass does, with a better message."""
@@ -353,6 +360,7 @@ _SECONDS: Final = (
     "upgrade_timeout",
     "close_timeout",
     "request_timeout",
+    "keep_alive_timeout",
     "first_poll_timeout",
     "drain_timeout",
     "sse_max_age",

@@ -1,8 +1,9 @@
 """
-Which paths of a site are which servers', and how long a client may take there.
+Which paths of a site are which servers', and what its connections share.
 
 What a Site enforces for a resource of ours, it must know before there is a resource:
-from the request's path. ``request.py`` and ``timed.py`` ask here.
+from the request's path. ``request.py`` asks here, and the channels (``timed.py`` and
+its like) for how long a client may take and how much may wait for it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from twisted.web.resource import IResource, Resource
 
 from .deadlines import Deadlines
 from .exceptions import ConfigError
+from .turns import Turns
 
 if TYPE_CHECKING:
     from .server import Server
@@ -55,6 +57,14 @@ class Places:
         log_limit: What its connections' lines in the log count against; likewise.
         request_timeout: Seconds for a whole request: the shortest of its servers'
             ``Config.request_timeout``.
+        keep_alive_timeout: Seconds that a connection may stay idle between requests;
+            the longest of its servers'.
+        patience: Seconds after which a connection is looked at, at the latest.
+        high_water_mark: Bytes of answers that may wait for a client before no further
+            request of its connection is handled; the least of its servers'.
+        turns: What connections wait in whose clients have sent ahead.
+        closing: Aborts the connections that are not closed ``close_timeout`` after they
+            should be; the shortest of its servers'.
         elsewhere: The server whose ``max_payload`` holds for bodies at all other
             paths; ``None`` if they are for the site's other resources to judge.
         silent: Cuts off who has connected and says nothing for ``request_timeout``.
@@ -77,7 +87,7 @@ class Places:
         self._servers: dict[bytes, Server] = {}
         self.clock: IReactorTime = server.clock
         self.log_limit = server.log.limit
-        self.request_timeout = server.config.request_timeout
+        self.turns = Turns(self.clock)
         self.add(server, path)
 
     def add(self, server: Server, path: str) -> None:
@@ -97,9 +107,15 @@ class Places:
             raise ConfigError(
                 "path", f"{path!r} is another server's; give each a path of its own"
             )
-        timeout = server.config.request_timeout
-        self.request_timeout = min(self.request_timeout, timeout)
+        configs = [each.config for each in self._servers.values()]
+        self.request_timeout = min(each.request_timeout for each in configs)
+        self.keep_alive_timeout = max(each.keep_alive_timeout for each in configs)
+        self.patience = min(self.request_timeout, self.keep_alive_timeout)
+        self.high_water_mark = min(each.high_water_mark for each in configs)
         self.silent = Deadlines(self.clock, self.request_timeout)
+        self.closing = Deadlines(
+            self.clock, min(each.close_timeout for each in configs)
+        )
 
     def server_at(self, path: bytes) -> Server | None:
         """

@@ -16,9 +16,9 @@ from twisted.web.http import (
 from twisted.web.server import Request, Site
 
 from .access_log import redact_log_of
+from .paced import PacedChannel
 from .places import Places
 from .request import Body, BoundedRequest
-from .timed import TimedChannel
 
 if TYPE_CHECKING:
     from .server import Server
@@ -105,12 +105,16 @@ def _make_protocol() -> _GenericHTTPChannelProtocol:
     return _GenericHTTPChannelProtocol(ProtectedChannel())
 
 
-class ProtectedChannel(TimedChannel):
+class ProtectedChannel(PacedChannel):
     """An HTTP/1.1 connection of a protected Site, whose own timeout goes on."""
 
     def is_excused(self) -> bool:
         """Tell whether the site's own timeout is enough just now."""
         if not self.requests:
-            return not self._buffer  # idle
+            return self.paused or not self._buffer  # or idle
         request: BoundedRequest = self.requests[-1]
         return super().is_excused() or request.engineio_body is Body.FOREIGN
+
+    def unread(self) -> int:
+        """Leave a client that reads slowly to the site's own timeout."""
+        return 0

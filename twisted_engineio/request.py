@@ -1,22 +1,42 @@
 """
-A request whose body is bounded as it comes; on our own port, answered at once.
+A request whose body is collected once it is wanted; on our own port, answered at once.
+
+twisted.web calls a resource when the whole body is there, so whoever sends one for a
+session that does not exist, or with an Origin that may not, has it held in memory.
 
 Rules of this file:
 
-1. A body over ``max_payload`` is refused by its Content-Length before it is read, or
-   when it passes the limit. What the client still sends is thrown away, so that it
-   gets to read the answer; past ``_SPARE`` times the limit the connection is cut.
-2. A POST is known to its session from its headers on, so that one that is broken off,
-   or a second one, ends the session.
-3. Requests for other resources of the site are their Site's own affair, unless it says
-   that none of them takes a body: then what is over ``max_payload`` is refused, too.
-4. Over HTTP/2 there is no connection to time as a whole, so a request times itself, and
-   is judged by what comes alone: its headers are not all there when its length is.
+1. A request with a body is handled when its headers have ended. A resource of ours then
+   says that it wants the body (``engineio_collect``), or answers; nothing is collected
+   for an answer that does not depend on it.
+2. A body over ``max_payload`` is refused by its Content-Length, or when it passes the
+   limit.
+3. What is not collected is discarded as it comes, so that the client gets to read the
+   answer; past ``_SPARE`` times the limit the connection is cut. The request ends, and
+   the next one begins, when all of its body has come.
+4. Requests for other resources of the site are their Site's own affair, unless it says
+   that none of them takes a body: then none is collected for them.
+5. Over HTTP/2 there is no connection to time as a whole, so a request times itself, and
+   is judged by what comes alone: its headers are not all there when its length is. A
+   POST is handled in the reactor's next turn, or when its body begins to come, for its
+   stream takes no answer before; whatever else, when its body comes or ends.
+
+=========== ==================== ================== =====================
+body is     a piece comes        it ends            the request is answered
+=========== ==================== ================== =====================
+NONE        handle it, -> ASKED  handle it, -> GONE --
+ASKED       collect              -> GONE            -> ANSWERED
+WANTED      collect              deliver, -> GONE   -> ANSWERED
+UNWANTED    discard              -> GONE            -> ANSWERED
+ANSWERED    discard              finish, -> GONE    nothing
+GONE        --                   --                 finish
+=========== ==================== ================== =====================
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from io import BytesIO
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -31,7 +51,6 @@ from twisted.web.server import Request
 from .answer import finish
 from .channel import EngineIOChannel
 from .exceptions import PayloadTooLarge
-from .handshake import parse_query
 from .log_limit import LimitedLog
 from .transports.eventsource import EventSourceTransport
 from .transports.polling import PollingTransport
@@ -46,17 +65,28 @@ HTTPTransport: TypeAlias = PollingTransport | EventSourceTransport
 """What takes POSTs."""
 
 _SPARE: Final = 16
-"""How many limits' worth of a refused body are read and thrown away. A connection that
-is cut while its client sends loses the answer on the way; nginx reads on for 30 s."""
+"""How many limits' worth of a body that is not collected are read. A connection that is
+cut while its client sends loses the answer on the way; nginx reads on for 30 s."""
 
 
 class Body(enum.Enum):
     """What becomes of a request's body."""
 
-    UNKNOWN = "unknown"
-    FOREIGN = "foreign"
-    WELCOME = "welcome"
-    REFUSED = "refused"
+    UNKNOWN = "its headers have not ended"
+    FOREIGN = "another resource's"
+    NONE = "there is none, or nothing of it yet"
+    ASKED = "a resource may want it"
+    WANTED = "a resource wants it"
+    UNWANTED = "no resource wants it"
+    ANSWERED = "it has come to nothing, and is not at its end"
+    GONE = "it has ended"
+
+
+_ANSWERED: Final = Body.ANSWERED  # to look it up takes longer than to compare it
+_FOREIGN: Final = Body.FOREIGN
+_GONE: Final = Body.GONE
+_NONE: Final = Body.NONE
+_COLLECTED: Final = (Body.ASKED, Body.WANTED)
 
 
 class BoundedRequest(Request):
@@ -68,46 +98,53 @@ class BoundedRequest(Request):
 
     Attributes:
         engineio_body: What becomes of its body.
+        engineio_server: The server that it is for, if one.
 
     """
 
     channel: Any  # twisted.web gives a channel its site from outside
     site: Any
+    engineio_server: Server | None = None
 
     def __init__(self, channel: Any, *args: Any, **options: Any) -> None:
         super().__init__(channel, *args, **options)
         self.site = channel.site
         self.engineio_body = Body.UNKNOWN
-        self.__server: Server  # once the body is ours
+        self.__server: Server  # once the body is ours to judge
         self.__room = inf  # bytes of body that may still come
-        self.__deadline: IDelayedCall | None = None  # of a stream of HTTP/2
+        self.__due: float  # when a stream of HTTP/2 has had its time
+        self.__deadline: IDelayedCall | None = None  # of a stream: its next step
+        self.__whole: Callable[[], object]  # once a resource wants the body
+        self.__refused: Callable[[], object] | None = None
 
     def gotLength(self, length: int | None) -> None:
-        """See the headers end: decide whether the body is welcome."""
+        """See the headers end: ask whether anyone wants the body."""
         if self.engineio_body is not Body.UNKNOWN:
             return  # of HTTP/2: Twisted tells each Content-Length
         places: Places = self.site.engineio_places
-        method, uri, _ = self.__first_line()
-        path, _, query = uri.partition(b"?")
-        ours = places.server_at(path)
+        ours = places.server_at(self.__first_line()[1].partition(b"?")[0])
         server = ours or places.elsewhere
-        self.engineio_body = Body.FOREIGN if ours is None else Body.WELCOME
         if server is None:
+            self.engineio_body = _FOREIGN
             super().gotLength(length)
             return
+        self.engineio_body = _NONE
+        self.engineio_server = ours
         self.__server = server
         # In memory, for it is bounded; twisted.web would put it on the disk.
         self.content = BytesIO()
         self.__room = server.config.max_payload
-        if ours is not None and method == b"POST":
-            transport = self.__transport_of(query)
-            if transport is not None:
-                transport.begin(self)
         if not isinstance(self.channel, HTTPChannel):
-            timeout = server.config.request_timeout
-            self.__deadline = server.clock.callLater(timeout, self.__cut)
-        elif length is not None and length > self.__room:
-            self.__refuse(length)
+            self.__due = server.clock.seconds() + server.config.request_timeout
+            if self.__first_line()[0] == b"POST":
+                self.__deadline = server.clock.callLater(0, self.__open_stream)
+            else:
+                self.__await_end()
+        elif length is None or length:
+            if length is not None and length > self.__room:
+                self.__refuse(length)
+            else:
+                self.__ask()
 
     def __first_line(self) -> tuple[bytes, bytes, bytes]:
         channel = self.channel
@@ -116,26 +153,60 @@ class BoundedRequest(Request):
         # An ordinary CONNECT has no path: RFC 9113, 8.5.
         return channel.command, channel.path or b"", b"HTTP/2"
 
-    def __transport_of(self, raw: bytes) -> HTTPTransport | None:
-        query = parse_query(raw)
-        session = self.__server.sessions.get(query.get("sid", ""))
-        if session is None:
-            return None
-        transport = session.carrier(query.get("transport", ""))
-        if isinstance(transport, (PollingTransport, EventSourceTransport)):
-            return transport
-        return None
+    def __open_stream(self) -> None:
+        """Handle a stream's request: its body comes, or is about to."""
+        self.__in_time()
+        self.__await_end()
+        self.__ask()
+
+    def __await_end(self) -> None:
+        clock = self.__server.clock
+        left = max(self.__due - clock.seconds(), 0)
+        self.__deadline = clock.callLater(left, self.__cut)
+
+    def __ask(self) -> None:
+        """Handle the request before its body comes."""
+        line = self.__first_line()
+        # None but POSTs are delivered; but a resource may be late to say so.
+        may_want = self.engineio_server is not None and line[0] == b"POST"
+        self.engineio_body = Body.ASKED if may_want else Body.UNWANTED
+        self.__handle(*line)
+        if self.engineio_body not in _COLLECTED:
+            # Else twisted.web would still ask the client to go on.
+            self.requestHeaders.removeHeader(b"expect")
+
+    def engineio_collect(
+        self, whole: Callable[[], object], refused: Callable[[], object]
+    ) -> bool:
+        """
+        Collect the body: what answers the request depends on it.
+
+        Args:
+            whole: Called when all of it is in ``content``.
+            refused: Called if it turns out to be too large; the request is answered.
+
+        Returns:
+            Whether it is still to come; if not, it is in ``content``.
+
+        """
+        if self.engineio_body in (Body.ASKED, Body.UNWANTED):
+            self.engineio_body = Body.WANTED
+            self.__whole, self.__refused = whole, refused
+            return True
+        return False
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Take a piece of the body, or throw it away."""
+        """Take a piece of the body, or discard it."""
         self.__room -= len(data)
-        if self.engineio_body is Body.REFUSED:
+        if self.engineio_body is _NONE:
+            self.__open_stream()
+        if self.engineio_body is _FOREIGN:
+            super().handleContentChunk(data)
+        elif self.engineio_body not in _COLLECTED:
             if self.__room < -_SPARE * self.__server.config.max_payload:
                 self.__cut()
         elif self.__room < 0:
             self.__refuse(self.__server.config.max_payload - int(self.__room))
-        elif self.engineio_body is Body.FOREIGN:
-            super().handleContentChunk(data)
         else:
             assert self.content is not None  # gotLength made it
             self.content.write(data)
@@ -145,18 +216,30 @@ class BoundedRequest(Request):
         server = self.__server
         server.too_large(PayloadTooLarge(size, server.config.max_payload))
         self.method, self.uri, self.clientproto = self.__first_line()
-        transport = self.__transport_of(self.uri.partition(b"?")[2])
-        if transport is not None:
-            transport.break_off(self)
-        self.engineio_body = Body.REFUSED
+        if self.__refused is not None:
+            self.__refused()
         self.__room = 0
-        self.content = BytesIO()
         # Else twisted.web would still ask the client to go on.
         self.requestHeaders.removeHeader(b"expect")
         self.setResponseCode(413)
         self.setHeader(b"Content-Length", b"0")
         self.setHeader(b"Cache-Control", b"no-store")
-        self.write(b"")
+        self.__answered()
+
+    def __answered(self) -> None:
+        """Let the answer leave; the request ends when the rest of its body has come."""
+        self.engineio_body = _ANSWERED
+        self.content = BytesIO()
+        if not self.startedWriting:
+            self.write(b"")
+
+    def finish(self) -> None:
+        """End the request, now or with its body: what comes would be the next one."""
+        body = self.engineio_body
+        if body is _GONE or body is _FOREIGN or self._disconnected:
+            super().finish()
+        elif body is not _ANSWERED:
+            self.__answered()
 
     def __cut(self) -> None:
         """Hear no more of a client that takes too long, or sends too much."""
@@ -181,16 +264,27 @@ class BoundedRequest(Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """See the body end."""
         self.__in_time()
-        if self.engineio_body is Body.REFUSED:
-            self.finish()
-            return
-        if self.engineio_body is Body.FOREIGN:
+        body = self.engineio_body
+        if body is _FOREIGN:
             # Without a path twisted.web would fail.
             super().requestReceived(command, path or b"/", version)
             return
-        # As twisted.web does, without reading the body as a form, which it never is.
+        self.engineio_body = _GONE
         assert self.content is not None  # gotLength made it
         self.content.seek(0, 0)
+        if body is _NONE:
+            self.__handle(command, path, version)
+        elif body is _ANSWERED:
+            self.finish()
+        elif body is Body.WANTED:
+            self.__whole()
+
+    def __handle(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Have the site find a resource that answers."""
+        if self.engineio_server is None:
+            super().requestReceived(command, path or b"/", version)
+            return
+        # As twisted.web does, without reading the body as a form, which it never is.
         self.args = {}
         self.method, self.uri, self.clientproto = command, path, version
         self.path = path.partition(b"?")[0]
@@ -220,7 +314,7 @@ class EngineIORequest(BoundedRequest):
 
         """
         channel = self.channel
-        if type(channel) is not EngineIOChannel or self.engineio_body is Body.FOREIGN:
+        if type(channel) is not EngineIOChannel or self.engineio_server is None:
             return False
         if self._encoder is not None or self.cookies:
             return False  # somebody around us has a part in the answer

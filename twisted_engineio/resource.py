@@ -14,6 +14,7 @@ Engine.IO protocol v4, "HTTP long-polling", "WebSocket", "Upgrade".
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail
@@ -218,7 +219,7 @@ class EngineIOResource(Resource):
                 session.client_resumed()
             _begin(transport, request, seen)
         elif request.method == b"POST":
-            self._deliver(request, transport)
+            self._receive(asked, session, transport)
         else:
             request.setHeader(b"Allow", b"GET, POST, OPTIONS")
             answer(request, 405, PLAIN, b"")
@@ -239,6 +240,36 @@ class EngineIOResource(Resource):
     def _eventsource(self, sid: str) -> EventSourceTransport:
         config, clock = self.engineio.config, self.engineio.clock
         return EventSourceTransport(REVISION_4.codec, config, clock, sid)
+
+    def _receive(
+        self, asked: Asked, session: Session, transport: HTTPTransport
+    ) -> None:
+        """Take a POST whose body is there, or have it collected."""
+        request = asked.request
+        collect = getattr(request, "engineio_collect", None)
+        whole = partial(self._received, asked, session, transport)
+        if collect is None or not collect(whole, partial(transport.break_off, request)):
+            self._deliver(request, transport)
+            return
+        transport.begin(request)
+        if session.state is State.CLOSED:
+            # Another POST is in progress: that has ended it.
+            raise Refused(ErrorCode.UNKNOWN_SID, "the session is over")
+
+    def _received(
+        self, asked: Asked, session: Session, transport: HTTPTransport
+    ) -> None:
+        """Deliver a body that has come, unless its session has gone on meanwhile."""
+        try:
+            self.engineio.find(session.sid)
+            if session.carrier(asked.transport) is not transport:
+                raise Refused(
+                    ErrorCode.BAD_REQUEST, "the session is on another transport"
+                )
+        except Refused as error:
+            self._refuse(asked, error)
+        else:
+            self._deliver(asked.request, transport)
 
     def _deliver(self, request: Request, transport: HTTPTransport) -> None:
         assert request.content is not None  # twisted.web has read the body

@@ -55,6 +55,7 @@ _NUMBERS: Final = (
     ("upgrade_timeout", "Seconds a client has to upgrade."),
     ("close_timeout", "Seconds a closing session or WebSocket has to end."),
     ("request_timeout", "Seconds a client has to send a whole request."),
+    ("keep_alive_timeout", "Seconds an idle connection is kept between requests."),
     ("first_poll_timeout", "Seconds a client has to poll first."),
     ("drain_timeout", "Seconds a stop takes at most."),
     ("max_payload", "Bytes of one request or message."),

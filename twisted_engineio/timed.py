@@ -3,7 +3,9 @@ A connection whose requests are timed as a whole.
 
 twisted.web's own timeout is put off by every byte. Here a client has
 ``request_timeout`` seconds for a whole request, from its first byte, however it
-trickles. The channel owns one timer for that, and for a connection that stays idle.
+trickles, and ``keep_alive_timeout`` to begin the next one. A client that takes nothing
+of an answer for ``request_timeout`` seconds is cut off. The channel owns one timer for
+all of that.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.web.http import HTTPChannel, Request
 
+from .closing import ClosingChannel, Stage
 from .heartbeat import overslept
 from .log_limit import LimitedLog
+from .transports.backlog import unsent
 
 if TYPE_CHECKING:
     from .places import Places
@@ -22,12 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["TimedChannel"]
 
 
-class TimedChannel(HTTPChannel):
-    """An HTTP/1.1 connection of a Site that has a ``Places``."""
+class TimedChannel(ClosingChannel):
+    """A connection that is closed when its client takes too long."""
 
-    site: Any
     _timer: IDelayedCall | None = None
     _since = 0.0
+    _served = False  # whether a request was answered: the connection is kept alive
 
     # Twisted's: what it says of a client that is too slow is limited in rate.
     _log: Any = property(
@@ -41,10 +45,14 @@ class TimedChannel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Note when a request begins."""
-        if not (self.requests or self._buffer or self._handlingRequest):
+        if self._is_idle():
             self._since = self.site.engineio_places.clock.seconds()
             data = self.request_begins(data)
         super().dataReceived(data)
+
+    def _is_idle(self) -> bool:
+        """Return whether no request is there, nor a part of one."""
+        return not (self.requests or self._buffer or self._handlingRequest)
 
     def request_begins(self, data: bytes) -> bytes:
         """
@@ -61,6 +69,7 @@ class TimedChannel(HTTPChannel):
 
     def requestDone(self, request: Request) -> None:
         """Begin to wait for the next request."""
+        self._served = True
         self._begin_to_wait()
         super().requestDone(request)
 
@@ -74,27 +83,38 @@ class TimedChannel(HTTPChannel):
         return super().setTimeout(period)
 
     def is_excused(self) -> bool:
-        """Tell whether the client may take its time just now."""
+        """Return whether the server is what takes its time just now."""
         # twisted.web goes on handling what was the last of its connection when that is
         # answered, however long the answer waits for a client that does not read.
-        return self._handlingRequest and bool(self.requests)
+        return self.paused or (self._handlingRequest and bool(self.requests))
+
+    def unread(self) -> int:
+        """Return how many bytes of its answers the client has not taken."""
+        # A transport whose bytes cannot be counted says at least that they are many.
+        return unsent(self.transport) or int(self._waitingForTransport)
 
     def _begin_to_wait(self) -> None:
         places: Places = self.site.engineio_places
         self._since = places.clock.seconds()
-        if self._timer is None:
-            self._wait(places.request_timeout)
+        if self._timer is None and self.stage is Stage.OPEN:
+            self._wait(places.patience)
 
     def _wait(self, seconds: float) -> None:
-        self._timer = self.site.engineio_places.clock.callLater(seconds, self._look)
+        places: Places = self.site.engineio_places
+        # A request that begins meanwhile has less time than an idle connection.
+        delay = min(seconds, places.patience)
+        self._timer = places.clock.callLater(delay, self._look)
 
     def _look(self) -> None:
-        """See whether the client had its time."""
+        """Cut the client off if it has had its time."""
         assert self._timer is not None  # it has just fired
         places: Places = self.site.engineio_places
-        limit = places.request_timeout
+        idle = self._served and self._is_idle()
+        limit = places.keep_alive_timeout if idle else places.request_timeout
         spent = places.clock.seconds() - self._since
-        if self.is_excused():
+        if not self._is_arriving() and (unread := self.unread()):
+            self._look_at_reader(unread)
+        elif self.is_excused():
             self._wait(limit)
         elif spent < limit:
             self._wait(limit - spent)
@@ -102,6 +122,20 @@ class TimedChannel(HTTPChannel):
             self._wait(limit)  # the request may wait in the socket
         else:
             self.cut_off()
+
+    def _look_at_reader(self, unread: int) -> None:
+        """Abort the connection if nothing was taken of its answers since last time."""
+        before, self._unread = self._unread, unread
+        if not before or unread < before:
+            self._wait(self.site.engineio_places.request_timeout)
+        else:
+            self.setTimeout(None)
+            self.transport.abortConnection()
+
+    def _is_arriving(self) -> bool:
+        """Return whether a part of a request is there, and the rest is awaited."""
+        partial = bool(self.requests or self._buffer)
+        return partial and not self._handlingRequest and not self.paused
 
     def cut_off(self) -> None:
         """Close the connection: the client had its time."""

@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred
 
 from twisted_engineio import CloseReason, Config, Handshake, Reject
 
-IMPATIENT = Config(request_timeout=0.3)
+IMPATIENT = Config(request_timeout=0.3, keep_alive_timeout=0.3)
 
 
 class Slow(Echo):

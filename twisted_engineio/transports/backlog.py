@@ -16,7 +16,13 @@ from twisted.protocols.policies import ProtocolWrapper
 
 __all__ = ["TWISTED", "pause_above", "unsent"]
 
-TWISTED: Final = ("dataBuffer", "offset", "_tempDataLen", "bufferSize")
+TWISTED: Final = (
+    "dataBuffer",
+    "offset",
+    "_tempDataLen",
+    "bufferSize",
+    "disconnected",
+)
 """What is known here of ``FileDescriptor``, which a TCP or UNIX transport is."""
 
 
@@ -32,11 +38,12 @@ def unsent(transport: Any) -> int:
     Count the bytes that a transport was given and its socket has not taken.
 
     Args:
-        transport: Any; one that is no socket's (of HTTP/2, say) has none.
+        transport: Any; one that is no socket's (of HTTP/2, say) has none, and of one
+            that is lost nothing waits any more.
 
     """
     bare = _bare(transport)
-    if not isinstance(bare, FileDescriptor):
+    if not isinstance(bare, FileDescriptor) or bare.disconnected:
         return 0
     return len(bare.dataBuffer) - bare.offset + bare._tempDataLen
 

@@ -7,6 +7,8 @@ Rules of this file:
 2. A request is forgotten the moment it is answered or lost; nothing is written to one
    whose client has gone.
 3. While a POST is read nothing is written, so that all its replies leave in one answer.
+4. An answer is buffered until the socket of its connection has taken it: a client may
+   poll on a new connection each time, and read nothing on any.
 
 Driven by the resource (``poll``, ``post``), by the site where it is ours (``begin``,
 ``break_off``), and by the session.
@@ -17,7 +19,7 @@ Engine.IO protocol v4, "HTTP long-polling".
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.python.failure import Failure
 from twisted.web.http import Request
@@ -29,6 +31,7 @@ from ..exceptions import CloseReason
 from ..outbox import Outbox
 from ..packet import Encoded, Outgoing, Packet, PacketType
 from ..transport import NOBODY
+from .backlog import unsent
 from .held import pack
 from .posting import PostingTransport
 
@@ -54,7 +57,7 @@ class PollingTransport(PostingTransport):
 
     """
 
-    __slots__ = ("_binary", "_config", "_get")
+    __slots__ = ("_answered", "_binary", "_config", "_get")
 
     name = "polling"
     leaving = False
@@ -74,6 +77,8 @@ class PollingTransport(PostingTransport):
         self._config = config
         self._binary = binary
         self._get: Request | None = None
+        # Bytes of answers, by the connection that has not sent all of them.
+        self._answered: dict[Any, int] = {}
 
     # The resource's side.
 
@@ -97,6 +102,22 @@ class PollingTransport(PostingTransport):
             pack(request)
 
     # The session's side.
+
+    @property
+    def buffered(self) -> int:
+        """The bytes of answers that no socket has taken."""
+        if not self._answered:
+            return 0
+        self._forget_sent()
+        return sum(self._answered.values())
+
+    def _forget_sent(self) -> None:
+        # What else the connection has to send is not ours: another page, say.
+        left = {
+            connection: min(size, unsent(connection))
+            for connection, size in self._answered.items()
+        }
+        self._answered = {each: size for each, size in left.items() if size}
 
     @property
     def corked(self) -> bool:
@@ -155,7 +176,12 @@ class PollingTransport(PostingTransport):
         config = self._config
         if config.http_compression and len(body) >= config.http_compression_threshold:
             body = _compressed(request, body, items)
+        connection = request.transport
         answer(request, 200, kind, body)
+        if unsent(connection):
+            self._forget_sent()
+            size = self._answered.get(connection, 0) + len(body)
+            self._answered[connection] = size
 
     # The dressing: what JSONP does otherwise.
 

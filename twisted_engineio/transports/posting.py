@@ -154,7 +154,7 @@ class PostingTransport:
 
     @property
     def buffered(self) -> int:
-        """None: what is answered is twisted.web's, and one answer at a time."""
+        """None: the answer to a POST is two bytes."""
         return 0
 
     def cork(self) -> bool:

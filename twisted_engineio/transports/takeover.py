@@ -17,10 +17,12 @@ __all__ = ["attach", "can_take_over", "take_over"]
 
 
 def can_take_over(request: Request) -> bool:
-    """Tell whether a request came over HTTP/1.1, on a connection of its own."""
+    """Tell whether a request came over HTTP/1.1, and all of it is there."""
     # RFC 6455, 4.2.1: "an HTTP/1.1 or higher GET request".
     modern: bool = request.clientproto == b"HTTP/1.1"
-    return modern and isinstance(request.channel, HTTPChannel)
+    channel: Any = request.channel
+    # Of a body that still comes, the next bytes would be taken for frames.
+    return modern and isinstance(channel, HTTPChannel) and channel.length == 0
 
 
 def take_over(request: Request, protocol: IProtocol) -> bytes:
