@@ -40,6 +40,7 @@ FLOORS = (
             "application",
             "conversation",
             "deadlines",
+            "time_slices",
             "heartbeat",
             "inbox",
             "outbox",
