@@ -46,6 +46,7 @@ FLOORS = (
             "log_limit",
             "deadlines",
             "turns",
+            "time_slices",
             "heartbeat",
             "inbox",
             "outbox",

@@ -102,7 +102,8 @@ class Config:
 
     max_messages_per_second: float | None = None
     """Packets that a session may send each second, messages or others, and as many at
-    once. Without a limit by default: what is too many depends on the application."""
+    once; pings and pongs of WebSocket itself count too. Without a limit by default:
+    what is too many depends on the application."""
 
     max_bytes_per_second: float | None = None
     """Bytes of data that a session may send each second, and as many at once; a message

@@ -55,6 +55,24 @@ class LimitedSession(Session):
         if self.state is not State.CLOSED:
             super().receive_packet(packet)
 
+    def control_frames(self, count: int) -> None:
+        """Count control frames as packets; what is one too many is paid for later."""
+        packets = self._packets
+        if packets is None or self.state is not State.OPEN:
+            return
+        now = self.server.clock.seconds()
+        exceeded = packets.wait(count, now) > 0.0
+        packets.take(count)
+        if exceeded:
+            self.limit_reached("max_messages_per_second")
+            self._slow_down(packets.wait(0, now))
+
+    def _slow_down(self, seconds: float) -> None:
+        if self.server.config.over_rate == "pause":
+            self._hold(Hold.RATE, seconds)
+        else:
+            self._finish(CloseReason.RATE_EXCEEDED)
+
     def _count(self, data: str | bytes) -> None:
         """Take what it costs, or see to it that it waits, or end the session."""
         if self._inbox is not None or self.state is not State.OPEN:
@@ -73,10 +91,8 @@ class LimitedSession(Session):
                 packets.take(1)
             if data_bytes is not None:
                 data_bytes.take(size)
-        elif self.server.config.over_rate == "pause":
-            self._hold(Hold.RATE, wait)
         else:
-            self._finish(CloseReason.RATE_EXCEEDED)
+            self._slow_down(wait)
 
 
 class ObservedLimitedSession(LimitedSession, ObservedSession):

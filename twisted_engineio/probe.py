@@ -133,6 +133,9 @@ class Probe:
         """Whether the session's application holds the reading."""
         return self._session.busy
 
+    def control_frames(self, count: int) -> None:
+        """Count nothing: a candidate has ``upgrade_timeout``."""
+
     def limit_reached(self, limit: str) -> None:
         """Pass it on."""
         self._session.limit_reached(limit)

@@ -271,6 +271,15 @@ class Session(Sending, Reading):
         elif self.transport.writable and self.probe and self.probe.lets_go:
             self.transport.let_go()
 
+    def control_frames(self, count: int) -> None:
+        """
+        Count control frames of a WebSocket; only a limited session does.
+
+        Args:
+            count: How many have come.
+
+        """
+
     def limit_reached(self, limit: str) -> None:
         """
         Hear that the client went beyond one of the operator's limits.

@@ -33,6 +33,9 @@ class Receiver(Protocol):
     def transport_ready(self) -> None:
         """Hear that the transport became writable."""
 
+    def control_frames(self, count: int) -> None:
+        """Count frames that carry nothing: pings and pongs of WebSocket itself."""
+
     def limit_reached(self, limit: str) -> None:
         """Hear that the client went beyond one of the operator's limits."""
 
@@ -53,6 +56,9 @@ class Nobody:
 
     def transport_ready(self) -> None:
         """Have nothing to send."""
+
+    def control_frames(self, count: int) -> None:
+        """Count nothing."""
 
     def limit_reached(self, limit: str) -> None:
         """Tell nobody."""

@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from ..deadlines import Deadlines
 from ..exceptions import PayloadTooLarge
 from ..log_limit import LimitedLog, LineLimit
+from ..time_slices import TimeSlices
 from .descriptors import Descriptors
 from .websocket import WebSocketTransport
 
@@ -32,6 +33,11 @@ __all__ = ["WebSocketFactory"]
 _GAP: Final = 0.001
 """Seconds between the answer to a handshake and the first message. With less, a client
 that is busy finds both in one read; the reference leaves no more."""
+
+_SLICE: Final = 0.002
+"""Seconds that one connection may be read for in a turn of the reactor, and all of
+those that have more to read in the next one: some 500 echoes. A socket is read up to
+64 KiB at a time, which may be 10,000 frames."""
 
 
 def _accept_deflate(config: Config) -> Callable[[list[Any]], Any]:
@@ -84,6 +90,7 @@ class WebSocketFactory(WebSocketServerFactory):
         opening: Opens those that are to speak first, a moment after their handshake.
         closing: Closes those that have nothing more to say, at the end of a turn.
         closes: Aborts those whose close takes longer than ``close_timeout``.
+        slices: Shares the time for what they have received and not read yet.
         descriptors: Watches the plain connections among them.
         client_log: Where Autobahn logs what clients do.
 
@@ -106,6 +113,7 @@ class WebSocketFactory(WebSocketServerFactory):
         self.opening = Deadlines(clock, _GAP)
         self.closing = Deadlines(clock, 0.0)
         self.closes = Deadlines(clock, config.close_timeout)
+        self.slices = TimeSlices(clock, _SLICE)
         self.descriptors = Descriptors(clock)
         self.descriptors.log = LimitedLog(Descriptors.log, log)
         self.client_log = _AutobahnLog(Logger("autobahn.websocket"), log)

@@ -4,8 +4,9 @@ Whole frames read and written without Autobahn's machine.
 Rules of this file:
 
 1. The lane takes whole, final, masked, uncompressed data frames that are within the
-   limit. Whatever is anything else, it leaves to Autobahn from that byte on, and waits
-   until Autobahn stands between two messages again.
+   limit, and whole control frames between two messages. Whatever is anything else, it
+   leaves to Autobahn from that byte on, and waits until Autobahn stands between two
+   messages again.
 2. It may be left out: ``WebSocketTransport`` does the same with more calls.
    ``tests/test_fastlane.py`` feeds both the same bytes and compares.
 3. Frames that are written while bytes are read, or while the server corks, leave
@@ -54,10 +55,15 @@ _from_bytes: Final = int.from_bytes
 _masker: Final[Any] = xormasker.create_xor_masker  # type: ignore[attr-defined]
 _KINDS: Final = (0x81, 0x82)
 """First bytes that the lane reads: FIN, no reserved bit, text or binary."""
+_PINGS: Final = (0x89, 0x8A)
+"""First bytes of control frames that it reads: FIN, ping or pong."""
 _OPEN: Final = WebSocketTransport.STATE_OPEN
 _SMALL_MASK: Final = 1536
 """Bytes up to which Python's integers unmask faster than Autobahn's C: the C takes
 2.3 microseconds to be set up, the integers 1.6 per 1,000 bytes."""
+
+_STRIDE: Final = 1024
+"""Bytes of frames, if they are small, that are read between two looks at the clock."""
 
 _MAX_HELD: Final = 64
 _ROOM: Final = 16_384
@@ -117,7 +123,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
     """A session's WebSocket, with a lane of its own for what is common."""
 
     _held: list[bytes] | None  # frames to leave together, while corked
-    _begun: list[bytes] | None  # the beginning of a frame
+    _begun: bytearray | None  # the beginning of a frame
     _lacking = 0  # how many bytes it lacks, at least
     _between: bool  # whether Autobahn stands between two messages
     _socket: socket.socket | None = None  # under a plain transport
@@ -129,7 +135,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         super().connectionMade()
         # Not on the class, as other first values: these are looked at for each message,
         # and Python finds them ten times as fast here.
-        self._begun = self._held = self._early = None
+        self._begun = self._held = self._unread = None
         self._between = True
         self._bare = not (self.base64 or self.codec.BINARY_PREFIX)
         self._small = min(self.maxMessagePayloadSize, 125)
@@ -141,71 +147,98 @@ class FastWebSocketTransport(LeanWebSocketTransport):
     # Reading.
 
     def dataReceived(self, data: bytes) -> None:  # noqa: C901  the message path
-        """Read what came, and write together what is said to it."""
+        """Read frames for a time slice, and write together what is sent meanwhile."""
         if self._begun is not None:
-            self._begun.append(data)
+            self._begun += data
             self._lacking -= len(data)
             if self._lacking > 0:
                 return
-            data = b"".join(self._begun)
+            data = bytes(self._begun)
             self._begun = None
         corked = self._held is not None
         if not corked:
             self._held = []
         position, end = 0, len(data)
-        if self._early is not None:
-            self._early.append(data)
+        until = 0.0  # the end of the time slice; most reads need none
+        if self._unread is not None:
+            self._unread += data
             position = end
-        elif self._between and self.state == _OPEN:
-            # Small messages, all in this one call: the message path. What is not
-            # one of them goes to _read, and what is not for _read to Autobahn.
-            small = self._small
-            while end - position > 6:
-                kind = data[position]
-                start = position + 6
-                length = data[position + 1] - 0x80
-                stop = start + length
-                if not 0 < length <= small or stop > end:
-                    break
-                mask = data[position + 2 : start]
-                payload = (
-                    _from_bytes(data[start:stop], "little")
-                    ^ _from_bytes((mask * 32)[:length], "little")
-                ).to_bytes(length, "little")
-                if kind == 0x81 and payload[0] == 0x34 and payload.isascii():
-                    self.receiver.receive(payload[1:].decode())
-                elif kind == 0x82 and self._bare:
-                    self.receiver.receive(payload)
-                else:
-                    break
-                position = stop
+        while position < end:  # once, for most reads
+            began = position
+            if self._between and self.state == _OPEN:
+                # Small messages, all in this one call: the message path. What is not
+                # one of them goes to _read, and what is not for _read to Autobahn.
+                small = self._small
+                last = (end if end - position <= _STRIDE else position + _STRIDE) - 6
+                while position < last:
+                    kind = data[position]
+                    start = position + 6
+                    length = data[position + 1] - 0x80
+                    stop = start + length
+                    if not 0 < length <= small or stop > end:
+                        break
+                    mask = data[position + 2 : start]
+                    payload = (
+                        _from_bytes(data[start:stop], "little")
+                        ^ _from_bytes((mask * 32)[:length], "little")
+                    ).to_bytes(length, "little")
+                    if kind == 0x81 and payload[0] == 0x34 and payload.isascii():
+                        self.receiver.receive(payload[1:].decode())
+                    elif kind == 0x82 and self._bare:
+                        self.receiver.receive(payload)
+                    else:
+                        break
+                    position = stop
+                if position < last or 0 < end - position <= 6:
+                    position = self._read(data, position)
+            if position == began:
+                position = self._feed(data, position)
             if position < end:
-                position = self._read(data, position)
-        if position < end:
-            self._dataReceived(data[position:])
-            self._between = (
-                not self.data
-                and not self.inside_message
-                and self.current_frame is None
-                and not self.failedByMe
-            )
+                if not until:
+                    until = self.factory.slices.begin()
+                elif self.factory.slices.is_over(until):
+                    position = self._read_later(data, position)
+        if self._pinged is not None:
+            self._answer_ping()
         if not corked:
             held, self._held = self._held, None
             if held:
                 self._write(held[0] if len(held) == 1 else b"".join(held))
 
+    def _feed(self, data: bytes, position: int) -> int:
+        """Feed Autobahn, until it stands between two messages again: rule 1."""
+        position = super()._feed(data, position)
+        self._between = (
+            not self.data
+            and not self.inside_message
+            and self.current_frame is None
+            and not self.failedByMe
+        )
+        return position
+
     def _read(self, data: bytes, position: int) -> int:
-        """Read whole frames of any size; tell where the lane must stop."""
+        """
+        Read some whole frames of any size.
+
+        Returns:
+            The position behind them; the same if the first is not for the lane.
+
+        """
         end = len(data)
-        while position < end:
-            if data[position] == 0x88 and self._hangs_up(data, position):
-                return end
+        limit = min(position + _STRIDE, end)
+        while position < limit:
+            if data[position] > 0x87:
+                beyond = self._read_control(data, position, limit)
+                if beyond == position:
+                    return position
+                position = beyond
+                continue
             start, length = self._frame_at(data, position)
             stop = start + length
             if length < 0:
                 return position
             if stop > end:
-                self._begun = [data[position:]]
+                self._begun = bytearray(data[position:])
                 # The first byte alone does not tell whether there is a mask.
                 self._lacking = stop - end if end - position > 1 else 1
                 return end
@@ -226,6 +259,35 @@ class FastWebSocketTransport(LeanWebSocketTransport):
                 else:
                     self.onMessage(payload, False)
             position = stop
+        return position
+
+    def _read_control(self, data: bytes, position: int, limit: int) -> int:
+        """
+        Read whole pings and pongs, or a close frame.
+
+        A flood of them must cost less than to send it: of the pings only the last is
+        looked at, for it is the only one that is answered.
+
+        Returns:
+            The position behind them, or behind all if the connection closes.
+
+        """
+        end, ping, count = len(data), b"", 0
+        while position < limit and end - position >= 6:
+            kind, length = data[position], data[position + 1] - 0x80
+            stop = position + 6 + length
+            if kind not in _PINGS or not 0 <= length <= 125 or stop > end:
+                break
+            if kind == 0x89:
+                ping = data[position:stop]
+            position = stop
+            count += 1
+        if ping:
+            self._pinged = unmask(ping[6:], ping[2:6])
+        if count:
+            self.receiver.control_frames(count)
+        elif data[position] == 0x88 and self._hangs_up(data, position):
+            return end
         return position
 
     def _frame_at(self, data: bytes, position: int) -> tuple[int, int]:

@@ -12,6 +12,10 @@ Rules of this file:
    pings that come meanwhile one is answered.
 4. A close has a deadline, whichever side began it and however far it has come: after
    ``close_timeout`` the connection is aborted. The timer is the factory's, ``closes``.
+5. A read is handled for one time slice. What is left of it is handled in later turns,
+   in order, and nothing else is read meanwhile; all connections that have something
+   left share one slice in each turn (``slices``), so a flood of frames, of whatever
+   kind, delays others by a few milliseconds. If the connection closes, it is dropped.
 
 Driven by Autobahn (``_onOpen``, ``onMessage``, ``onClose``), by the TCP transport as
 its producer (``pauseProducing``, ``resumeProducing``), and by the session.
@@ -47,13 +51,17 @@ __all__ = ["AUTOBAHN", "WebSocketTransport"]
 
 AUTOBAHN: Final = (
     "_closeConnection",
+    "_dataReceived",
     "_fail_connection",
     "_max_message_size_exceeded",
     "_onOpen",
     "sendCloseFrame",
 )
-"""Methods of Autobahn's ``WebSocketServerProtocol`` that are overridden here, and are
-not part of its public interface."""
+"""Methods of Autobahn's ``WebSocketServerProtocol`` that are overridden or called here,
+and are not part of its public interface."""
+
+_STRIDE: Final = 256
+"""Bytes of frames, if they are small, that are read between two looks at the clock."""
 
 _NORMAL: Final = 1000
 _POLICY_VIOLATION: Final = 1008
@@ -91,13 +99,15 @@ class WebSocketTransport(WebSocketServerProtocol):
     leaving = False
     corked = False
     _fragments = 0
-    _early: list[bytes] | None = None  # what came before it was open to both sides
-    _pinged: bytes | None = None  # a ping to answer when the socket takes more
+    _unread: bytearray | None = None  # received before it was open, or one's turn
+    _paused = False  # whether its receiver reads no further, whatever is unread
+    _pinged: bytes | None = None  # a ping to answer after the read, if the socket may
     _close_due = 0.0  # when it is aborted, on the clock, since it has begun to close
     factory: WebSocketFactory
     transport: Any  # a TCP transport, or what wraps one
     # Autobahn's own, which it sets where no type checker looks.
-    current_frame: Any
+    current_frame: Any = None
+    current_frame_masker: Any
     data: bytes
     _perMessageCompress: Any
     failedByMe: bool
@@ -187,7 +197,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         self.transport.abortConnection()
 
     def _onOpen(self) -> None:
-        self._early = [self.data]
+        self._unread = bytearray(self.data)
         self.data = b""
         if self._greets:
             self.factory.opening.begin(self._open)
@@ -196,12 +206,12 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     def _open(self) -> None:
         """Say that it is open, to whom it concerns."""
-        early, self._early = b"".join(self._early or ()), None
+        early, self._unread = self._unread, None
         self.writable = True
         self._heed_socket()
         self._tell_opened()
         if early:
-            self.dataReceived(early)
+            self.dataReceived(bytes(early))
 
     def _heed_socket(self) -> None:
         """Be told when the socket is full."""
@@ -217,11 +227,64 @@ class WebSocketTransport(WebSocketServerProtocol):
         del self._greets, self._opened, self._headers
 
     def dataReceived(self, data: bytes) -> None:
-        """Read what came, once it is open to both sides."""
-        if self._early is not None:
-            self._early.append(data)
-        else:
-            super().dataReceived(data)
+        """Read frames for a time slice, once it is open to both sides: rule 5."""
+        if self._unread is not None:
+            self._unread += data
+            return
+        slices = self.factory.slices
+        position, end, until = 0, len(data), slices.begin()
+        while position < end:
+            position = self._feed(data, position)
+            if slices.is_over(until):
+                position = self._read_later(data, position)
+        self._answer_ping()
+
+    def _feed(self, data: bytes, position: int) -> int:
+        """
+        Feed Autobahn some frames, or the rest of one.
+
+        Autobahn copies all that is behind a frame, twice: much at once would take
+        it a time that grows with the square of that.
+
+        Returns:
+            The position behind what it was fed.
+
+        """
+        end = len(data)
+        if self.state == self.STATE_CLOSED:
+            return end  # it would keep for ever what it reads no more
+        stop = end
+        if self.state != self.STATE_CONNECTING:
+            stop = min(position + max(_STRIDE, self._lacks()), end)
+        self._dataReceived(data[position:stop])
+        return stop
+
+    def _lacks(self) -> int:
+        """Count the bytes that the frame which Autobahn has begun lacks."""
+        frame = self.current_frame
+        if frame is None:
+            return 0
+        return int(frame.length - self.current_frame_masker.pointer())
+
+    def _read_later(self, data: bytes, position: int) -> int:
+        """Leave the rest of a read for a later turn; return its end."""
+        end = len(data)
+        if position < end and self.state != self.STATE_CLOSED:
+            self._unread = bytearray(data[position:])
+            self.transport.pauseProducing()
+            self.factory.slices.add(self._read_on)
+        return end
+
+    def _read_on(self) -> None:
+        """Read on where the last time slice was over."""
+        data, self._unread = bytes(self._unread or b""), None
+        try:
+            self.dataReceived(data)
+        except BaseException:
+            self._cut_off()  # as the reactor does; the time slices log it
+            raise
+        if not self._paused:
+            self.resume()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Feed a whole message to the receiver."""
@@ -244,11 +307,19 @@ class WebSocketTransport(WebSocketServerProtocol):
             self.receiver.receive_packet(packet)
 
     def onPing(self, payload: bytes) -> None:
-        """Answer, or if the socket is full later, and then only the last: 5.5.3."""
-        if self.writable:
-            super().onPing(payload)
-        else:
-            self._pinged = payload
+        """Keep a ping, to answer the last one of a read: RFC 6455, 5.5.3."""
+        self._pinged = payload
+        self.receiver.control_frames(1)
+
+    def onPong(self, payload: bytes) -> None:
+        """Count a pong, which has no other effect."""
+        self.receiver.control_frames(1)
+
+    def _answer_ping(self) -> None:
+        """Answer the last ping, unless more is unread, or the socket is full."""
+        if self._pinged is not None and self._unread is None and self.writable:
+            pinged, self._pinged = self._pinged, None
+            self.sendPong(pinged)
 
     def onMessageBegin(self, isBinary: bool) -> None:
         """Begin to count a message's fragments."""
@@ -263,7 +334,7 @@ class WebSocketTransport(WebSocketServerProtocol):
             self.receiver.limit_reached("max_fragments")
             self._fail_connection(_POLICY_VIOLATION, "too many fragments")
             # The flood goes on: leave it in the socket until the close times out.
-            self.transport.pauseProducing()
+            self.pause()
 
     def onMessageEnd(self) -> None:
         """Put a message together; Autobahn would tell listeners that there are not."""
@@ -289,6 +360,8 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     def _cancel_timers(self) -> None:
         self.factory.opening.end(self._open)
+        if self._unread is not None:
+            self.factory.slices.remove(self._read_on)
         if self._close_due:
             self.factory.closes.end(self._cut_off)
 
@@ -329,7 +402,8 @@ class WebSocketTransport(WebSocketServerProtocol):
             self._close_due = self.factory.closes.begin(self._cut_off)
 
     def _cut_off(self) -> None:
-        """Abort the connection; unsent bytes are lost."""
+        """Abort the connection; unsent bytes are lost, and nothing more is read."""
+        self.state = self.STATE_CLOSED
         self.unregisterProducer()
         self.transport.abortConnection()
 
@@ -347,9 +421,7 @@ class WebSocketTransport(WebSocketServerProtocol):
         """Write again, if it is still open."""
         if self.state == self.STATE_OPEN:
             self.writable = True
-            pinged, self._pinged = self._pinged, None
-            if pinged is not None:
-                self.sendPong(pinged)
+            self._answer_ping()
             self.receiver.transport_ready()
 
     def stopProducing(self) -> None:
@@ -448,9 +520,12 @@ class WebSocketTransport(WebSocketServerProtocol):
             self.transport.loseConnection()
 
     def pause(self) -> None:
-        """Read no further."""
+        """Read no further; what has been received is still read, in its turn."""
+        self._paused = True
         self.transport.pauseProducing()
 
     def resume(self) -> None:
-        """Read on."""
-        self.transport.resumeProducing()
+        """Read on, after what has been received."""
+        self._paused = False
+        if self._unread is None:
+            self.transport.resumeProducing()

@@ -1,0 +1,113 @@
+"""
+Time slices: work of many connections, a few milliseconds of it in each reactor turn.
+
+Rules of this file:
+
+1. A connection works until its slice is over, and adds itself if something is left.
+2. In each turn the connections that have added themselves share one slice, in order:
+   however many they are, they hold up all others for no longer.
+3. While no connection waits there is no timer.
+
+Driven by connections (``begin``, ``add``, ``remove``) and by the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+__all__ = ["TimeSlices"]
+
+Call: TypeAlias = Callable[[], object]
+
+
+class TimeSlices:
+    """
+    Calls that go on with a connection's work in a later turn.
+
+    Attributes:
+        length: Of a slice, in seconds.
+
+    """
+
+    __slots__ = ("_clock", "_timer", "_waiting", "length")
+
+    def __init__(self, clock: IReactorTime, length: float) -> None:
+        """
+        Make one without work.
+
+        Args:
+            clock: What to measure time with.
+            length: Of a slice, in seconds.
+
+        """
+        self.length = length
+        self._clock = clock
+        self._waiting: dict[Call, None] = {}  # in the order in which they came
+        self._timer: IDelayedCall | None = None
+
+    def begin(self) -> float:
+        """
+        Begin a slice.
+
+        Returns:
+            When it is over, for ``is_over``.
+
+        """
+        return self._clock.seconds() + self.length
+
+    def is_over(self, end: float) -> bool:
+        """
+        Return whether a slice is over.
+
+        Args:
+            end: What ``begin`` returned.
+
+        """
+        left = end - self._clock.seconds()
+        # More than a slice, and what rounding adds: the clock was set back.
+        return left <= 0 or left > 2 * self.length
+
+    def add(self, call: Call) -> None:
+        """
+        Call in a later turn.
+
+        Args:
+            call: Called once, without arguments.
+
+        """
+        self._waiting[call] = None
+        if self._timer is None:
+            self._timer = self._clock.callLater(0, self._turn)
+
+    def remove(self, call: Call) -> None:
+        """
+        Cancel a call; does nothing if it does not wait.
+
+        Args:
+            call: What ``add`` was given.
+
+        """
+        self._waiting.pop(call, None)
+        if not self._waiting and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _turn(self) -> None:
+        """Make calls until one slice is over; a call that raises ends it early."""
+        self._timer = None
+        end = self.begin()
+        try:
+            for _ in range(len(self._waiting)):  # none twice, but one at least
+                if not self._waiting:
+                    break  # removed by another
+                call = next(iter(self._waiting))
+                del self._waiting[call]
+                call()
+                if self.is_over(end):
+                    break
+        finally:
+            if self._waiting and self._timer is None:
+                self._timer = self._clock.callLater(0, self._turn)
