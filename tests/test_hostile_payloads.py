@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from itertools import islice, product
 from string import ascii_letters
@@ -38,14 +39,19 @@ def different(form: str) -> bytes:
     return b"".join(parts)
 
 
-def best(function, times=5):
-    """Return the least time that a call took, in seconds of this process."""
-    taken = []
-    for _ in range(times):
-        start = time.process_time()
-        function()
-        taken.append(time.process_time() - start)
-    return min(taken)
+def is_read_at_once(read):
+    """Return whether one of a few calls is fast: a busy machine is slow sometimes."""
+    before = sys.gettrace()
+    sys.settrace(None)  # coverage's: it takes longer than what is measured
+    try:
+        for _ in range(5):
+            start = time.process_time()
+            read()
+            if time.process_time() - start < SECONDS:
+                return True
+        return False
+    finally:
+        sys.settrace(before)
 
 
 def drain(codec, body, binary):
@@ -88,28 +94,28 @@ DIFFERENT = [
 def test_revision_4(unit):
     """The smallest packets of each kind."""
     body = filled(unit + b"\x1e").removesuffix(b"\x1e")
-    assert best(lambda: drain(v4, body, False)) < SECONDS
+    assert is_read_at_once(lambda: drain(v4, body, False))
 
 
 @pytest.mark.parametrize("unit", REVISION_3)
 def test_revision_3(unit):
     """Those of revision 3, also with a bad byte at the very end."""
     for body in (filled(unit), filled(unit, b"\xff")):
-        assert best(lambda body=body: drain(v3, body, False), 3) < SECONDS
+        assert is_read_at_once(lambda body=body: drain(v3, body, False))
 
 
 @pytest.mark.parametrize("unit", BINARY)
 def test_revision_3_binary(unit):
     """Those of its binary payloads."""
     body = filled(unit)
-    assert best(lambda: drain(v3, body, True)) < SECONDS
+    assert is_read_at_once(lambda: drain(v3, body, True))
 
 
 @pytest.mark.parametrize(("codec", "form", "binary"), DIFFERENT)
 def test_no_packet_is_like_another(codec, form, binary):
     """To remember packets is no help then, and no hindrance."""
     body = different(form)
-    assert best(lambda: drain(codec, body, binary)) < SECONDS
+    assert is_read_at_once(lambda: drain(codec, body, binary))
 
 
 @pytest.mark.parametrize(
@@ -128,14 +134,14 @@ def test_forms(unit, start):
         with contextlib.suppress(InvalidPacket):
             unwrap(form)
 
-    assert best(read, 3) < SECONDS
+    assert is_read_at_once(read)
 
 
 @pytest.mark.parametrize("unit", [b"4%1E", b"%34%1E", b"%33%61%1e", b"bAA%3D%3D%1E"])
 def test_forms_of_the_smallest_packets(unit):
     """The form and the payload in it, together."""
     form = b"d=" + filled(unit).removesuffix(b"%1E").removesuffix(b"%1e")
-    assert best(lambda: drain(v4, unwrap(form), False)) < SECONDS
+    assert is_read_at_once(lambda: drain(v4, unwrap(form), False))
 
 
 def test_what_is_remembered_is_what_was_read():
