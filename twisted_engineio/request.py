@@ -29,6 +29,7 @@ from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.server import Request
 
 from .answer import finish
+from .asked import Asked
 from .channel import EngineIOChannel
 from .exceptions import PayloadTooLarge
 from .handshake import parse_query
@@ -152,6 +153,7 @@ class BoundedRequest(Request):
         self.content = BytesIO()
         # Else twisted.web would still ask the client to go on.
         self.requestHeaders.removeHeader(b"expect")
+        server.cors.add_error_headers(Asked(self, server.proxies))
         self.setResponseCode(413)
         self.setHeader(b"Content-Length", b"0")
         self.setHeader(b"Cache-Control", b"no-store")

@@ -31,6 +31,7 @@ from twisted.python.failure import Failure
 from .admitting import Admitting, Crowd, Entry, make_sid
 from .application import Application
 from .config import Config
+from .cors import Cors
 from .drain import Drain, Stage
 from .exceptions import (
     CloseReason,
@@ -46,6 +47,7 @@ from .limited import session_class
 from .observed import Hearing
 from .observer import Observer
 from .packet import Encoded, Outgoing
+from .proxies import TrustedProxies
 from .quota import Quota
 from .session import Session, State
 from .transports.factory import WebSocketFactory
@@ -73,6 +75,8 @@ class Server(Admitting):
         clock: What its timers run on.
         observers: Its onlookers, in the order in which they are told.
         hearing: Which of their methods hear what comes often.
+        cors: Which origins may use it.
+        proxies: The proxies that it trusts; None if there are none.
         log: Where it logs.
         websockets: The options that its WebSockets share.
 
@@ -119,6 +123,9 @@ class Server(Admitting):
         self.clock: IReactorTime = clock
         self.observers = tuple(observers)
         self.hearing = Hearing.of(self.observers)
+        self.cors = Cors(self.config)
+        trusted = self.config.trusted_proxies
+        self.proxies = TrustedProxies(trusted) if trusted else None
         self._make_sid = make_sid
         self._chance = chance
         self._sessions: dict[str, Session] = {}
