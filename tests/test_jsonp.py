@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import time
-from urllib.parse import urlencode
+from urllib.parse import unquote_to_bytes, urlencode
 
 import pytest
 from hypothesis import given
@@ -183,6 +182,8 @@ def test_an_index_that_is_no_number_is_a_bad_request(query):
         (rb"d=4\\", rb"4\\"),
         (rb"d=4\t\\t", rb"4\t\\t"),
         (b"d=4a%0D%0Ab", b"4a\r\nb"),
+        (b"d=4=3D=0A=\n=\r\n==_ \t\r\n", b"4=3D=0A=\n=\r\n==_ \t\r\n"),
+        (b"d=4%3d%3D3D%25%0a%5F", b"4==3D%\n_"),
     ],
 )
 def test_a_form_holds_a_payload(form, payload):
@@ -233,19 +234,22 @@ def test_escapes_are_undone_as_the_reference_does(payload):
     assert unwrap(urlencode({"d": escaped}).encode()).decode() == expected
 
 
+@given(
+    st.lists(
+        st.binary(max_size=2)
+        | st.integers(0, 255).map(lambda each: b"%%%02x" % each)
+        | st.sampled_from([b"=", b"=\n", b"=\r\n", b" \n", b"==", b"_", b"%3D"])
+    ).map(b"".join)
+)
+def test_percent_encoding_is_undone_as_python_does(value):
+    """Though not by Python: whatever quoted-printable has besides is left as it is."""
+    value = value.replace(b"&", b"").replace(b"\\", b"")
+    with contextlib.suppress(InvalidPacket):
+        assert unwrap(b"d=" + value) == unquote_to_bytes(value.replace(b"+", b" "))
+
+
 @given(st.binary())
 def test_any_form_gives_a_payload_or_is_invalid(form):
     for each in (form, b"d=" + form):
         with contextlib.suppress(InvalidPacket):
             assert isinstance(unwrap(each), bytes)
-
-
-@pytest.mark.parametrize(
-    "unit", [b"%41", b"%", b"\\", rb"\n", rb"\\n", b"&", b"&d=", b"=", b"+"]
-)
-def test_a_hostile_form_is_read_at_once(unit):
-    """No shape makes reading a whole max_payload slow."""
-    start = time.process_time()
-    with contextlib.suppress(InvalidPacket):
-        unwrap(b"d=" + unit * (1_000_000 // len(unit)))
-    assert time.process_time() - start < 1

@@ -13,11 +13,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from twisted.logger import Logger
+
 from .origins import is_same_origin, normal_origin, origin_of_url
 
 if TYPE_CHECKING:
     from twisted.web.http_headers import Headers
 
+    from .asked import Asked
     from .config import Config
 
 __all__ = ["OWN_SITES", "Cors", "is_well_formed"]
@@ -43,8 +46,11 @@ class Cors:
 
     Attributes:
         lists: Whether there may be any.
+        log: Where it logs.
 
     """
+
+    log = Logger()
 
     def __init__(self, config: Config) -> None:
         origins = config.cors
@@ -151,6 +157,30 @@ class Cors:
             headers.setRawHeaders(b"Access-Control-Allow-Credentials", [b"true"])
         if self._exposed:
             headers.setRawHeaders(b"Access-Control-Expose-Headers", [self._exposed])
+
+    def add_error_headers(self, asked: Asked) -> None:
+        """
+        Let a page read an error that is answered before its Origin is checked.
+
+        To a page that may not use the server the error says nothing more than before,
+        and so it does if the operator's function raises, which is logged.
+
+        Args:
+            asked: The request; its answer is given the headers.
+
+        """
+        origin = asked.origin
+        if not self.lists or (origin is not None and not is_well_formed(origin)):
+            return
+        try:
+            allowed = self.allows(origin, asked.host, asked.is_secure)
+        except Exception:
+            self.log.failure("cors failed; the page cannot read why it is refused")
+            return
+        if allowed and asked.request.method == b"OPTIONS":
+            self.add_preflight_headers(origin, asked.answer_headers)
+        elif allowed:
+            self.add_headers(origin, asked.answer_headers)
 
     def add_preflight_headers(self, origin: str | None, headers: Headers) -> None:
         """

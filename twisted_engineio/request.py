@@ -49,6 +49,7 @@ from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.server import Request
 
 from .answer import finish
+from .asked import Asked
 from .channel import EngineIOChannel
 from .exceptions import PayloadTooLarge
 from .log_limit import LimitedLog
@@ -221,6 +222,7 @@ class BoundedRequest(Request):
         self.__room = 0
         # Else twisted.web would still ask the client to go on.
         self.requestHeaders.removeHeader(b"expect")
+        server.cors.add_error_headers(Asked(self, server.proxies))
         self.setResponseCode(413)
         self.setHeader(b"Content-Length", b"0")
         self.setHeader(b"Cache-Control", b"no-store")

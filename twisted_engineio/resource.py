@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
@@ -26,7 +26,7 @@ from .access_log import redact_log_of
 from .answer import JSON, PLAIN, answer
 from .asked import Asked
 from .channel import EngineIOChannel
-from .cors import Cors, is_well_formed
+from .cors import is_well_formed
 from .exceptions import (
     CloseReason,
     ErrorCode,
@@ -36,7 +36,6 @@ from .exceptions import (
     require,
 )
 from .handshake import upgrades_from
-from .proxies import TrustedProxies
 from .request import HTTPTransport
 from .revision import REVISION_4, revision_of
 from .server import Entry, Server
@@ -83,19 +82,19 @@ class EngineIOResource(Resource):
         require(Server, server, "EngineIOResource")
         super().__init__()
         self.engineio = server
-        self._cors = Cors(server.config)
-        trusted = server.config.trusted_proxies
-        self.proxies = TrustedProxies(trusted) if trusted else None
+        self._cors = server.cors
+        self.proxies = server.proxies
         self._site: Any = None  # the one that the last request came to
 
     def render(self, request: Request) -> int:
         """Answer a request, now or later."""
         if request.site is not self._site:
             self._meet(request.site)
+        asked = Asked(request, self.proxies)
         if request.postpath not in ([], [b""]):
+            self._cors.add_error_headers(asked)
             answer(request, 404, PLAIN, b"")
             return NOT_DONE_YET
-        asked = Asked(request, self.proxies)
         try:
             self._serve(asked)
         except (Refused, Reject) as error:
@@ -118,11 +117,11 @@ class EngineIOResource(Resource):
             self._tell_headers(asked, None)
             answer(asked.request, 204, PLAIN, b"")
             return
-        if asked.transport not in config.transports:
-            raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "the transport is not known")
         wants_script = asked.wants_script
-        if wants_script and not config.jsonp:
-            raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "jsonp is off")
+        if asked.transport not in config.transports or (
+            wants_script and not config.jsonp
+        ):
+            self._refuse_transport(asked)
         self._check_origin(asked)
         if wants_script:
             self._check_script(asked)
@@ -150,6 +149,12 @@ class EngineIOResource(Resource):
             asked.check_websocket(deflate=deflate)
         if asked.wants_script:
             index_of(asked.query)  # a bad one is refused before admission
+
+    def _refuse_transport(self, asked: Asked) -> NoReturn:
+        self._cors.add_error_headers(asked)
+        known = asked.transport in self.engineio.config.transports
+        why = "jsonp is off" if known else "the transport is not known"
+        raise Refused(ErrorCode.UNKNOWN_TRANSPORT, why)
 
     def _check_origin(self, asked: Asked) -> None:
         origin = asked.origin

@@ -32,6 +32,7 @@ from twisted.python.failure import Failure
 from .admitting import Admitting, Entry, make_sid
 from .application import Application
 from .config import Config
+from .cors import Cors
 from .drain import Drain, Stage
 from .exceptions import (
     CloseReason,
@@ -48,6 +49,7 @@ from .log_limit import LimitedLog, LineLimit
 from .observed import Hearing
 from .observer import Observer
 from .packet import Encoded, Outgoing
+from .proxies import TrustedProxies
 from .quota import Quota
 from .session import Session, State
 from .transports.factory import WebSocketFactory
@@ -78,6 +80,8 @@ class Server(Admitting):
         observers: Its onlookers, in the order in which they are told.
         hearing: Which of their methods hear what comes often.
         log: Where it logs what clients can cause, limited in rate.
+        cors: Which origins may use it.
+        proxies: The proxies that it trusts; None if there are none.
         websockets: The options that its WebSockets share.
 
     """
@@ -125,6 +129,9 @@ class Server(Admitting):
         self.hearing = Hearing.of(self.observers)
         self.log = LimitedLog(self._logger, LineLimit(clock))
         self.full_log = LimitedLog(self._logger, LineLimit(clock, 1, _QUIET))
+        self.cors = Cors(self.config)
+        trusted = self.config.trusted_proxies
+        self.proxies = TrustedProxies(trusted) if trusted else None
         self._make_sid = make_sid
         self._chance = chance
         self._sessions: dict[str, Session] = {}

@@ -144,6 +144,7 @@ def _decode_text(body: bytes) -> Iterator[str | bytes | Packet]:
     # Now every index is one of a code unit, and a slice is of as many as it is long.
     units = text if text.isascii() else _SECOND_HALF.join(_BEHIND_A_PAIR.split(text))
     at, size, has_pairs = 0, len(units), len(units) > len(text)
+    known = _SHORTEST
     while at < size:
         is_short = units[at + 1 : at + 2] == ":"
         run = is_short and _RUN.findall(units, at, at + _REACH)
@@ -155,9 +156,12 @@ def _decode_text(body: bytes) -> Iterator[str | bytes | Packet]:
         for each in run:
             if each[2:3] == "4" and not has_pairs:
                 yield each[3:]
+            elif each in known:
+                yield known[each]
             elif each:
-                known = _SHORTEST.get(each)
-                yield _from_units(each[2:], has_pairs) if known is None else known
+                read = _from_units(each[2:], has_pairs)
+                known = v4.remember(known, _SHORTEST, each, read)
+                yield read
     if not is_utf8:
         raise InvalidPacket("it is not UTF-8")
 
@@ -187,7 +191,9 @@ def _from_text(packet: str) -> str | bytes | Packet:
     """Read one packet that is no message of text."""
     if packet.startswith("b4"):
         return v4.from_base64(packet[2:])
-    return decode_packet(packet)
+    if packet[0] == "b":
+        raise InvalidPacket("only a message is binary")
+    return v4.decode_packet(packet)
 
 
 def _from_utf8(body: bytes) -> tuple[str, bool]:
@@ -207,6 +213,7 @@ def _to_length(digits: str) -> int:
 def _decode_binary(body: bytes) -> Iterator[str | bytes | Packet]:
     """Read ``<0 or 1><digits as bytes 0 to 9><255><packet>``, repeated."""
     at, size = 0, len(body)
+    known = _SHORTEST_BINARY
     while at < size:
         is_short = body[at + 2 : at + 3] == b"\xff"
         run = is_short and _BINARY_RUN.findall(body, at, at + _REACH)
@@ -216,9 +223,12 @@ def _decode_binary(body: bytes) -> Iterator[str | bytes | Packet]:
             continue
         at += len(b"".join(run))
         for each in run:
-            if each:
-                known = _SHORTEST_BINARY.get(each)
-                yield _from_bytes(each[:1], each[3:]) if known is None else known
+            if each in known:
+                yield known[each]
+            elif each:
+                read = _from_bytes(each[:1], each[3:])
+                known = v4.remember(known, _SHORTEST_BINARY, each, read)
+                yield read
 
 
 def _binary_bounds(body: bytes, at: int) -> tuple[int, int]:
