@@ -95,6 +95,7 @@ FLOORS = (
             "resource",
             "server",
             "site",
+            "socketio_hint",
         ],
         THIRD,
     ),

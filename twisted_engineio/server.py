@@ -29,7 +29,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .admitting import Admitting, Crowd, Entry, make_sid
-from .application import Application
+from .application import Application, EchoApplication
 from .config import Config
 from .drain import Drain, Stage
 from .exceptions import (
@@ -48,6 +48,7 @@ from .observer import Observer
 from .packet import Encoded, Outgoing
 from .quota import Quota
 from .session import Session, State
+from .socketio_hint import Hint, is_connect
 from .transports.factory import WebSocketFactory
 from .transports.fastlane import FastWebSocketTransport
 
@@ -132,6 +133,7 @@ class Server(Admitting):
             self.websockets.use(FastWebSocketTransport)
         self.websockets.lost = self._drain.settle
         config = self.config
+        self._socketio = Hint(clock)
         self._session_class = session_class(
             observed=self.hearing.watches_sessions,
             limited=bool(config.max_messages_per_second or config.max_bytes_per_second),
@@ -315,6 +317,27 @@ class Server(Admitting):
             failure=failure,
             sid=session.sid[:6],
         )
+
+    def is_mistaken(self, session: Session, data: str | bytes) -> bool:
+        """
+        Log a first message of a Socket.IO client, and close the session of an echo.
+
+        Args:
+            session: The session.
+            data: What came first on it.
+
+        Returns:
+            Whether the application is not to be given the message.
+
+        """
+        if not is_connect(data):
+            return False
+        self._socketio.came("its first message was 40")
+        hook = type(self.application).message_received
+        if hook is not EchoApplication.message_received:
+            return False
+        session.close()  # sent back, it would be Socket.IO's yes
+        return True
 
     def limit_reached(self, limit: str, about: Session | Handshake) -> None:
         """Hear that a client went beyond one of the operator's limits."""

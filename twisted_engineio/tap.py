@@ -34,6 +34,7 @@ from .resource import EngineIOResource
 from .server import Server
 from .service import ServerService
 from .site import EngineIOSite
+from .socketio_hint import SocketIOHint
 from .watching import PARAMETERS, Watching
 
 __all__ = ["Options", "makeService"]
@@ -53,6 +54,7 @@ _NUMBERS: Final = (
     ("max_payload", "Bytes of one request or message."),
     ("max_fragments", "Frames of one WebSocket message."),
     ("max_packets", "Packets of one POST."),
+    ("max_upgrade_attempts", "Upgrades a session may try in a ping interval."),
     ("max_buffered", "Bytes that may wait for a client until it is dropped."),
     ("high_water_mark", "Bytes that wait, above which send returns False."),
     ("low_water_mark", "Bytes that wait, at which a session is drained."),
@@ -308,6 +310,7 @@ def makeService(options: Options) -> IService:
     put(root, options["path"], EngineIOResource(server))
     for path, page in watching.pages.items():
         put(root, path, page)
+    _put_hint(root, options)
     site = EngineIOSite(root, server, options["path"], bounded=True)
     for path, fed in watching.servers.items():
         site.engineio_places.add(fed, path)
@@ -329,6 +332,16 @@ def _serve_apart(options: Options, service: ServerService) -> None:
             put(root, path, page)
         site = EngineIOSite(root, service.server, bounded=True)
         strports.service(options["metrics-listen"], site).setServiceParent(service)
+
+
+def _put_hint(root: Resource, options: Options) -> None:
+    """Answer Socket.IO's clients at their default path, if nothing else is there."""
+    from twisted.internet import reactor
+
+    name = b"socket.io"
+    served = isinstance(root, File) and root.child(name).exists()
+    if name not in root.children and not served:
+        root.putChild(name, SocketIOHint(options["path"], IReactorTime(reactor)))
 
 
 def _root(options: Options) -> Resource:
