@@ -105,6 +105,7 @@ FLOORS = (
             "resource",
             "server",
             "site",
+            "socketio_hint",
         ],
         THIRD,
     ),

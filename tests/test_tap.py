@@ -88,6 +88,7 @@ def test_the_defaults():
         (["--per-message-deflate"], "per_message_deflate", True),
         (["--max-fragments", "7"], "max_fragments", 7),
         (["--max-packets", "7"], "max_packets", 7),
+        (["--max-upgrade-attempts", "7"], "max_upgrade_attempts", 7),
         (["--max-sessions", "7"], "max_sessions", 7),
         (["--max-sessions-per-address=7"], "max_sessions_per_address", 7),
         (["--max-handshakes-per-second=0.5"], "max_handshakes_per_second", 0.5),

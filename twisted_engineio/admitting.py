@@ -71,7 +71,7 @@ class Admitting:
 
     # The server's.
     log: LimitedLog
-    full_log: LimitedLog
+    rare_log: LimitedLog
     clock: IReactorTime
     config: Config
     application: Application
@@ -128,7 +128,7 @@ class Admitting:
     def _tell_operator(self, limit: str) -> None:
         """Warn once a minute at most that the whole server takes no more."""
         if limit in _OF_ALL:
-            self.full_log.warn(
+            self.rare_log.warn(
                 _FULL,
                 kind=limit,
                 more=_FULL,

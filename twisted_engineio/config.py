@@ -64,6 +64,11 @@ class Config:
     """WebSocket frames that one message may be cut into; as many as ws allows. Endless
     empty fragments cost a server time but never reach ``max_payload``."""
 
+    max_upgrade_attempts: int = 10
+    """Attempts of a session to move to another transport, in each ``ping_interval`` and
+    at once. A client makes one, and another one after each time that its network
+    breaks it off; each costs as much as a handshake."""
+
     max_packets: int = 65_536
     """Packets of one POST; one more is an error, and nothing behind it is delivered.
     All of them are handled in one turn of the reactor, which serves nobody else
@@ -372,6 +377,7 @@ _AMOUNTS: Final = (
     "max_payload",
     "max_fragments",
     "max_packets",
+    "max_upgrade_attempts",
     "high_water_mark",
     "low_water_mark",
     "max_buffered",

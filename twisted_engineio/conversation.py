@@ -53,6 +53,9 @@ class Owner(Protocol):
     def broadcast(self, data: str | bytes, *, compress: bool = True) -> None:
         """Send a message to every open session; the application's to call."""
 
+    def is_mistaken(self, session: Session, data: str | bytes) -> bool:
+        """Look at a first message; return whether to keep it from the application."""
+
     def limit_reached(self, limit: str, about: Session) -> None:
         """Hear that a session went beyond one of the operator's limits."""
 
@@ -66,9 +69,11 @@ class Conversation:
     __slots__ = (
         "__weakref__",
         "_ended",
+        "_fresh",
         "_heartbeat",
         "_inbox",
         "_outbox",
+        "_upgrades_due",
         "data",
         "handshake",
         "probe",
@@ -94,6 +99,8 @@ class Conversation:
     _outbox: Outbox | None
     _inbox: Inbox | None
     _ended: list[Deferred[CloseReason]] | None
+    _fresh: bool  # nothing has come yet; no State, for nothing else depends on it
+    _upgrades_due: float  # when the attempts to upgrade so far are used up
 
     def _finish(self, reason: CloseReason) -> None:
         """Close the session."""

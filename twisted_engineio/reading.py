@@ -77,6 +77,11 @@ class Reading(Conversation):
         if self._inbox is not None:
             self._inbox.append(data)
         elif self.state is _OPEN:
+            if self._fresh:
+                self._fresh = False
+                # What Socket.IO begins with; "0" costs a call, all else none.
+                if data[:1] == "0" and self._is_mistaken(data):
+                    return
             # As _call does, without the call: this is the message path.
             try:
                 result = self.server.application.message_received(
@@ -90,6 +95,9 @@ class Reading(Conversation):
                     self._wait_for(result)
         elif self.state is State.OPENING:
             self._finish(CloseReason.TRANSPORT_ERROR)
+
+    def _is_mistaken(self, data: str | bytes) -> bool:
+        return self.server.is_mistaken(self, data)  # type: ignore[arg-type]  # as above
 
     def receive_packet(self, packet: Packet) -> None:
         """

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.internet.defer import Deferred, fail
@@ -131,6 +132,7 @@ class EngineIOResource(Resource):
             self._check_session(asked, session)
             if asked.upgrade:
                 asked.check_websocket(deflate=config.per_message_deflate)
+                self._count_attempt(session)
                 self._tell_headers(asked, session)
                 self._upgrade(asked, session)
             else:
@@ -200,6 +202,12 @@ class EngineIOResource(Resource):
         if asked.listens and session.revision is not REVISION_4:
             raise Refused(ErrorCode.BAD_REQUEST, "sse is of revision 4 only")
 
+    def _count_attempt(self, session: Session) -> None:
+        """Refuse one attempt too many to upgrade; the session goes on."""
+        if not session.may_try_upgrade():
+            session.limit_reached("max_upgrade_attempts")
+            raise _too_many_attempts(session)
+
     def _may_exchange(self, asked: Asked, session: Session) -> bool:
         if session.carrier(asked.transport) is not None:
             return asked.transport != "websocket"
@@ -236,6 +244,8 @@ class EngineIOResource(Resource):
             stream = known
         else:
             stream = self._eventsource(session.sid)
+        if stream is not known:
+            self._count_attempt(session)
         if not stream.can_resume(seen):
             raise Refused(ErrorCode.UNKNOWN_SID, "there is no such event to go on from")
         if stream is not known and not session.upgrade(stream):
@@ -438,6 +448,8 @@ class EngineIOResource(Resource):
         if sid:
             session = self.engineio.find(sid)
             self._check_session(asked, session)
+            if not session.may_try_upgrade():
+                raise _too_many_attempts(session)
             self._upgrade(asked, session)
             return None
         try:
@@ -491,6 +503,18 @@ class EngineIOResource(Resource):
 def _is_over(request: Request) -> bool:
     """Tell whether its client has left, or has an answer: twisted.web forgets both."""
     return getattr(request, "channel", None) is None
+
+
+def _too_many_attempts(session: Session) -> Refused:
+    """Make the refusal of an attempt to upgrade; RFC 6585, 4."""
+    interval, _ = session.intervals
+    seconds = ceil(interval / session.server.config.max_upgrade_attempts)
+    return Refused(
+        ErrorCode.BAD_REQUEST,
+        "max_upgrade_attempts was reached",
+        status=429,
+        headers={"Retry-After": str(seconds)},
+    )
 
 
 def _begin(transport: HTTPTransport, request: Request, seen: int = 0) -> None:

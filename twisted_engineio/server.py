@@ -30,7 +30,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .admitting import Admitting, Entry, make_sid
-from .application import Application
+from .application import Application, EchoApplication
 from .config import Config
 from .cors import Cors
 from .drain import Drain, Stage
@@ -52,6 +52,7 @@ from .packet import Encoded, Outgoing
 from .proxies import TrustedProxies
 from .quota import Quota
 from .session import Session, State
+from .socketio_hint import is_connect, log_hint
 from .transports.factory import WebSocketFactory
 from .transports.fastlane import FastWebSocketTransport
 
@@ -128,7 +129,7 @@ class Server(Admitting):
         self.observers = tuple(observers)
         self.hearing = Hearing.of(self.observers)
         self.log = LimitedLog(self._logger, LineLimit(clock))
-        self.full_log = LimitedLog(self._logger, LineLimit(clock, 1, _QUIET))
+        self.rare_log = LimitedLog(self._logger, LineLimit(clock, 1, _QUIET))
         self.cors = Cors(self.config)
         trusted = self.config.trusted_proxies
         self.proxies = TrustedProxies(trusted) if trusted else None
@@ -304,7 +305,7 @@ class Server(Admitting):
     def flush_log(self) -> None:
         """Write now how many lines the log has left out, and leave no timer for it."""
         self.log.limit.flush()
-        self.full_log.limit.flush()
+        self.rare_log.limit.flush()
 
     @property
     def connected(self) -> int:
@@ -342,6 +343,27 @@ class Server(Admitting):
             failure=failure,
             sid=session.sid[:6],
         )
+
+    def is_mistaken(self, session: Session, data: str | bytes) -> bool:
+        """
+        Log a first message of a Socket.IO client, and close the session of an echo.
+
+        Args:
+            session: The session.
+            data: What came first on it.
+
+        Returns:
+            Whether the application is not to be given the message.
+
+        """
+        if not is_connect(data):
+            return False
+        log_hint(self.rare_log, "its first message was 40")
+        hook = type(self.application).message_received
+        if hook is not EchoApplication.message_received:
+            return False
+        session.close()  # sent back, it would be Socket.IO's yes
+        return True
 
     def limit_reached(self, limit: str, about: Session | Handshake) -> None:
         """Hear that a client went beyond one of the operator's limits."""

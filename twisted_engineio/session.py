@@ -110,6 +110,8 @@ class Session(Sending, Reading):
         self._outbox = None
         self._inbox = None
         self._ended = None
+        self._fresh = True
+        self._upgrades_due = 0.0
         config = server.config
         self._heartbeat = revision.heartbeat(
             self,
@@ -217,6 +219,16 @@ class Session(Sending, Reading):
     def expect_client(self) -> None:
         """End the session soon unless its client comes back: it began by polling."""
         self._heartbeat.expect_client(self.server.config.first_poll_timeout)
+
+    def may_try_upgrade(self) -> bool:
+        """Count an attempt to upgrade; return False if it is one too many."""
+        now, interval = self.server.clock.seconds(), self._heartbeat.interval
+        share = interval / self.server.config.max_upgrade_attempts
+        due = max(self._upgrades_due, now) + share
+        if due > now + interval + share / 100:  # what rounding makes of the sum
+            return False
+        self._upgrades_due = due
+        return True
 
     def upgrade(self, candidate: Transport) -> bool:
         """

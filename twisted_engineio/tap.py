@@ -20,6 +20,7 @@ from twisted.logger import InvalidLogLevelError, LogLevel
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 from twisted.web.resource import Resource
+from twisted.web.static import File
 
 from .application import Application, EchoApplication
 from .config import Config
@@ -41,6 +42,7 @@ from .server import Server
 from .service import ServerService
 from .session_log import SessionLog
 from .site import EngineIOSite
+from .socketio_hint import SocketIOHint
 from .watching import PARAMETERS, Watching
 
 __all__ = ["Options", "makeService"]
@@ -61,6 +63,7 @@ _NUMBERS: Final = (
     ("max_payload", "Bytes of one request or message."),
     ("max_fragments", "Frames of one WebSocket message."),
     ("max_packets", "Packets of one POST."),
+    ("max_upgrade_attempts", "Upgrades a session may try in a ping interval."),
     ("max_buffered", "Bytes that may wait for a client until it is dropped."),
     ("high_water_mark", "Bytes that wait, above which send returns False."),
     ("low_water_mark", "Bytes that wait, at which a session is drained."),
@@ -328,6 +331,7 @@ def makeService(options: Options) -> IService:
     put(root, options["path"], EngineIOResource(server))
     for path, page in watching.pages.items():
         put(root, path, page)
+    _put_hint(root, server, options)
     access_log = options["access-log"]
     site = EngineIOSite(root, server, options["path"], bounded=True, logPath=access_log)
     for path, fed in watching.servers.items():
@@ -364,3 +368,11 @@ def _serve_apart(options: Options, service: ServerService) -> None:
         description = options["metrics-listen"]
         endpoint = serverFromString(reactor, description)
         ListeningService(description, endpoint, site).setServiceParent(service)
+
+
+def _put_hint(root: Resource, server: Server, options: Options) -> None:
+    """Answer Socket.IO's clients at their default path, if nothing else is there."""
+    name = b"socket.io"
+    served = isinstance(root, File) and root.child(name).exists()
+    if name not in root.children and not served:
+        root.putChild(name, SocketIOHint(options["path"], server.rare_log))
