@@ -93,6 +93,7 @@ class House:
         wire.protocol.connectionLost(Failure(ConnectionDone()))
         for session in list(self.server.sessions.values()):
             session.abort()
+        self.server.flush_log()
         self.clock.advance(0)
         assert not self.clock.getDelayedCalls()
         assert not self.server.sessions

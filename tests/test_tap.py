@@ -7,17 +7,20 @@ from dataclasses import fields, replace
 
 import pytest
 from fakes import Browser, Listener, RecordingTransport, join
+from twisted.application.service import Application, MultiService
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
-from twisted.logger import LogLevel
+from twisted.logger import ILogObserver, LogLevel
 from twisted.web.static import File
 
 from twisted_engineio import (
     Config,
     Cookie,
     EchoApplication,
+    SessionLog,
 )
+from twisted_engineio.log_output import ReopenService, as_json
 from twisted_engineio.tap import Options, makeService
 
 MADE = Listener()
@@ -443,3 +446,43 @@ def test_a_session_of_the_command_line_s_server_echoes(clock):
     assert transport.written[-1] == "hello"
     session.abort()
     clock.advance(0)
+
+
+# The log.
+
+
+@pytest.mark.parametrize(
+    ("given", "observed"), [([], False), (["--log-sessions"], True)]
+)
+def test_sessions_are_logged_where_that_is_asked_for(given, observed):
+    """By an observer like any other."""
+    server = makeService(parse(*given)).server
+    assert [type(each) for each in server.observers] == [SessionLog] * observed
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_an_access_log_has_a_file_and_a_service(tmp_path, given):
+    """The service opens the file again when a signal says so."""
+    path = tmp_path / "access.log"
+    service = makeService(parse(*(["--access-log", str(path)] if given else [])))
+    (listener, *others) = service
+    assert listener.factory.logPath == (str(path) if given else None)
+    assert [type(each) for each in others] == [ReopenService] * given
+
+
+@pytest.mark.parametrize("twistd", [None, {"logfile": "-", "nodaemon": True}])
+@pytest.mark.parametrize("name", ["text", "json"])
+def test_json_is_for_the_application_of_twistd(twistd, name):
+    """What makes the service without twistd has a log of its own."""
+    options = Options()
+    options.parent = twistd
+    options.parseOptions(["--log-format", name])
+    application = MultiService()
+    parent = Application("engineio")
+    service = makeService(options)
+    service.setServiceParent(application)  # a service of somebody's program
+    service.disownServiceParent()
+    service.setServiceParent(parent)
+    observer = parent.getComponent(ILogObserver)
+    assert (observer is not None) is (twistd is not None and name == "json")
+    assert observer is None or observer.formatEvent is as_json
