@@ -283,10 +283,9 @@ class Upgrades(RuleBasedStateMachine):
     def lose_the_connection(self):
         """The session ends; what came until then was right, and a new one begins."""
         (self.websocket if self.upgraded else self.get).lose()
-        if self.upgraded:
-            # What came before the end is delivered before it to a busy application.
-            self.let_the_application_go_on()
-            assert self.listener.received == self.posted
+        # What came before the end is delivered before it to a busy application.
+        self.let_the_application_go_on()
+        assert self.listener.received == self.posted
         assert len(self.listener.closed) == 1
         self.leave()
         self.connect()

@@ -86,8 +86,9 @@ class Application:
         Take a message from a client.
 
         May be async, or return a Deferred: this session's next message waits for it,
-        so that order is kept; other sessions go on. A session is not given up for
-        silence while it waits, for what its client says is not read.
+        so that order is kept; other sessions go on. Its client is pinged meanwhile, and
+        up to 64 KiB of what it says are read. If it leaves, the method, as any other, has
+        ``handler_timeout`` seconds to finish; then its Deferred is cancelled.
 
         Args:
             session: Where it came from.

@@ -211,6 +211,17 @@ class Config:
     handshake costs a session that nobody polls, which would else be held until its
     ping is overdue, 45 seconds. As long as an upgrade may take."""
 
+    handler_timeout: float = 30.0
+    """Seconds that an application has to finish what it began for a session whose
+    client is gone; then its Deferred is cancelled. As long as ``close_timeout``: a
+    handler that waits for what never comes would hold its session for ever."""
+
+    paused_timeout: float | None = 300.0
+    """Seconds that an application may take no message of a session with more than 64
+    KiB unread, or whose client is gone, before the session ends, "application error".
+    They begin again with each message that it takes: slow progress ends no session.
+    nginx gives an upstream 60 seconds between two reads; ``None`` for any time."""
+
     drain_timeout: float = 5.0
     """Seconds that ``Server.stop`` takes at most: many sessions are ended spread over
     most of them, so that their clients do not all connect anew in one second; then what
@@ -266,6 +277,9 @@ class Config:
         for name in _RATES:
             if getattr(self, name) is not None:
                 self._require_number(name, float, "a number above 0, or None")
+        if self.paused_timeout is not None:
+            what = "a number of seconds above 0, or None"
+            self._require_number("paused_timeout", float, what)
         if self.over_rate not in OVER_RATE:
             known = " or ".join(OVER_RATE)
             raise ConfigError("over_rate", f"must be {known}, not {self.over_rate!r}")
@@ -334,6 +348,7 @@ _SECONDS: Final = (
     "request_timeout",
     "first_poll_timeout",
     "drain_timeout",
+    "handler_timeout",
     "sse_max_age",
     "sse_keepalive",
     "sse_ack_timeout",

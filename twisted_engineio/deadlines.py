@@ -86,6 +86,13 @@ class Deadlines:
             self._timer.cancel()
             self._timer = None
 
+    def expire(self) -> None:
+        """Make every call now that waits."""
+        while self._due:
+            call = next(iter(self._due))
+            self.end(call)
+            call()
+
     def _arm(self, delay: float, due: float) -> None:
         self._timer = self._clock.callLater(delay, self._fire)
         self._next = due

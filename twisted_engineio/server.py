@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import (
+    CancelledError,
     Deferred,
     ensureDeferred,
 )
@@ -31,6 +32,7 @@ from twisted.python.failure import Failure
 from .admitting import Admitting, Crowd, Entry, make_sid
 from .application import Application
 from .config import Config
+from .deadlines import Deadlines
 from .drain import Drain, Stage
 from .exceptions import (
     CloseReason,
@@ -74,6 +76,7 @@ class Server(Admitting):
         observers: Its onlookers, in the order in which they are told.
         hearing: Which of their methods hear what comes often.
         log: Where it logs.
+        handlers: What bounds handlers whose clients are gone.
         websockets: The options that its WebSockets share.
 
     """
@@ -126,6 +129,7 @@ class Server(Admitting):
         self._quota = Quota(self.config, clock.seconds)
         self._crowd = Crowd(clock)
         self._drain = Drain(self, chance)
+        self.handlers = Deadlines(clock, self.config.handler_timeout)
         self.websockets = WebSocketFactory(self.config, self.clock, self.too_large)
         if not self.config.per_message_deflate:
             # The lane reads and writes what is not compressed.
@@ -273,7 +277,7 @@ class Server(Admitting):
 
         """
         self._drain.begin(self.config.drain_timeout if within is None else within)
-        return self._drain.over()
+        return self._drain.over().addCallback(lambda _: self.handlers.expire())
 
     def cut_off(self) -> None:
         """End what is left now: a stop that has begun need take no longer."""
@@ -305,11 +309,27 @@ class Server(Admitting):
                 # What has __await__ is a coroutine here, or a Deferred.
                 goodbye: Deferred[object] = ensureDeferred(result)  # type: ignore[arg-type]
                 goodbye.addErrback(self._goodbye_failed, session)
+                if not goodbye.called:
+                    self.outlives(goodbye)
                 self._drain.wait_for(goodbye)
         self.tell(lambda each: each.session_closed(session, reason))
         self._drain.settle()
 
+    def outlives(self, handler: Deferred[object]) -> None:
+        """
+        Cancel a handler whose session is over, unless it finishes in time.
+
+        Args:
+            handler: What it returned; it does not fail.
+
+        """
+        cancel = handler.cancel
+        self.handlers.begin(cancel)
+        handler.addCallback(lambda _: self.handlers.end(cancel))
+
     def _goodbye_failed(self, failure: Failure, session: Session) -> None:
+        if failure.check(CancelledError):
+            return  # it took too long
         self.log.failure(
             "the application failed when session {sid}... ended",
             failure=failure,

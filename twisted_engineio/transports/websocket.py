@@ -19,6 +19,7 @@ Engine.IO protocol v4, "WebSocket".
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,6 +56,14 @@ _REASONS: Final = {1007: CloseReason.PARSE_ERROR, 1009: CloseReason.PAYLOAD_TOO_
 transport error."""
 
 
+class Pace(enum.Enum):
+    """How far a connection is read."""
+
+    FREE = "as it comes"
+    AHEAD = "while its session has room"
+    STOPPED = "not at all"
+
+
 @implementer(IPushProducer)
 class WebSocketTransport(WebSocketServerProtocol):
     """
@@ -78,6 +87,8 @@ class WebSocketTransport(WebSocketServerProtocol):
     leaving = False
     corked = False
     _fragments = 0
+    _pace = Pace.FREE
+    _ahead = 0  # bytes that were read while paused, of a message that is not whole
     _early: list[bytes] | None = None  # what came before it was open to both sides
     _pinged: bytes | None = None  # a ping to answer when the socket takes more
     factory: WebSocketFactory
@@ -387,10 +398,41 @@ class WebSocketTransport(WebSocketServerProtocol):
             self.unregisterProducer()
             self.transport.loseConnection()
 
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether the socket is read."""
+        return self._pace is not Pace.STOPPED
+
     def pause(self) -> None:
-        """Read no further."""
-        self.transport.pauseProducing()
+        """Read on while the session has room, then leave the rest in the socket."""
+        # For this connection, and for as long as it is paused: a look at each read that
+        # costs those that are not paused nothing.
+        self.dataReceived = self._read_ahead  # type: ignore[method-assign]
+        self._ahead = 0
+        self._heed_room()
 
     def resume(self) -> None:
         """Read on."""
+        if self._pace is not Pace.FREE:
+            self._pace = Pace.FREE
+            del self.dataReceived
         self.transport.resumeProducing()
+
+    def _read_ahead(self, data: bytes) -> None:
+        room = self.receiver.room
+        type(self).dataReceived(self, data)
+        if self._pace is Pace.AHEAD:
+            # What has not reached the session is of a message that is not whole yet.
+            whole = self.receiver.room != room
+            self._ahead = 0 if whole else self._ahead + len(data)
+            self._heed_room()
+
+    def _heed_room(self) -> None:
+        if self.receiver.room > self._ahead:
+            if self._pace is Pace.STOPPED:
+                self.transport.resumeProducing()
+            self._pace = Pace.AHEAD
+        else:
+            self._pace = Pace.STOPPED
+            self.transport.pauseProducing()
+            self.receiver.reading_stopped()
