@@ -18,7 +18,7 @@ from .exceptions import ConfigError
 from .packet import Encoded
 from .proxies import TrustedProxies
 
-__all__ = ["TRANSPORTS", "Config"]
+__all__ = ["TRANSPORTS", "Config", "check_interval"]
 
 TRANSPORTS: Final = ("polling", "sse", "websocket")
 """The transports that can be switched on, in the order in which clients try them."""
@@ -245,7 +245,9 @@ class Config:
     def __post_init__(self) -> None:
         """Check every value, so that a mistake shows before anything listens."""
         for name in _SECONDS:
-            self._require_number(name, float, "a number of seconds above 0")
+            self._require_number(name, float, _SECONDS_ABOVE_0)
+        for name in _INTERVALS:
+            check_interval(name, getattr(self, name))
         for name in _AMOUNTS:
             self._require_number(name, int, "a whole number above 0")
         self._check_limits()
@@ -278,7 +280,7 @@ class Config:
             if getattr(self, name) is not None:
                 self._require_number(name, float, "a number above 0, or None")
         if self.paused_timeout is not None:
-            what = "a number of seconds above 0, or None"
+            what = f"{_SECONDS_ABOVE_0}, or None"
             self._require_number("paused_timeout", float, what)
         if self.over_rate not in OVER_RATE:
             known = " or ".join(OVER_RATE)
@@ -323,13 +325,7 @@ class Config:
             )
 
     def _require_number(self, name: str, kind: type, what: str) -> None:
-        value = getattr(self, name)
-        accepted = (int, float) if kind is float else int
-        # A bool is an int; and NaN is neither above nor below 0.
-        if isinstance(value, bool) or not isinstance(value, accepted) or not value > 0:
-            raise ConfigError(name, f"must be {what}, not {value!r}")
-        if value == float("inf"):
-            raise ConfigError(name, f"must be {what}, and finite")
+        _check_number(name, getattr(self, name), kind, what)
 
     def _require_names(self, name: str) -> None:
         value = getattr(self, name)
@@ -340,6 +336,11 @@ class Config:
         object.__setattr__(self, name, tuple(value))
 
 
+_SECONDS_ABOVE_0: Final = "a number of seconds above 0"
+_HOUR: Final = 3600
+"""Seconds that an interval of the heartbeat may have at most: a client that is gone is
+noticed no sooner."""
+_INTERVALS: Final = ("ping_interval", "ping_timeout")
 _SECONDS: Final = (
     "ping_interval",
     "ping_timeout",
@@ -379,6 +380,40 @@ _LISTS: Final = (
     "cors_exposed_headers",
     "trusted_proxies",
 )
+
+
+def check_interval(name: str, value: object) -> None:
+    """
+    Check an interval of the heartbeat.
+
+    Args:
+        name: The option's name.
+        value: What was given for it.
+
+    Raises:
+        ConfigError: If it is no number of seconds, or above an hour: then it is
+            probably in milliseconds, as in JavaScript.
+
+    """
+    seconds = _check_number(name, value, float, _SECONDS_ABOVE_0)
+    if seconds > _HOUR:
+        # A number far above is none in milliseconds either.
+        meant = seconds / 1000 if seconds <= 1000 * _HOUR else 25
+        raise ConfigError(
+            name,
+            f"{value!r:.20} is above {_HOUR} and in seconds; did you mean {meant:g}?",
+        )
+
+
+def _check_number(name: str, value: Any, kind: type, what: str) -> float:
+    accepted = (int, float) if kind is float else int
+    # A bool is an int; and NaN is neither above nor below 0.
+    if isinstance(value, bool) or not isinstance(value, accepted) or not value > 0:
+        raise ConfigError(name, f"must be {what}, not {value!r}")
+    if value == float("inf"):
+        raise ConfigError(name, f"must be {what}, and finite")
+    number: float = value
+    return number
 
 
 def _is_origin(text: str) -> bool:

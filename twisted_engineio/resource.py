@@ -14,7 +14,8 @@ Engine.IO protocol v4, "HTTP long-polling", "WebSocket", "Upgrade".
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
@@ -272,7 +273,11 @@ class EngineIOResource(Resource):
         if session.state is State.CLOSED:
             raise Refused(ErrorCode.BAD_REQUEST, "the application failed")
         self._tell_headers(asked, session)
-        _begin(transport, asked.request)
+        try:
+            _begin(transport, asked.request)
+        except BaseException:
+            session.fail(CloseReason.TRANSPORT_ERROR)  # its client never hears of it
+            raise
         if asked.transport == "polling":
             session.expect_client()
 
@@ -312,6 +317,16 @@ class EngineIOResource(Resource):
             self.engineio.log.failure("a WebSocket failed; its connection is cut")
             connection.abortConnection()
 
+    def _opened(
+        self, opened: Callable[[WebSocketTransport], None], transport: Any
+    ) -> None:
+        """Do what is due when a WebSocket is open; if that fails, leave nothing."""
+        try:
+            opened(transport)
+        except Exception:
+            self.engineio.log.failure("a WebSocket failed; its connection is cut")
+            transport.transport.abortConnection()
+
     def _set_cookie(self, entry: Entry, asked: Asked) -> None:
         cookie = self.engineio.config.cookie
         if cookie is not None:
@@ -327,7 +342,7 @@ class EngineIOResource(Resource):
             raise Refused(ErrorCode.BAD_REQUEST, "WebSocket needs HTTP/1.1")
         websockets = self.engineio.websockets
         transport: WebSocketTransport = websockets.protocol(
-            opened,
+            partial(self._opened, opened),
             asked.extra_headers(),
             session.revision.codec,
             # A client says so for the session, or for the one transport.

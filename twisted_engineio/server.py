@@ -172,9 +172,18 @@ class Server(Admitting):
         if entry.sid in self._sessions:
             raise Refused(ErrorCode.BAD_REQUEST, "the id was given away meanwhile")
         self._let_in(self._quota.enter, entry.handshake)
-        session = self._session_class(
-            entry.sid, entry.handshake, entry.revision, transport, self, entry.admission
-        )
+        try:
+            session = self._session_class(
+                entry.sid,
+                entry.handshake,
+                entry.revision,
+                transport,
+                self,
+                entry.admission,
+            )
+        except BaseException:
+            self._quota.leave(entry.handshake.client_address)
+            raise
         transport.receiver = session
         self._sessions[session.sid] = session
         self.tell(lambda each: each.session_opened(session))
