@@ -173,6 +173,7 @@ class RecordingTransport:
         buffered: What it says that it holds, in bytes.
         leaving: Whether it says that its goodbye is on its way.
         corked: Whether it says that it holds back what is sent.
+        reads_ahead: Whether it says that it reads on while it is paused.
 
     """
 
@@ -187,6 +188,7 @@ class RecordingTransport:
         self.buffered = 0
         self.leaving = False
         self.corked = False
+        self.reads_ahead = False
 
     def send(self, item: Outgoing) -> None:
         assert self.writable, "sent to a transport that was not writable"

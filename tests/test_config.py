@@ -62,7 +62,8 @@ def test_every_number_is_checked():
         for each in dataclasses.fields(Config)
         if isinstance(each.default, (int, float)) and not isinstance(each.default, bool)
     }
-    assert numbers == {*_SECONDS, *_AMOUNTS, "ping_jitter", "max_sessions"}
+    others = {"ping_jitter", "max_sessions", "paused_timeout"}
+    assert numbers == {*_SECONDS, *_AMOUNTS, *others}
 
 
 @pytest.mark.parametrize("name", _AMOUNTS_OR_NONE)

@@ -48,7 +48,7 @@ class Streams(RuleBasedStateMachine):
         config = Config(
             transports=("polling", "sse", "websocket"),
             ping_interval=7.0,
-            ping_timeout=10_000.0,
+            ping_timeout=3600.0,
             first_poll_timeout=10_000.0,
             sse_ring_events=8,
             sse_ring_bytes=1500,

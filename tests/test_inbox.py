@@ -101,7 +101,7 @@ class Pausing(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.clock, self.application = Clock(), Working()
-        config = Config(max_messages_per_second=3.0, ping_interval=1e6)
+        config = Config(max_messages_per_second=3.0, ping_interval=3600.0)
         self.server = Server(self.application, config, clock=self.clock)
         self.transport = RecordingTransport()
         self.session = join(self.server, self.transport)

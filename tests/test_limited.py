@@ -328,7 +328,7 @@ def test_the_rate_holds_and_nothing_is_lost(rate, bursts):
     application = Counting(clock)
     server = Server(
         application,
-        Config(max_messages_per_second=rate, ping_interval=1e6),
+        Config(max_messages_per_second=rate, ping_interval=3600.0),
         clock=clock,
     )
     session = join(server, RecordingTransport())

@@ -196,8 +196,12 @@ def test_a_close_packet_ends_the_session(client, listener):
     assert listener.reasons == [CloseReason.TRANSPORT_CLOSE]
 
 
+MUCH = b"4" + bytes(80_000)
+"""More than is read ahead of an application that is busy."""
+
+
 def test_a_post_waits_for_an_async_application(client, listener):
-    """It is answered when the application is done with all of its messages."""
+    """If it has much more to come: it is answered when there is room again."""
     jobs = []
 
     def work(*_):
@@ -205,19 +209,29 @@ def test_a_post_waits_for_an_async_application(client, listener):
         return jobs[-1]
 
     listener.on_message = work
-    posted = client.post(b"4one\x1e4two")
+    posted = client.post(b"4one\x1e4two\x1e" + MUCH + b"\x1e4three")
     jobs[0].callback(None)
     client.flush()
     assert (posted, listener.received) == ([], ["one", "two"])
     jobs[1].callback(None)
     client.flush()
     assert posted == OK
+    assert listener.received[2:] == [MUCH[1:].decode()]
+
+
+def test_a_post_of_little_does_not_wait(client, listener):
+    """Its client may say that it is there, and that it leaves."""
+    listener.on_message = lambda *_: Deferred()
+    assert client.post(b"4one\x1e4two") == OK
+    assert client.post(b"4three") == OK
+    assert client.post(MUCH) == []
+    assert listener.received == ["one"]
 
 
 def test_a_second_post_ends_the_session(client, listener):
     """Only one at a time: the first is answered too."""
     listener.on_message = lambda *_: Deferred()
-    first = client.post(b"4one")
+    first = client.post(b"4one\x1e" + MUCH)
     assert client.post(b"4two") == BAD
     client.flush()
     assert first == OK
@@ -364,10 +378,15 @@ def test_a_client_that_leaves_its_get_is_gone(poll, listener: Listener):
     assert waiting.answers == []
 
 
-def test_a_client_that_leaves_a_held_post_is_gone(poll, listener):
-    """While the application is still busy with it."""
+def test_a_client_that_leaves_a_held_post_is_gone(poll, listener, clock):
+    """Though the application is still busy: what waits is delivered, for some time."""
     listener.on_message = lambda *_: Deferred()
-    poll("POST", b"4one").lose()
+    held = poll("POST", b"4one\x1e" + MUCH)
+    assert held.answers == []
+    held.lose()
+    assert listener.reasons == []
+    clock.advance(30)
+    assert listener.received == ["one", MUCH[1:].decode()]
     assert listener.reasons == [CloseReason.TRANSPORT_ERROR]
 
 

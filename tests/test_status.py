@@ -36,7 +36,7 @@ def tally(clock):
 @pytest.fixture
 def watched(make_server, tally):
     """Give a server that it observes."""
-    return make_server(observers=[tally], ping_interval=1e6)
+    return make_server(observers=[tally], ping_interval=3600)
 
 
 @pytest.fixture

@@ -417,14 +417,16 @@ def test_a_dead_socket_does_not_become_writable(browser, clock):
 
 
 def test_a_busy_application_pauses_the_socket(browser, listener):
-    """And nothing more is read until it is done; what was read already is held."""
+    """Once 64 KiB are read ahead of it; what was read already is held."""
     job = Deferred()
     listener.on_message = lambda *_: None if job.called else job
     browser.send(frame("4one") + frame("4two"))
+    assert browser.wire.producerState == "producing"
+    browser.send(frame(bytes(65_536), BINARY))
     assert browser.wire.producerState == "paused"
     assert listener.received == ["one"]
     job.callback(None)
-    assert listener.received == ["one", "two"]
+    assert listener.received == ["one", "two", bytes(65_536)]
     assert browser.wire.producerState == "producing"
     assert browser.session.state is State.OPEN
 
@@ -434,6 +436,7 @@ def test_a_session_that_ends_while_it_is_busy_reads_the_goodbye(browser, listene
     work = Deferred()
     listener.on_message = lambda session, _: work
     browser.send(frame("4a"))
+    browser.send(frame(bytes(65_536), BINARY))
     assert browser.wire.producerState == "paused"
     browser.session.abort()
     browser.site.reactor.advance(0)

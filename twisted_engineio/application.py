@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .exceptions import ConfigError
+from .config import check_interval
 
 if TYPE_CHECKING:
     from .exceptions import CloseReason
@@ -44,10 +44,8 @@ class Admission:
         """Check the intervals, which nobody else will."""
         for name in ("ping_interval", "ping_timeout"):
             value = getattr(self, name)
-            if value is not None and not (
-                isinstance(value, (int, float)) and value > 0
-            ):
-                raise ConfigError(name, f"must be seconds above 0, not {value!r}")
+            if value is not None:
+                check_interval(name, value)
 
 
 class Application:
@@ -86,8 +84,10 @@ class Application:
         Take a message from a client.
 
         May be async, or return a Deferred: this session's next message waits for it,
-        so that order is kept; other sessions go on. A session is not given up for
-        silence while it waits, for what its client says is not read.
+        so that order is kept; other sessions go on. Its client is pinged meanwhile, and
+        up to 64 KiB of what it says are read. If it leaves, the method has
+        ``handler_timeout`` seconds to finish, as every method has; then its Deferred is
+        cancelled.
 
         Args:
             session: Where it came from.

@@ -19,7 +19,7 @@ from .origins import listed_origin
 from .packet import Encoded
 from .proxies import TrustedProxies
 
-__all__ = ["TRANSPORTS", "Config"]
+__all__ = ["TRANSPORTS", "Config", "check_interval"]
 
 TRANSPORTS: Final = ("polling", "sse", "websocket")
 """The transports that can be switched on, in the order in which clients try them."""
@@ -226,6 +226,17 @@ class Config:
     handshake costs a session that nobody polls, which would else be held until its
     ping is overdue, 45 seconds. As long as an upgrade may take."""
 
+    handler_timeout: float = 30.0
+    """Seconds that an application has to finish what it began for a session whose
+    client is gone; then its Deferred is cancelled. As long as ``close_timeout``: a
+    handler that waits for what never comes would hold its session for ever."""
+
+    paused_timeout: float | None = 300.0
+    """Seconds that an application may take no message of a session with more than 64
+    KiB unread, or whose client is gone, before the session ends, "application error".
+    They begin again with each message that it takes: slow progress ends no session.
+    nginx gives an upstream 60 seconds between two reads; ``None`` for any time."""
+
     drain_timeout: float = 5.0
     """Seconds that ``Server.stop`` takes at most: many sessions are ended spread over
     most of them, so that their clients do not all connect anew in one second; then what
@@ -256,12 +267,26 @@ class Config:
     def __post_init__(self) -> None:
         """Check every value, so that a mistake shows before anything listens."""
         for name in _SECONDS:
-            self._require_number(name, float, "a number of seconds above 0")
+            self._require_number(name, float, _SECONDS_ABOVE_0)
+        for name in _INTERVALS:
+            check_interval(name, getattr(self, name))
         for name in _AMOUNTS:
             self._require_number(name, int, "a whole number above 0")
         self._check_limits()
         if self.low_water_mark > self.high_water_mark:
             raise ConfigError("low_water_mark", "must not be above high_water_mark")
+        self._check_transports()
+        self._check_jitter_and_flags()
+        self._check_objects()
+        for name in _LISTS:
+            self._require_names(name)
+        for name in _TOKENS:
+            self._require_tokens(name)
+        TrustedProxies(self.trusted_proxies)
+        if not callable(self.cors):
+            self._check_origins(self.cors)
+
+    def _check_transports(self) -> None:
         self._require_names("transports")
         # What is named twice would be announced twice, in the order of the first.
         object.__setattr__(self, "transports", tuple(dict.fromkeys(self.transports)))
@@ -275,15 +300,6 @@ class Config:
                 raise ConfigError(
                     "transports", f"{name!r} is unknown; known are {known}"
                 )
-        self._check_jitter_and_flags()
-        self._check_objects()
-        for name in _LISTS:
-            self._require_names(name)
-        for name in _TOKENS:
-            self._require_tokens(name)
-        TrustedProxies(self.trusted_proxies)
-        if not callable(self.cors):
-            self._check_origins(self.cors)
 
     def _check_limits(self) -> None:
         for name in _AMOUNTS_OR_NONE:
@@ -292,6 +308,9 @@ class Config:
         for name in _RATES:
             if getattr(self, name) is not None:
                 self._require_number(name, float, "a number above 0, or None")
+        if self.paused_timeout is not None:
+            what = f"{_SECONDS_ABOVE_0}, or None"
+            self._require_number("paused_timeout", float, what)
         if self.over_rate not in OVER_RATE:
             known = " or ".join(OVER_RATE)
             raise ConfigError("over_rate", f"must be {known}, not {self.over_rate!r}")
@@ -330,13 +349,7 @@ class Config:
             )
 
     def _require_number(self, name: str, kind: type, what: str) -> None:
-        value = getattr(self, name)
-        accepted = (int, float) if kind is float else int
-        # A bool is an int; and NaN is neither above nor below 0.
-        if isinstance(value, bool) or not isinstance(value, accepted) or not value > 0:
-            raise ConfigError(name, f"must be {what}, not {value!r}")
-        if value == float("inf"):
-            raise ConfigError(name, f"must be {what}, and finite")
+        _check_number(name, getattr(self, name), kind, what)
 
     def _require_names(self, name: str) -> None:
         value = getattr(self, name)
@@ -360,6 +373,11 @@ class Config:
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110, 5.6.2."""
 _TOKENS: Final = ("cors_methods", "cors_allowed_headers", "cors_exposed_headers")
+_SECONDS_ABOVE_0: Final = "a number of seconds above 0"
+_HOUR: Final = 3600
+"""Seconds that an interval of the heartbeat may have at most: a client that is gone is
+noticed no sooner."""
+_INTERVALS: Final = ("ping_interval", "ping_timeout")
 _SECONDS: Final = (
     "ping_interval",
     "ping_timeout",
@@ -369,6 +387,7 @@ _SECONDS: Final = (
     "keep_alive_timeout",
     "first_poll_timeout",
     "drain_timeout",
+    "handler_timeout",
     "sse_max_age",
     "sse_keepalive",
     "sse_ack_timeout",
@@ -411,3 +430,37 @@ def _read_origin(origin: object) -> str | re.Pattern[str]:
         return listed_origin(origin)
     except ValueError as error:
         raise ConfigError("cors", str(error)) from None
+
+
+def check_interval(name: str, value: object) -> None:
+    """
+    Check an interval of the heartbeat.
+
+    Args:
+        name: The option's name.
+        value: What was given for it.
+
+    Raises:
+        ConfigError: If it is no number of seconds, or above an hour: then it is
+            probably in milliseconds, as in JavaScript.
+
+    """
+    seconds = _check_number(name, value, float, _SECONDS_ABOVE_0)
+    if seconds > _HOUR:
+        # A number far above is none in milliseconds either.
+        meant = seconds / 1000 if seconds <= 1000 * _HOUR else 25
+        raise ConfigError(
+            name,
+            f"{value!r:.20} is above {_HOUR} and in seconds; did you mean {meant:g}?",
+        )
+
+
+def _check_number(name: str, value: Any, kind: type, what: str) -> float:
+    accepted = (int, float) if kind is float else int
+    # A bool is an int; and NaN is neither above nor below 0.
+    if isinstance(value, bool) or not isinstance(value, accepted) or not value > 0:
+        raise ConfigError(name, f"must be {what}, not {value!r}")
+    if value == float("inf"):
+        raise ConfigError(name, f"must be {what}, and finite")
+    number: float = value
+    return number

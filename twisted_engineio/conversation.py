@@ -18,6 +18,7 @@ from .log_limit import LimitedLog
 if TYPE_CHECKING:
     from .application import Application
     from .config import Config
+    from .deadlines import Deadlines
     from .handshake import Handshake
     from .heartbeat import Heartbeat
     from .inbox import Inbox
@@ -46,6 +47,10 @@ class Owner(Protocol):
     config: Config
     application: Application
     log: LimitedLog
+    handlers: Deadlines
+
+    def outlives(self, handler: Deferred[object]) -> None:
+        """Cancel a handler whose session is over, unless it finishes in time."""
 
     def jitter(self) -> float:
         """Choose the seconds by which a session's first ping comes early."""
@@ -73,6 +78,7 @@ class Conversation:
         "_heartbeat",
         "_inbox",
         "_outbox",
+        "_reading",
         "_upgrades_due",
         "data",
         "handshake",
@@ -98,6 +104,7 @@ class Conversation:
     # Made when something must wait: most sessions have none most of the time.
     _outbox: Outbox | None
     _inbox: Inbox | None
+    _reading: Inbox | None  # an inbox that nothing holds any more, while it is read
     _ended: list[Deferred[CloseReason]] | None
     _fresh: bool  # nothing has come yet; no State, for nothing else depends on it
     _upgrades_due: float  # when the attempts to upgrade so far are used up
@@ -107,6 +114,9 @@ class Conversation:
 
     def _too_slow(self) -> None:
         """End a client that does not read what it is sent."""
+
+    def _paused_too_long(self) -> None:
+        """End a session whose application takes no message."""
 
     def _beaten(self) -> None:
         """Have a heart that has beaten."""

@@ -3,10 +3,13 @@ What came in while a session's reading waits, and what it waits for.
 
 Rules of this file:
 
-1. Several may hold the reading at once, each for a reason of its own: an application
+1. It counts the bytes that wait, for a transport reads on into no more than a few.
+2. Several may hold the reading at once, each for a reason of its own: an application
    that is busy, one that has paused it, a limit on the rate. It goes on when none does.
-2. A reason may let go by itself after a time: then its timer stands beside it, and is
+3. A reason may let go by itself after a time: then its timer stands beside it, and is
    cancelled where the reason goes.
+4. One more timer bounds how long an application may hold the reading without taking a
+   message, once the transport has stopped or the client is gone.
 
 Driven by its session, which makes one when something first holds the reading and drops
 it when nothing does any more.
@@ -19,12 +22,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from .exceptions import CloseReason
 from .packet import Packet
 
-__all__ = ["Hold", "Inbox", "Incoming"]
+__all__ = ["Client", "Hold", "Inbox", "Incoming"]
 
 
 Incoming: TypeAlias = Packet | str | bytes | CloseReason
@@ -39,10 +43,27 @@ class Hold(enum.Enum):
     RATE = "the client sends faster than it may"
 
 
-class Inbox(deque[Incoming]):
-    """What came in, in order, and why it waits."""
+class Client(enum.Enum):
+    """Whether the client is there, while what it said waits; it only moves down."""
 
-    __slots__ = ("_clock", "_holds")
+    HERE = "here"
+    GONE = "gone, with messages to be delivered"
+    BOUNDED = "gone, and the application has so long to handle them"
+    OVERDUE = "gone, and that time is over"
+
+
+class Inbox(deque[Incoming]):
+    """
+    What came in, in order, and why it waits.
+
+    Attributes:
+        client: Whether the client is there; if not, the end is the last that waits.
+        size: The bytes that wait: of each item its data, and one for its type.
+        handler: What the application has not finished, while it is busy.
+
+    """
+
+    __slots__ = ("_clock", "_holds", "_patience", "client", "handler", "size")
 
     def __init__(self, clock: IReactorTime) -> None:
         """
@@ -55,6 +76,21 @@ class Inbox(deque[Incoming]):
         super().__init__()
         self._clock = clock
         self._holds: dict[Hold, IDelayedCall | None] = {}
+        self._patience: IDelayedCall | None = None
+        self.client = Client.HERE
+        self.handler: Deferred[object] | None = None
+        self.size = 0
+
+    def append(self, item: Incoming) -> None:
+        """Put an item behind the others."""
+        super().append(item)
+        self.size += _size_of(item)
+
+    def popleft(self) -> Incoming:
+        """Take the first item."""
+        item = super().popleft()
+        self.size -= _size_of(item)
+        return item
 
     def hold(self, why: Hold) -> None:
         """
@@ -109,9 +145,46 @@ class Inbox(deque[Incoming]):
 
         """
         self.extendleft(reversed(newer))
+        self.size += newer.size
+        self.give_up_never()
         self._holds = newer._holds
+        self._patience = newer._patience
+        self.handler = newer.handler
+
+    # An application that takes nothing.
+
+    def give_up_after(self, seconds: float, then: Callable[[], None]) -> None:
+        """
+        Wait for the application no longer than this, counted from now.
+
+        Args:
+            seconds: For how long.
+            then: What to do afterwards.
+
+        """
+        self.give_up_never()
+        self._patience = self._clock.callLater(seconds, then)
+
+    def give_up_never(self) -> None:
+        """Wait for the application as long as it takes: it has taken a message."""
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
+        self._patience = None
+
+    # The end.
 
     def cancel(self) -> None:
         """Wait for nothing: the session is over."""
+        self.give_up_never()
         for why in tuple(self._holds):
             self.let_go(why)
+
+
+def _size_of(item: Incoming) -> int:
+    if isinstance(item, CloseReason):
+        return 0
+    data = item.data if isinstance(item, Packet) else item
+    # At least 1, as on the wire: what is empty could come without end.
+    if isinstance(data, bytes) or data.isascii():
+        return 1 + len(data)
+    return 1 + len(data.encode("utf-8", "surrogatepass"))

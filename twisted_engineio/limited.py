@@ -44,13 +44,16 @@ class LimitedSession(Session):
 
     def receive(self, data: str | bytes) -> None:
         """Count a message, and deliver it if it is not one too many."""
-        self._count(data)
+        if self._inbox is None:  # else its turn comes later
+            self._count(data)
         if self.state is not State.CLOSED:
             super().receive(data)
 
     def receive_packet(self, packet: Packet) -> None:
         """Count a packet that is no message, and act on it likewise."""
-        if packet.type is not PacketType.MESSAGE:  # else it is counted when delivered
+        now = self._inbox is None or self._reads_now(packet)
+        if now and packet.type is not PacketType.MESSAGE:
+            # What waits is counted when its turn comes, a message when delivered.
             self._count(packet.data)
         if self.state is not State.CLOSED:
             super().receive_packet(packet)
@@ -75,8 +78,8 @@ class LimitedSession(Session):
 
     def _count(self, data: str | bytes) -> None:
         """Take what it costs, or see to it that it waits, or end the session."""
-        if self._inbox is not None or self.state is not State.OPEN:
-            return  # its turn comes later, or never
+        if self.state is not State.OPEN:
+            return
         now, size = self.server.clock.seconds(), size_of(data)
         packets, data_bytes = self._packets, self._bytes
         wait = 0.0

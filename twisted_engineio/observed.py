@@ -114,7 +114,8 @@ class ObservedSession(Session):
 
     def receive_packet(self, packet: Packet) -> None:
         """Tell of a packet, and act on it."""
-        if self._inbox is None and packet.type is not PacketType.MESSAGE:
+        now = self._inbox is None or self._reads_now(packet)
+        if now and packet.type is not PacketType.MESSAGE:
             hearers = self.server.hearing.packet_received
             self._tell(hearers, packet.type, packet.data)
         super().receive_packet(packet)

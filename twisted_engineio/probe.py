@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Protocol
 from .exceptions import CloseReason
 from .heartbeat import overslept
 from .packet import Packet, PacketType
+from .transport import READ_AHEAD
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -89,6 +90,8 @@ class Probe:
 
     __slots__ = ("_clock", "_patience", "_session", "_timer", "candidate", "state")
 
+    room = READ_AHEAD  # a candidate is not paused
+
     def __init__(
         self,
         session: Upgradable,
@@ -135,6 +138,9 @@ class Probe:
 
     def control_frames(self, count: int) -> None:
         """Count nothing: a candidate has ``upgrade_timeout``."""
+
+    def reading_stopped(self) -> None:
+        """Ignore it: a candidate is not paused."""
 
     def limit_reached(self, limit: str) -> None:
         """Pass it on."""

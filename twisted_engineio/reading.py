@@ -7,7 +7,15 @@ Rules of this file:
    inbox, and the transport is paused; there is an inbox only then.
 2. When nothing holds the reading any more, what waits is read first, one by one, for
    each message may hold it again; then the transport is resumed.
-3. What the application raises ends this session, and nothing else.
+3. A paused transport reads on while there is ``room``, so that the end of its client is
+   seen at once. Pings and pongs that come meanwhile need not wait; messages do.
+4. When the client is gone its transport is abandoned, and what came before that is
+   still delivered. For ``handler_timeout`` seconds: then a handler that has not
+   finished is cancelled, and so is each later one that does not finish at once.
+5. An application that takes no message for ``paused_timeout`` seconds, while the
+   transport has stopped or the client is gone, ends the session.
+6. What the application raises ends this session, and nothing else. A handler that is
+   cancelled by rule 4 raises nothing that counts.
 """
 
 from __future__ import annotations
@@ -15,13 +23,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
 from .conversation import Conversation, State
 from .exceptions import CloseReason
-from .inbox import Hold, Inbox
+from .inbox import Client, Hold, Inbox
 from .packet import Packet, PacketType
+from .transport import READ_AHEAD
 
 __all__ = ["Reading"]
 
@@ -40,8 +49,10 @@ class Reading(Conversation):
         """
         Take no more from the client, until ``resume_reading``.
 
-        What has been read already waits. The client notices when the socket is full, or
-        when its POST is not answered; it is not given up for silence meanwhile.
+        What has been read already waits, and so does what is read on, up to 64 KiB.
+        Then the client notices, for the socket is full, or its POST is not answered. It
+        is not given up for silence from then on, but ``paused_timeout`` bounds how long
+        the application may take no message.
         """
         if self.state is State.OPEN:
             self._hold(Hold.PAUSED)
@@ -49,22 +60,42 @@ class Reading(Conversation):
     def resume_reading(self) -> None:
         """Read on in a later turn, unless something else still holds the reading."""
         if self._inbox is not None and self._inbox.holds(Hold.PAUSED):
-            # Not at once: rule 4.
+            # Not at once: rule 4 of session.py.
             self._hold(Hold.PAUSED, 0.0)
 
     @property
     def busy(self) -> bool:
         """
-        Whether its application holds the reading, so that the client may seem silent.
+        Whether its application keeps what its client says from being read.
 
         A client that is too fast for a limit on the rate has only itself to blame.
         """
+        return self._held_by_application and not self.transport.reads_ahead
+
+    @property
+    def _held_by_application(self) -> bool:
         inbox = self._inbox
         return inbox is not None and (
             inbox.holds(Hold.BUSY) or inbox.holds(Hold.PAUSED)
         )
 
     # The transport's side.
+
+    @property
+    def room(self) -> int:
+        """How many bytes more may be read while the reading is held."""
+        inbox = self._inbox
+        assert inbox is not None  # only a transport that is paused asks
+        if inbox.holds(Hold.RATE):
+            return 0  # what is too fast is left in the socket: it is not to get ahead
+        behind = self._reading
+        return READ_AHEAD - inbox.size - (0 if behind is None else behind.size)
+
+    def reading_stopped(self) -> None:
+        """Wait no longer than ``paused_timeout`` for the application."""
+        inbox, timeout = self._inbox, self.server.config.paused_timeout
+        if inbox is not None and timeout is not None and self._held_by_application:
+            inbox.give_up_after(timeout, self._paused_too_long)
 
     def receive(self, data: str | bytes) -> None:
         """
@@ -107,14 +138,25 @@ class Reading(Conversation):
             packet: Any packet, a message too.
 
         """
-        if self._inbox is not None:
+        if self._inbox is not None and not self._reads_now(packet):
             self._inbox.append(packet)
+            if packet.type is PacketType.CLOSE and not self._inbox.holds(Hold.RATE):
+                self._client_gone(CloseReason.TRANSPORT_CLOSE)
         elif packet.type is PacketType.MESSAGE:
             self.receive(packet.data)
         elif packet.type is PacketType.CLOSE:
             self._finish(CloseReason.TRANSPORT_CLOSE)
         elif packet.type in _BEATS:
             self._beat(packet)
+
+    def _reads_now(self, packet: Packet) -> bool:
+        """Tell whether a packet need not wait, though messages do."""
+        inbox = self._inbox
+        if inbox is None or inbox.holds(Hold.RATE):
+            return False
+        if packet.type is PacketType.CLOSE:
+            return not inbox  # nothing came before it
+        return packet.type in _BEATS and self.transport.reads_ahead
 
     def _beat(self, packet: Packet) -> None:
         if self.state is State.OPENING:
@@ -148,32 +190,51 @@ class Reading(Conversation):
         done: list[object] = []
         result.addCallbacks(done.append, self._application_failed)
         result.addCallback(lambda _: done.append(None))
-        if done or self.state is State.CLOSED:
+        if done:
             return  # at once: nothing has to wait
-        self._hold(Hold.BUSY)
-        result.addCallback(lambda _: self._let_go(Hold.BUSY))
+        if self.state is State.CLOSED:
+            self.server.outlives(result)
+            return
+        self._hold(Hold.BUSY).handler = result
+        result.addCallback(lambda _: self._handled(result))
+
+    def _handled(self, handler: Deferred[object]) -> None:
+        """Read on, unless the handler was given up before it finished."""
+        inbox = self._inbox
+        if inbox is not None and inbox.handler is handler:
+            self._let_go(Hold.BUSY)
 
     # What holds the reading.
 
-    def _hold(self, why: Hold, seconds: float | None = None) -> None:
+    def _hold(self, why: Hold, seconds: float | None = None) -> Inbox:
         """Hold what comes in from now on, for a time or until told otherwise."""
-        inbox = self._inbox
+        inbox, held = self._inbox, self._inbox is not None
         if inbox is None:
             inbox = self._inbox = Inbox(self.server.clock)
-            self.transport.pause()
         if seconds is None:
             inbox.hold(why)
         else:
             inbox.hold_for(why, seconds, partial(self._let_go, why))
+        if not held:
+            self.transport.pause()  # now that there is a reason, on which it depends
+        return inbox
 
     def _let_go(self, why: Hold) -> None:
         inbox = self._inbox
-        if inbox is not None and inbox.let_go(why):
+        if inbox is None:
+            return
+        if why is Hold.BUSY:
+            inbox.handler = None
+        if inbox.let_go(why):
             self._inbox = None
+            inbox.give_up_never()
             self._read_on(inbox)
+        elif why is Hold.RATE:
+            self.transport.pause()  # there is room again
 
     def _read_on(self, held: Inbox) -> None:
         """Read what waited, until something holds the reading again."""
+        self._reading = held
         while held and self.state is not State.CLOSED:
             item = held.popleft()
             if isinstance(item, CloseReason):
@@ -185,15 +246,74 @@ class Reading(Conversation):
             if self._inbox is not None:
                 # Not the other way round: much may wait, and would be moved each time.
                 held.go_on_as(self._inbox)
-                self._inbox = held
-                last = held[-1] if held else None
-                if isinstance(last, CloseReason) and held.holds(Hold.RATE):
-                    self._finish(last)  # as if it had come now
-                return
+                self._inbox, self._reading = held, None
+                if not self._goes_on(held):
+                    return
+                self._inbox, self._reading = None, held
+        self._reading = None
         if self.state is not State.CLOSED:
             self.transport.resume()
 
+    def _goes_on(self, held: Inbox) -> bool:
+        """Tell whether what has just held the reading again is to be waited for."""
+        last = held[-1] if held else None
+        if isinstance(last, CloseReason) and held.holds(Hold.RATE):
+            self._finish(last)  # as if it had come now
+        elif held.client is Client.OVERDUE and held.handler is not None:
+            return self._give_up_handler(held)
+        elif held.client is not Client.HERE:
+            self._await_last_messages(held)
+        return False
+
+    # A client that is gone.
+
+    def _client_gone(self, reason: CloseReason) -> None:
+        """Free its connection: the end waits in the inbox, behind its messages."""
+        inbox = self._inbox
+        assert inbox is not None  # it has the end
+        self._heartbeat.cancel()
+        probe, self.probe = self.probe, None
+        if probe is not None:
+            probe.cancel()
+        self.transport.abandon(reason)
+        inbox.client = Client.GONE
+        self._await_last_messages(inbox)
+
+    def _await_last_messages(self, inbox: Inbox) -> None:
+        self.reading_stopped()
+        if inbox.client is Client.GONE and inbox.handler is not None:
+            inbox.client = Client.BOUNDED
+            self.server.handlers.begin(self._handler_late)
+
+    def _handler_late(self) -> None:
+        inbox = self._inbox
+        assert inbox is not None  # or the session is over, and this was ended
+        if inbox.handler is None:
+            inbox.client = Client.GONE  # it is paused: the next one has its time
+            return
+        inbox.client = Client.OVERDUE
+        if self._give_up_handler(inbox):
+            self._inbox = None
+            inbox.give_up_never()
+            self._read_on(inbox)
+
+    def _give_up_handler(self, inbox: Inbox) -> bool:
+        """Cancel what the application is at, and tell whether reading may go on."""
+        handler, inbox.handler = inbox.handler, None
+        assert handler is not None  # the callers have looked
+        free = inbox.let_go(Hold.BUSY)
+        handler.cancel()
+        return free and self.state is not State.CLOSED
+
+    def _is_over(self) -> bool:
+        """Tell whether the client is gone, be it that its messages still wait."""
+        inbox = self._inbox
+        gone = inbox is not None and inbox.client is not Client.HERE
+        return gone or self.state is State.CLOSED
+
     def _application_failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError) and self._is_over():
+            return  # it was cancelled because of that
         self.server.log.failure(
             "the application failed; session {sid}... ends",
             failure=failure,

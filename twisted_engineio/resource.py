@@ -337,7 +337,11 @@ class EngineIOResource(Resource):
         if session.state is State.CLOSED:
             raise Refused(ErrorCode.BAD_REQUEST, "the application failed")
         self._tell_headers(asked, session)
-        _begin(transport, asked.request)
+        try:
+            _begin(transport, asked.request)
+        except BaseException:
+            session.fail(CloseReason.TRANSPORT_ERROR)  # its client never hears of it
+            raise
         if asked.transport == "polling":
             session.expect_client()
 
@@ -378,6 +382,16 @@ class EngineIOResource(Resource):
             self.engineio.log.failure("a WebSocket failed; its connection is cut")
             connection.abortConnection()
 
+    def _opened(
+        self, opened: Callable[[WebSocketTransport], None], transport: Any
+    ) -> None:
+        """Do what is due when a WebSocket is open; if that fails, leave nothing."""
+        try:
+            opened(transport)
+        except Exception:
+            self.engineio.log.failure("a WebSocket failed; its connection is cut")
+            transport.transport.abortConnection()
+
     def _set_cookie(self, entry: Entry, asked: Asked) -> None:
         cookie = self.engineio.config.cookie
         if cookie is not None:
@@ -391,7 +405,7 @@ class EngineIOResource(Resource):
     ) -> WebSocketTransport:
         websockets = self.engineio.websockets
         transport: WebSocketTransport = websockets.protocol(
-            opened,
+            partial(self._opened, opened),
             asked.extra_headers(),
             session.revision.codec,
             # A client says so for the session, or for the one transport.

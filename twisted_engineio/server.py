@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import (
+    CancelledError,
     Deferred,
     ensureDeferred,
 )
@@ -33,6 +34,7 @@ from .admitting import Admitting, Entry, make_sid
 from .application import Application, EchoApplication
 from .config import Config
 from .cors import Cors
+from .deadlines import Deadlines
 from .drain import Drain, Stage
 from .exceptions import (
     CloseReason,
@@ -83,6 +85,7 @@ class Server(Admitting):
         log: Where it logs what clients can cause, limited in rate.
         cors: Which origins may use it.
         proxies: The proxies that it trusts; None if there are none.
+        handlers: What bounds handlers whose clients are gone.
         websockets: The options that its WebSockets share.
 
     """
@@ -139,6 +142,7 @@ class Server(Admitting):
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
         self._quota = Quota(self.config, clock.seconds)
         self._drain = Drain(self, chance)
+        self.handlers = Deadlines(clock, self.config.handler_timeout)
         self.websockets = WebSocketFactory(
             self.config, self.clock, self.too_large, log=self.log.limit
         )
@@ -183,9 +187,18 @@ class Server(Admitting):
         if entry.sid in self._sessions:
             raise Refused(ErrorCode.BAD_REQUEST, "the id was given away meanwhile")
         self._let_in(self._quota.enter, entry.handshake)
-        session = self._session_class(
-            entry.sid, entry.handshake, entry.revision, transport, self, entry.admission
-        )
+        try:
+            session = self._session_class(
+                entry.sid,
+                entry.handshake,
+                entry.revision,
+                transport,
+                self,
+                entry.admission,
+            )
+        except BaseException:
+            self._quota.leave(entry.handshake.client_address)
+            raise
         transport.receiver = session
         self._sessions[session.sid] = session
         self.tell(lambda each: each.session_opened(session))
@@ -289,12 +302,13 @@ class Server(Admitting):
 
         """
         self._drain.begin(self.config.drain_timeout if within is None else within)
-        return self._drain.over().addCallback(self._abort_connections)
+        return self._drain.over().addCallback(self._end_what_is_left)
 
-    def _abort_connections(self, _: None) -> Deferred[None] | None:
-        """Abort the WebSockets that are closing: no others are left."""
-        self.flush_log()
+    def _end_what_is_left(self, _: None) -> Deferred[None] | None:
+        """Cancel the handlers and abort the WebSockets that have not ended."""
+        self.handlers.expire()
         self.websockets.closes.expire()
+        self.flush_log()
         # Twisted calls connectionLost of an aborted connection in the next turn.
         return deferLater(self.clock, 0) if self.connected else None
 
@@ -333,11 +347,27 @@ class Server(Admitting):
                 # What has __await__ is a coroutine here, or a Deferred.
                 goodbye: Deferred[object] = ensureDeferred(result)  # type: ignore[arg-type]
                 goodbye.addErrback(self._goodbye_failed, session)
+                if not goodbye.called:
+                    self.outlives(goodbye)
                 self._drain.wait_for(goodbye)
         self.tell(lambda each: each.session_closed(session, reason))
         self._drain.settle()
 
+    def outlives(self, handler: Deferred[object]) -> None:
+        """
+        Cancel a handler whose session is over, unless it finishes in time.
+
+        Args:
+            handler: What it returned; it does not fail.
+
+        """
+        cancel = handler.cancel
+        self.handlers.begin(cancel)
+        handler.addCallback(lambda _: self.handlers.end(cancel))
+
     def _goodbye_failed(self, failure: Failure, session: Session) -> None:
+        if failure.check(CancelledError):
+            return  # it took too long
         self.log.failure(
             "the application failed when session {sid}... ended",
             failure=failure,

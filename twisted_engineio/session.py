@@ -30,7 +30,7 @@ client resumed      nothing    the heartbeat's                  nothing         
 limit reached       tell       tell                             tell            tell
 fail                finish     finish(reason), behind messages  finish          drop
                                that wait to be read, but not
-                               for the rate
+                               for the rate; -> client gone
 send                raise      transport or outbox; too much:   raise           raise
                                arm *verdict*
 close               finish     -> CLOSING, arm *linger*         nothing         nothing
@@ -53,7 +53,7 @@ from .conversation import Owner, State
 from .exceptions import CloseReason, SessionClosed
 from .handshake import Handshake, upgrades_from
 from .heartbeat import Waiting
-from .inbox import Hold
+from .inbox import Client, Hold
 from .packet import Outgoing, Packet, PacketType
 from .probe import Probe
 from .reading import Reading
@@ -67,6 +67,8 @@ if TYPE_CHECKING:
 __all__ = ["Owner", "Session", "State"]
 
 _IN_ORDER = (CloseReason.PARSE_ERROR, CloseReason.TRANSPORT_CLOSE)
+_LOST = (CloseReason.PING_TIMEOUT, CloseReason.TRANSPORT_ERROR)
+"""Ends that come behind messages: always, and where those have been acknowledged."""
 _PING, _PONG = Packet(PacketType.PING), Packet(PacketType.PONG)
 
 
@@ -108,7 +110,7 @@ class Session(Sending, Reading):
         self.reason = None
         self.data = admission.data
         self._outbox = None
-        self._inbox = None
+        self._inbox = self._reading = None
         self._ended = None
         self._fresh = True
         self._upgrades_due = 0.0
@@ -311,12 +313,17 @@ class Session(Sending, Reading):
 
         """
         inbox = self._inbox
-        if inbox and reason in _IN_ORDER and not inbox.holds(Hold.RATE):
+        if inbox and not inbox.holds(Hold.RATE) and self._comes_behind(reason):
             # What came before it counts: let the application come to it. But what was
             # too much could keep a client that is gone for as long as it likes.
             inbox.append(reason)
+            self._client_gone(reason)
         else:
             self._finish(reason)
+
+    def _comes_behind(self, reason: CloseReason) -> bool:
+        """Tell whether messages that wait are delivered before such an end."""
+        return reason in _IN_ORDER or (reason in _LOST and self.transport.reads_ahead)
 
     # The probe's side.
 
@@ -358,7 +365,7 @@ class Session(Sending, Reading):
         """
         self._heartbeat.check()
         self._heartbeat.client_came()
-        return self.state is State.CLOSED
+        return self._is_over()
 
     def _goodbye(self) -> None:
         self._heartbeat.linger(self.server.config.close_timeout, self._unread)
@@ -374,6 +381,23 @@ class Session(Sending, Reading):
     def _too_slow(self) -> None:
         self.limit_reached("max_buffered")
         self._finish(CloseReason.SLOW_CLIENT)
+
+    def _paused_too_long(self) -> None:
+        inbox = self._inbox
+        assert inbox is not None  # its timer it was
+        self.limit_reached("paused_timeout")
+        self.server.log.warn(
+            "session {sid}... ends: the application took no message of it for"
+            " {seconds:g} s (paused_timeout)",
+            sid=self.sid[:6],
+            seconds=self.server.config.paused_timeout,
+        )
+        if inbox.client is Client.HERE:
+            self._finish(CloseReason.APPLICATION_ERROR)
+        elif isinstance(end := inbox[-1], CloseReason):
+            self._finish(end)
+        else:  # a close packet
+            self._finish(CloseReason.TRANSPORT_CLOSE)
 
     def _beaten(self) -> None:
         """Have a heart that has beaten; for a session that is watched."""
@@ -396,9 +420,13 @@ class Session(Sending, Reading):
         # What close() or abort() was told stays the reason, however the goodbye went.
         self.reason = reason = self.reason or reason
         self._heartbeat.stop()
+        server = self.server
+        server.handlers.end(self._handler_late)
         inbox, self._inbox = self._inbox, None
         if inbox is not None:
             inbox.cancel()
+            if inbox.handler is not None:
+                server.outlives(inbox.handler)
         probe, self.probe = self.probe, None
         if probe is not None:
             probe.cancel()
@@ -407,7 +435,7 @@ class Session(Sending, Reading):
         if outbox is not None:
             outbox.fail(SessionClosed(self.sid, reason))
         if was_open:
-            self.server.session_ended(self, reason)
+            server.session_ended(self, reason)
         waiters, self._ended = self._ended, None
         for waiter in waiters or ():
             waiter.callback(reason)

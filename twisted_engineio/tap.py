@@ -60,6 +60,8 @@ _NUMBERS: Final = (
     ("keep_alive_timeout", "Seconds an idle connection is kept between requests."),
     ("first_poll_timeout", "Seconds a client has to poll first."),
     ("drain_timeout", "Seconds a stop takes at most."),
+    ("handler_timeout", "Seconds a handler has whose client is gone."),
+    ("paused_timeout", "Seconds an application may take no message and hold more."),
     ("max_payload", "Bytes of one request or message."),
     ("max_fragments", "Frames of one WebSocket message."),
     ("max_packets", "Packets of one POST."),

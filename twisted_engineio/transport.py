@@ -17,12 +17,25 @@ from .packet import Outgoing, Packet
 __all__ = ["NOBODY", "Receiver", "Transport"]
 
 
+READ_AHEAD: Final = 65_536
+"""Bytes that a transport reads on while it is paused: to see the end of its connection,
+which Twisted does not report while nothing is read, and the client's close frame and
+pongs."""
+
+
 class Receiver(Protocol):
     """Whom a transport feeds."""
 
     @property
     def busy(self) -> bool:
         """Whether what the client says may wait behind what the application does."""
+
+    @property
+    def room(self) -> int:
+        """How many bytes more a paused transport may read; it stops at 0 or below."""
+
+    def reading_stopped(self) -> None:
+        """Wait for the application from now on: a paused transport reads no more."""
 
     def receive(self, data: str | bytes) -> None:
         """Take a message."""
@@ -47,6 +60,10 @@ class Nobody:
     """The receiver of a transport that has none yet, or none any more."""
 
     busy = False
+    room = READ_AHEAD
+
+    def reading_stopped(self) -> None:
+        """Ignore it: there is no session to wait for."""
 
     def receive(self, data: str | bytes) -> None:
         """Drop a message."""
@@ -145,8 +162,16 @@ class Transport(Protocol):
     def abandon(self, reason: CloseReason) -> None:
         """Leave: the session is over, for this reason."""
 
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether what the client says is read, if need be while it is paused."""
+
     def pause(self) -> None:
-        """Read no further: what comes in has to wait."""
+        """
+        Read on while the receiver has room, then stop and call ``reading_stopped``.
+
+        Called again when the room has changed.
+        """
 
     def resume(self) -> None:
         """Read on."""

@@ -101,8 +101,8 @@ class PostingTransport:
             self._post = None
             self.receiver.fail(CloseReason.PARSE_ERROR)
             answer(request, 400, PLAIN, b"")
-        elif not self._busy:
-            self._take()
+        else:
+            self._take_or_hold()
         self.uncork()
 
     def _read(self, request: Request, body: bytes) -> bool:
@@ -165,15 +165,29 @@ class PostingTransport:
         """Send what was held back."""
         raise NotImplementedError
 
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether the client may send a POST: none is held."""
+        return self._post is None or self._stage is not Stage.READ
+
     def pause(self) -> None:
-        """Hold the POST that is being read, or the next."""
+        """Hold the POST that is being read, or a later one, once there is no room."""
         self._busy = True
+        if self._stage is Stage.READ:
+            self._take_or_hold()
 
     def resume(self) -> None:
         """Answer the POST that was held."""
         self._busy = False
         if self._stage is Stage.READ:
             self._take()
+
+    def _take_or_hold(self) -> None:
+        """Answer the POST if its session has room for the next."""
+        if not self._busy or self.receiver.room > 0:
+            self._take()
+        else:
+            self.receiver.reading_stopped()
 
     def _take(self) -> None:
         request, self._post = self._post, None

@@ -25,6 +25,7 @@ Engine.IO protocol v4, "WebSocket".
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,6 +77,14 @@ _REASONS: Final = {1007: CloseReason.PARSE_ERROR, 1009: CloseReason.PAYLOAD_TOO_
 transport error."""
 
 
+class Pace(enum.Enum):
+    """How far a connection is read."""
+
+    FREE = "as it comes"
+    AHEAD = "while its session has room"
+    STOPPED = "not at all"
+
+
 @implementer(IPushProducer)
 class WebSocketTransport(WebSocketServerProtocol):
     """
@@ -100,7 +109,8 @@ class WebSocketTransport(WebSocketServerProtocol):
     corked = False
     _fragments = 0
     _unread: bytearray | None = None  # received before it was open, or one's turn
-    _paused = False  # whether its receiver reads no further, whatever is unread
+    _pace = Pace.FREE
+    _ahead = 0  # bytes that were read while paused, of a message that is not whole
     _pinged: bytes | None = None  # a ping to answer after the read, if the socket may
     _close_due = 0.0  # when it is aborted, on the clock, since it has begun to close
     factory: WebSocketFactory
@@ -283,8 +293,8 @@ class WebSocketTransport(WebSocketServerProtocol):
         except BaseException:
             self._cut_off()  # as the reactor does; the time slices log it
             raise
-        if not self._paused:
-            self.resume()
+        if self._pace is not Pace.STOPPED:
+            self._resume_socket()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Feed a whole message to the receiver."""
@@ -334,7 +344,7 @@ class WebSocketTransport(WebSocketServerProtocol):
             self.receiver.limit_reached("max_fragments")
             self._fail_connection(_POLICY_VIOLATION, "too many fragments")
             # The flood goes on: leave it in the socket until the close times out.
-            self.pause()
+            self._stop_reading()
 
     def onMessageEnd(self) -> None:
         """Put a message together; Autobahn would tell listeners that there are not."""
@@ -519,13 +529,54 @@ class WebSocketTransport(WebSocketServerProtocol):
             self.unregisterProducer()
             self.transport.loseConnection()
 
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether the socket is read."""
+        return self._pace is not Pace.STOPPED
+
     def pause(self) -> None:
-        """Read no further; what has been received is still read, in its turn."""
-        self._paused = True
-        self.transport.pauseProducing()
+        """Read on while the session has room, then leave the rest in the socket."""
+        # For this connection, and for as long as it is paused: a look at each read that
+        # costs those that are not paused nothing.
+        self.dataReceived = self._read_ahead  # type: ignore[method-assign]
+        self._ahead = 0
+        self._heed_room()
 
     def resume(self) -> None:
         """Read on, after what has been received."""
-        self._paused = False
-        if self._unread is None:
+        if self._pace is not Pace.FREE:
+            self._pace = Pace.FREE
+            vars(self).pop("dataReceived", None)
+        self._resume_socket()
+
+    def _resume_socket(self) -> None:
+        if self._unread is None:  # else it is read on with after its turn
             self.transport.resumeProducing()
+
+    def _read_ahead(self, data: bytes) -> None:
+        room, waiting = self.receiver.room, self._waiting
+        type(self).dataReceived(self, data)
+        if self._pace is Pace.AHEAD:
+            # What has not reached the session is of a message that is not whole yet.
+            if self.receiver.room != room:
+                self._ahead = 0
+            else:
+                self._ahead += len(data) + waiting - self._waiting
+            self._heed_room()
+
+    @property
+    def _waiting(self) -> int:
+        return 0 if self._unread is None else len(self._unread)
+
+    def _heed_room(self) -> None:
+        if self.receiver.room > self._ahead:
+            if self._pace is Pace.STOPPED:
+                self._resume_socket()
+            self._pace = Pace.AHEAD
+        else:
+            self._stop_reading()
+            self.receiver.reading_stopped()
+
+    def _stop_reading(self) -> None:
+        self._pace = Pace.STOPPED
+        self.transport.pauseProducing()
