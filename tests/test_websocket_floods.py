@@ -317,17 +317,17 @@ def test_an_error_in_a_later_slice_cuts_the_connection(connect, clock, logged):
 
 
 def test_a_busy_application_pauses_beyond_the_flood(connect, turn, listener):
-    """What has been read waits for it; nothing more is read until it is done."""
+    """What has been read waits, and above 64 KiB no more is read until it is done."""
     job = Deferred()
     listener.on_message = lambda *_: None if job.called else job
     browser = connect()
-    browser.send(numbered())
+    browser.send(numbered(4 * MANY))
     while turn():
         pass
     assert listener.received == ["0"]
     assert browser.wire.producerState == "paused"
     job.callback(None)
-    assert listener.received == [str(number) for number in range(MANY)]
+    assert listener.received == [str(number) for number in range(4 * MANY)]
     assert browser.wire.producerState == "producing"
 
 

@@ -160,7 +160,8 @@ class Config:
 
     per_message_deflate_takeover: bool = False
     """Whether a connection keeps zlib's memory from one message to the next: smaller
-    messages, but 300 KB for every connection for as long as it lives."""
+    messages, but 300 KB for every connection for as long as it lives. If not, clients
+    are told to do without as well, and nothing of zlib's is kept between messages."""
 
     sse_max_bytes: int = 16_777_216
     """Bytes after which a stream of events ends, for its client to connect again and

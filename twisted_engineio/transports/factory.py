@@ -47,12 +47,15 @@ def _accept_deflate(config: Config) -> Callable[[list[Any]], Any]:
         keep = config.per_message_deflate_takeover
         for offer in offers:
             if config.per_message_deflate and isinstance(offer, PerMessageDeflateOffer):
+                if not keep:
+                    # RFC 7692, 7.1.1.2: a server may ask for it whatever was offered,
+                    # and browsers offer nothing of the kind.
+                    offer.accept_no_context_takeover = True
                 return PerMessageDeflateOfferAccept(
                     offer,
-                    request_no_context_takeover=(
-                        not keep and offer.accept_no_context_takeover
-                    ),
-                    no_context_takeover=(not keep or offer.request_no_context_takeover),
+                    request_no_context_takeover=not keep,
+                    # None: as the client has asked.
+                    no_context_takeover=None if keep else True,
                 )
         return None
 

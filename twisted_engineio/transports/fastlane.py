@@ -135,7 +135,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         super().connectionMade()
         # Not on the class, as other first values: these are looked at for each message,
         # and Python finds them ten times as fast here.
-        self._begun = self._held = self._unread = None
+        self._begun = self._held = self._unread = self._pinged = None
         self._between = True
         self._bare = not (self.base64 or self.codec.BINARY_PREFIX)
         self._small = min(self.maxMessagePayloadSize, 125)
@@ -189,7 +189,9 @@ class FastWebSocketTransport(LeanWebSocketTransport):
                     else:
                         break
                     position = stop
-                if position < last or 0 < end - position <= 6:
+                if position == end:
+                    break
+                if position < last or end - position <= 6:
                     position = self._read(data, position)
             if position == began:
                 position = self._feed(data, position)
@@ -225,8 +227,8 @@ class FastWebSocketTransport(LeanWebSocketTransport):
 
         """
         end = len(data)
-        limit = min(position + _STRIDE, end)
-        while position < limit:
+        limit = position + _STRIDE
+        while position < end and position < limit:
             if data[position] > 0x87:
                 beyond = self._read_control(data, position, limit)
                 if beyond == position:

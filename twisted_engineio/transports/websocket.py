@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from .factory import WebSocketFactory
     from .websocket_handshake import OpeningHandshake
 
-__all__ = ["AUTOBAHN", "WebSocketTransport"]
+__all__ = ["AUTOBAHN", "DEFLATE", "WebSocketTransport"]
 
 AUTOBAHN: Final = (
     "_closeConnection",
@@ -60,6 +60,14 @@ AUTOBAHN: Final = (
 )
 """Methods of Autobahn's ``WebSocketServerProtocol`` that are overridden or called here,
 and are not part of its public interface."""
+
+DEFLATE: Final = (
+    "_compressor",
+    "_decompressor",
+    "client_no_context_takeover",
+    "server_no_context_takeover",
+)
+"""What is known here of Autobahn's ``PerMessageDeflate``."""
 
 _STRIDE: Final = 256
 """Bytes of frames, if they are small, that are read between two looks at the clock."""
@@ -332,9 +340,10 @@ class WebSocketTransport(WebSocketServerProtocol):
             self.sendPong(pinged)
 
     def onMessageBegin(self, isBinary: bool) -> None:
-        """Begin to count a message's fragments."""
+        """Begin a message: count its fragments, and keep its bytes in one piece."""
         self._fragments = 0
         super().onMessageBegin(isBinary)
+        self.message_data = bytearray()
 
     def onMessageFrameBegin(self, length: int) -> None:
         """Count a fragment: endless empty ones never reach the size limit."""
@@ -346,11 +355,22 @@ class WebSocketTransport(WebSocketServerProtocol):
             # The flood goes on: leave it in the socket until the close times out.
             self._stop_reading()
 
-    def onMessageEnd(self) -> None:
-        """Put a message together; Autobahn would tell listeners that there are not."""
-        data, self.message_data = self.message_data, None
+    def onMessageFrameData(self, payload: bytes) -> None:
+        """Keep a part of a frame; in Autobahn's lists each costs an object, or two."""
         if not self.failedByMe:
-            self.onMessage(b"".join(data), self.message_is_binary)
+            self.message_data += payload
+
+    def onMessageFrameEnd(self) -> None:
+        """Do nothing: its bytes are in their place."""
+
+    def onMessageEnd(self) -> None:
+        """Deliver a message; Autobahn would call listeners, and there are none."""
+        data, self.message_data = bytes(self.message_data), None
+        deflate = self._perMessageCompress
+        if deflate is not None and deflate.client_no_context_takeover:
+            deflate._decompressor = None  # 7 to 40 KB; the next message has its own
+        if not self.failedByMe:
+            self.onMessage(data, self.message_is_binary)
 
     def onCloseFrame(self, code: Any, reasonRaw: Any) -> bool | None:
         """Let Autobahn answer a close frame, and tell the receiver."""
@@ -470,6 +490,8 @@ class WebSocketTransport(WebSocketServerProtocol):
         deflate.start_compress_message()
         body = deflate.compress_message_data(payload)
         body += deflate.end_compress_message()
+        if deflate.server_no_context_takeover:
+            deflate._compressor = None  # some 260 KB, likewise
         self.sendFrame(opcode=opcode, payload=body, rsv=4)
 
     def turn_away(self, code: int, message: str) -> None:
