@@ -84,6 +84,7 @@ FLOORS = (
             "asked",
             "channel",
             "closing",
+            "connections",
             "paced",
             "places",
             "protected",

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Admitting", "Crowd", "Entry", "make_sid"]
 
 _PLAIN: Final = Admission()
-_OF_ALL: Final = ("max_sessions", "max_handshakes_per_second")
+_OF_ALL: Final = ("max_sessions", "max_connections", "max_handshakes_per_second")
 """The limits of the whole server: whoever is refused, its operator should know."""
 _QUIET: Final = 60.0
 """Seconds after which it is said again that one of them is reached."""
@@ -153,6 +153,19 @@ class Admitting:
             self._quota.wait(address)
             entry.addBoth(self._judged, address)
         return entry
+
+    def refuse_connection(self, address: str | None) -> None:
+        """
+        Tell that a connection was closed because there are too many.
+
+        Args:
+            address: The IP address that it came from, or ``None`` on a UNIX socket.
+
+        """
+        self._crowd.refused("max_connections")
+        # Nothing has been read from it.
+        about = Handshake("", {}, {}, address)
+        self.limit_reached("max_connections", about)
 
     def _let_in(
         self, check: Callable[[str | None], None], handshake: Handshake

@@ -14,7 +14,7 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
@@ -45,6 +45,7 @@ class EngineIOChannel(PacedChannel):
     # The Site's own timeout, for its connections of HTTP/2, is none of this one's.
     timeOut = property(lambda self: None, lambda self, seconds: None)
     _admitted: Deferred[Entry] | None = None
+    owner: Any = None  # the protocol that holds it, for HTTP/2 may take its place
 
     def request_begins(self, data: bytes) -> bytes:
         """Drop what its answer won't depend on."""
@@ -69,6 +70,11 @@ class EngineIOChannel(PacedChannel):
         """Give what the application says to the first request, once."""
         admitted, self._admitted = self._admitted, None
         return admitted
+
+    def given_away(self) -> None:
+        """Leave the connections that are counted: it is a WebSocket now."""
+        self.site.engineio_places.connections.end(self.owner)
+        self.owner = None
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Call off an admission that no request took: twisted.web refused it."""

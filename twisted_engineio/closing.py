@@ -26,7 +26,7 @@ lost   -> LOST                    no deadline, -> LOST      --
 ====== ========================== ========================= =====
 
 Driven by twisted.web (``loseConnection``, ``_respondToBadRequestAndDisconnect``), by
-the transport and by ``Places.closing``.
+the transport, by ``Places.closing`` and, when its port stops, by ``connections.py``.
 
 RFC 9112, 9.6.
 """
@@ -113,6 +113,15 @@ class ClosingChannel(HTTPChannel):
             self.site.engineio_places.closing.begin(self._overdue)
         else:
             self.transport.abortConnection()
+
+    def stop(self) -> None:
+        """Close the connection, unless a request is in progress: the port stops."""
+        if self.requests:
+            return
+        if unsent(self.transport):
+            self.transport.abortConnection()
+        else:
+            self.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """Discard what a client sends after the connection is to be closed."""
