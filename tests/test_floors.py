@@ -88,6 +88,7 @@ FLOORS = (
             "paced",
             "places",
             "protected",
+            "target",
             "timed",
             "cors",
             "door",

@@ -6,7 +6,9 @@ Rules of this file:
 1. A request is timed as a whole, and an idle connection, by ``timed.py``; twisted.web's
    own timeout, which every byte puts off, is switched off. What was sent ahead waits
    for its client and its turn: ``paced.py``.
-2. A request of a session needs few of a browser's dozen headers. When nobody observes,
+2. A target may be in absolute-form, and a request must say for which host it is:
+   ``target.py``.
+3. A request of a session needs few of a browser's dozen headers. When nobody observes,
    the others are dropped before twisted.web reads them, each of which costs more than
    the message does. A handshake keeps them all, and so does whatever is not ours.
 """
@@ -21,8 +23,11 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from .paced import PacedChannel
+from .target import is_host, read_absolute
 
 if TYPE_CHECKING:
+    from twisted.web.http_headers import Headers
+
     from .server import Entry
 
 __all__ = ["EngineIOChannel"]
@@ -53,6 +58,33 @@ class EngineIOChannel(PacedChannel):
         if 0 < end < _MAX_HEAD and self.site.is_lean(data[: data.find(b"\r")]):
             return _IDLE_LINES.sub(b"", data[: end + 4]) + data[end + 4 :]
         return data
+
+    def allHeadersReceived(self) -> None:
+        """Refuse a request that does not say what it asks for, and of which host."""
+        headers = self.requests[-1].requestHeaders
+        status = 0
+        if not is_host(headers.getRawHeaders(b"host"), self._version):
+            status = 400
+        elif self._path[:1] != b"/":
+            status = self._normalize(headers)
+        if not status:
+            super().allHeadersReceived()
+            return
+        # RFC 9110, 15.5.6: 405 says what is allowed.
+        self.refuse(status, b"Allow: GET, POST, OPTIONS\r\n" if status == 405 else b"")
+        self.length = None  # else lineReceived, which called this, would handle it
+
+    def _normalize(self, headers: Headers) -> int:
+        """Give a target the form that twisted.web reads; return an error's status."""
+        if self._command == b"CONNECT":
+            return 405
+        absolute = read_absolute(self._path, self._command)
+        if absolute is not None:
+            self._path, host = absolute
+            headers.setRawHeaders(b"host", [host])
+        elif self._path != b"*":
+            return 400
+        return 0
 
     # The door's side: see door.py.
 
