@@ -21,16 +21,20 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
 
 from .paced import PacedChannel
-from .target import is_host, read_absolute
+from .target import is_authority, is_host, read_absolute
 
 if TYPE_CHECKING:
     from twisted.web.http_headers import Headers
 
     from .server import Entry
 
-__all__ = ["EngineIOChannel"]
+__all__ = ["TWISTED", "EngineIOChannel"]
+
+TWISTED: Final = ("_rawHeaders",)
+"""What is known here of twisted.web's headers besides their interface."""
 
 _MAX_HEAD: Final = 16_384
 """Bytes of a request's head that twisted.web accepts; a longer one is its to refuse."""
@@ -62,13 +66,13 @@ class EngineIOChannel(PacedChannel):
     def allHeadersReceived(self) -> None:
         """Refuse a request that does not say what it asks for, and of which host."""
         headers = self.requests[-1].requestHeaders
-        status = 0
-        if not is_host(headers.getRawHeaders(b"host"), self._version):
-            status = 400
-        elif self._path[:1] != b"/":
+        hosts = headers._rawHeaders.get(b"Host")  # its getter takes as long as the rest
+        usual = hosts and len(hosts) == 1 and is_authority(hosts[0])
+        status = 0 if usual or is_host(hosts, self._version) else 400
+        if not status and self._path[:1] != b"/":
             status = self._normalize(headers)
         if not status:
-            super().allHeadersReceived()
+            HTTPChannel.allHeadersReceived(self)
             return
         # RFC 9110, 15.5.6: 405 says what is allowed.
         self.refuse(status, b"Allow: GET, POST, OPTIONS\r\n" if status == 405 else b"")

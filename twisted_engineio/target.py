@@ -10,14 +10,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
-__all__ = ["is_host", "read_absolute"]
+__all__ = ["is_authority", "is_host", "read_absolute"]
 
 _HOST: Final = re.compile(
     rb"(?:\[[0-9A-Za-z:.%_~-]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::[0-9]*)?"
 )
 _ABSOLUTE: Final = re.compile(rb"[hH][tT][tT][pP][sS]?://([^/?#]*)(.*)", re.DOTALL)
+
+
+@lru_cache(maxsize=16)
+def is_authority(value: bytes) -> bool:
+    """
+    Return whether a value is a host, and perhaps a port.
+
+    Args:
+        value: Of a Host header, or what stands there in a target.
+
+    """
+    return _HOST.fullmatch(value) is not None
 
 
 def is_host(values: Sequence[bytes] | None, version: bytes) -> bool:
@@ -31,7 +44,7 @@ def is_host(values: Sequence[bytes] | None, version: bytes) -> bool:
     """
     if values is None:
         return version == b"HTTP/1.0"
-    return len(values) == 1 and _HOST.fullmatch(values[0]) is not None
+    return len(values) == 1 and is_authority(values[0])
 
 
 def read_absolute(target: bytes, method: bytes) -> tuple[bytes, bytes] | None:
@@ -52,7 +65,7 @@ def read_absolute(target: bytes, method: bytes) -> tuple[bytes, bytes] | None:
     if found is None:
         return None
     host, rest = found.groups()
-    if host[:1] in (b"", b":") or not _HOST.fullmatch(host):
+    if host[:1] in (b"", b":") or not is_authority(host):
         return None
     if not rest and method == b"OPTIONS":
         return b"*", host
