@@ -39,7 +39,7 @@ __all__ = ["Admitting", "Entry", "make_sid"]
 
 _PLAIN: Final = Admission()
 _FULL: Final = "{limit} is reached; clients refused since the last such line: {count}"
-_OF_ALL: Final = ("max_sessions", "max_handshakes_per_second")
+_OF_ALL: Final = ("max_sessions", "max_connections", "max_handshakes_per_second")
 """The limits of the whole server: whoever is refused, its operator should know."""
 
 
@@ -113,6 +113,19 @@ class Admitting:
             self._quota.wait(address)
             entry.addBoth(self._judged, address)
         return entry
+
+    def refuse_connection(self, address: str | None) -> None:
+        """
+        Tell that a connection was closed because there are too many.
+
+        Args:
+            address: The IP address that it came from, or ``None`` on a UNIX socket.
+
+        """
+        self._tell_operator("max_connections")
+        # Nothing has been read from it.
+        about = Handshake("", {}, {}, address)
+        self.limit_reached("max_connections", about)
 
     def _let_in(
         self, check: Callable[[str | None], None], handshake: Handshake

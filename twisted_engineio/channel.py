@@ -6,7 +6,9 @@ Rules of this file:
 1. A request is timed as a whole, and an idle connection, by ``timed.py``; twisted.web's
    own timeout, which every byte puts off, is switched off. What was sent ahead waits
    for its client and its turn: ``paced.py``.
-2. A request of a session needs few of a browser's dozen headers. When nobody observes,
+2. A target may be in absolute-form, and a request must say for which host it is:
+   ``target.py``.
+3. A request of a session needs few of a browser's dozen headers. When nobody observes,
    the others are dropped before twisted.web reads them, each of which costs more than
    the message does. A handshake keeps them all, and so does whatever is not ours, or
    may be JSONP.
@@ -15,18 +17,25 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
 
 from .paced import PacedChannel
+from .target import is_authority, is_host, read_absolute
 
 if TYPE_CHECKING:
+    from twisted.web.http_headers import Headers
+
     from .server import Entry
 
-__all__ = ["EngineIOChannel"]
+__all__ = ["TWISTED", "EngineIOChannel"]
+
+TWISTED: Final = ("_rawHeaders",)
+"""What is known here of twisted.web's headers besides their interface."""
 
 _MAX_HEAD: Final = 16_384
 """Bytes of a request's head that twisted.web accepts; a longer one is its to refuse."""
@@ -58,6 +67,7 @@ class EngineIOChannel(PacedChannel):
     # The Site's own timeout, for its connections of HTTP/2, is none of this one's.
     timeOut = property(lambda self: None, lambda self, seconds: None)
     _admitted: Deferred[Entry] | None = None
+    owner: Any = None  # the protocol that holds it, for HTTP/2 may take its place
 
     def request_begins(self, data: bytes) -> bytes:
         """Drop what its answer won't depend on."""
@@ -66,6 +76,33 @@ class EngineIOChannel(PacedChannel):
             idle = _IDLE_LINES if self.site.logPath is None else _UNLOGGED_LINES
             return idle.sub(b"", data[: end + 4]) + data[end + 4 :]
         return data
+
+    def allHeadersReceived(self) -> None:
+        """Refuse a request that does not say what it asks for, and of which host."""
+        headers = self.requests[-1].requestHeaders
+        hosts = headers._rawHeaders.get(b"Host")  # its getter takes as long as the rest
+        usual = hosts and len(hosts) == 1 and is_authority(hosts[0])
+        status = 0 if usual or is_host(hosts, self._version) else 400
+        if not status and self._path[:1] != b"/":
+            status = self._normalize(headers)
+        if not status:
+            HTTPChannel.allHeadersReceived(self)
+            return
+        # RFC 9110, 15.5.6: 405 says what is allowed.
+        self.refuse(status, b"Allow: GET, POST, OPTIONS\r\n" if status == 405 else b"")
+        self.length = None  # else lineReceived, which called this, would handle it
+
+    def _normalize(self, headers: Headers) -> int:
+        """Give a target the form that twisted.web reads; return an error's status."""
+        if self._command == b"CONNECT":
+            return 405
+        absolute = read_absolute(self._path, self._command)
+        if absolute is not None:
+            self._path, host = absolute
+            headers.setRawHeaders(b"host", [host])
+        elif self._path != b"*":
+            return 400
+        return 0
 
     # The door's side: see door.py.
 
@@ -83,6 +120,11 @@ class EngineIOChannel(PacedChannel):
         """Give what the application says to the first request, once."""
         admitted, self._admitted = self._admitted, None
         return admitted
+
+    def given_away(self) -> None:
+        """Leave the connections that are counted: it is a WebSocket now."""
+        self.site.engineio_places.connections.end(self.owner)
+        self.owner = None
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Call off an admission that no request took: twisted.web refused it."""

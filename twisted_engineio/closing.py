@@ -26,7 +26,7 @@ lost   -> LOST                    no deadline, -> LOST      --
 ====== ========================== ========================= =====
 
 Driven by twisted.web (``loseConnection``, ``_respondToBadRequestAndDisconnect``), by
-the transport and by ``Places.closing``.
+the transport, by ``Places.closing`` and, when its port stops, by ``connections.py``.
 
 RFC 9112, 9.6.
 """
@@ -100,6 +100,8 @@ class ClosingChannel(HTTPChannel):
     def _begin_to_close(self) -> None:
         if self.stage is Stage.OPEN:
             self.stage = Stage.CLOSING
+            # In its place: a check would cost every read of every connection.
+            self.dataReceived = self._discard  # type: ignore[method-assign]
             self.setTimeout(None)  # there is a deadline of its own
             self._unread = unsent(self.transport)
             places: Places = self.site.engineio_places
@@ -114,11 +116,17 @@ class ClosingChannel(HTTPChannel):
         else:
             self.transport.abortConnection()
 
-    def dataReceived(self, data: bytes) -> None:
-        """Discard what a client sends after the connection is to be closed."""
-        if self.stage is Stage.OPEN:
-            super().dataReceived(data)
+    def stop(self) -> None:
+        """Close the connection, unless a request is in progress: the port stops."""
+        if self.requests:
             return
+        if unsent(self.transport):
+            self.transport.abortConnection()
+        else:
+            self.loseConnection()
+
+    def _discard(self, data: bytes) -> None:
+        """Discard what a client sends after the connection is to be closed."""
         self._discarded += len(data)
         if self._discarded > _DISCARDED:
             self.transport.abortConnection()
@@ -127,6 +135,7 @@ class ClosingChannel(HTTPChannel):
         """Cancel the deadline: the connection is closed."""
         if self.stage is Stage.CLOSING:
             self.site.engineio_places.closing.end(self._overdue)
+            del self.dataReceived  # each would keep the other in memory
         self.stage = Stage.LOST
         super().connectionLost(reason)
 

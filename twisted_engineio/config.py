@@ -94,6 +94,13 @@ class Config:
     about 1 GB: a flood of handshakes is to end with an answer, not with the process.
     ``None`` for any number."""
 
+    max_connections: int | None = None
+    """Connections of our own port at one time, WebSockets and others; a new one beyond
+    it is closed. ``None``: twice ``max_sessions`` and a thousand more, for a client
+    that polls holds two, and clients may share the address of a proxy; any number if
+    ``max_sessions`` is ``None``. A connection costs memory and a descriptor before it
+    has a session. nginx's worker_connections."""
+
     max_sessions_per_address: int | None = None
     """Sessions at one time from one client address; who comes then is answered 429. Of
     IPv6, all addresses of a /64 network count as one, for a household has them all.
@@ -408,7 +415,11 @@ _AMOUNTS: Final = (
     "sse_ring_events",
     "sse_ring_bytes",
 )
-_AMOUNTS_OR_NONE: Final = ("max_sessions", "max_sessions_per_address")
+_AMOUNTS_OR_NONE: Final = (
+    "max_sessions",
+    "max_connections",
+    "max_sessions_per_address",
+)
 _RATES: Final = (
     "max_handshakes_per_second",
     "max_messages_per_second",

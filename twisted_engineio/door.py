@@ -262,6 +262,7 @@ class Door(Protocol):
     def connectionMade(self) -> None:
         """Read what has come already, or begin to wait for the first bytes."""
         transport = self.transport
+        self.site.engineio_places.connections.begin(self)
         # If it is ours alone: somebody may have read of it before, and feed us.
         if self._is_plain() and transport.protocol is self:
             self.site.server.websockets.descriptors.take_all(transport)
@@ -280,6 +281,11 @@ class Door(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Wait no longer: the client left without a word."""
         self._silent.end(self._timed_out)
+        self.site.engineio_places.connections.end(self)
+
+    def stop(self) -> None:
+        """Close the connection: the port stops, and nothing has come."""
+        self.transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """Let a WebSocket in, or leave all to twisted.web."""
@@ -348,6 +354,7 @@ class Door(Protocol):
 
         """
         self._silent.end(self._timed_out)
+        self.site.engineio_places.connections.end(self)
         transport = self.transport
         attach(transport, protocol)
         protocol.makeConnection(transport)

@@ -83,7 +83,8 @@ class Observer:
             limit: The option's name in ``Config``, like ``"max_sessions"``. For
                 ``max_payload`` there is ``payload_refused``, which says more.
             about: The session that went too far, or the first request of a client that
-                was refused.
+                was refused; for ``max_connections``, of which nothing has been read,
+                one that has only ``client_address``.
 
         """
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import Request
+from twisted.web.http import HTTPChannel, Request
 
 from .closing import Stage
 from .timed import TimedChannel
@@ -75,13 +75,15 @@ class PacedChannel(TimedChannel):
 
     def requestDone(self, request: Request) -> None:
         """Go on with the next request, or wait."""
+        self._served = True
+        self._begin_to_wait()
         if self._waitingForTransport:
             self.paused = True  # LineReceiver's loop ends after this request
-        elif self._buffer or any(self._dataBuffer):
+        elif self._buffer or (self._dataBuffer and any(self._dataBuffer)):
             self.paused = self._share_is_over()
         else:
             self._left = _SHARE
-        super().requestDone(request)
+        HTTPChannel.requestDone(self, request)  # super() takes longer than the rest
         if self.paused and self.stage is Stage.OPEN:
             self._hold()
 
@@ -114,8 +116,10 @@ class PacedChannel(TimedChannel):
 
     def rawDataReceived(self, data: bytes) -> None:
         """Read the body of a request, or keep what was sent behind it."""
-        chunked = self.length is None and not self._handlingRequest
-        rest = data[_PIECE:] if chunked else b""
+        if not self._handlingRequest and self.length is not None:
+            HTTPChannel.rawDataReceived(self, data)  # and what comes as it says
+            return
+        rest = b"" if self._handlingRequest else data[_PIECE:]
         super().rawDataReceived(data[:_PIECE] if rest else data)
         if rest and self.stage is Stage.OPEN:
             self._go_on_with(rest)

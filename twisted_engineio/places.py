@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource, Resource
 
+from .connections import Connections, limit_of
 from .deadlines import Deadlines
 from .exceptions import ConfigError
 from .turns import Turns
@@ -65,6 +66,8 @@ class Places:
         turns: What connections wait in whose clients have sent ahead.
         closing: Aborts the connections that are not closed ``close_timeout`` after they
             should be; the shortest of its servers'.
+        connections: The connections of the site, where it is our own port; its first
+            server's ``Config.max_connections`` is their limit.
         elsewhere: The server whose ``max_payload`` holds for bodies at all other
             paths; ``None`` if they are for the site's other resources to judge.
         silent: Cuts off who has connected and says nothing for ``request_timeout``.
@@ -88,6 +91,7 @@ class Places:
         self.clock: IReactorTime = server.clock
         self.log_limit = server.log.limit
         self.turns = Turns(self.clock)
+        self.connections = Connections(limit_of(server.config), self._websockets)
         self.add(server, path)
 
     def add(self, server: Server, path: str) -> None:
@@ -116,6 +120,9 @@ class Places:
         self.closing = Deadlines(
             self.clock, min(each.close_timeout for each in configs)
         )
+
+    def _websockets(self) -> int:
+        return sum(each.connected for each in self._servers.values())
 
     def server_at(self, path: bytes) -> Server | None:
         """

@@ -84,10 +84,13 @@ class Body(enum.Enum):
 
 
 _ANSWERED: Final = Body.ANSWERED  # to look it up takes longer than to compare it
+_ASKED: Final = Body.ASKED
 _FOREIGN: Final = Body.FOREIGN
 _GONE: Final = Body.GONE
 _NONE: Final = Body.NONE
-_COLLECTED: Final = (Body.ASKED, Body.WANTED)
+_UNWANTED: Final = Body.UNWANTED
+_WANTED: Final = Body.WANTED
+_COLLECTED: Final = (_ASKED, _WANTED)
 
 
 class BoundedRequest(Request):
@@ -115,15 +118,17 @@ class BoundedRequest(Request):
         self.__room = inf  # bytes of body that may still come
         self.__due: float  # when a stream of HTTP/2 has had its time
         self.__deadline: IDelayedCall | None = None  # of a stream: its next step
-        self.__whole: Callable[[], object]  # once a resource wants the body
-        self.__refused: Callable[[], object] | None = None
+        # What wants the body, until it is there: it knows the request in turn.
+        self.__whole: Callable[[], object] | None = None
+        self.__transport: HTTPTransport | None = None
 
     def gotLength(self, length: int | None) -> None:
         """See the headers end: ask whether anyone wants the body."""
         if self.engineio_body is not Body.UNKNOWN:
             return  # of HTTP/2: Twisted tells each Content-Length
         places: Places = self.site.engineio_places
-        ours = places.server_at(self.__first_line()[1].partition(b"?")[0])
+        line = self.__first_line()
+        ours = places.server_at(line[1].partition(b"?")[0])
         server = ours or places.elsewhere
         if server is None:
             self.engineio_body = _FOREIGN
@@ -137,7 +142,7 @@ class BoundedRequest(Request):
         self.__room = server.config.max_payload
         if not isinstance(self.channel, HTTPChannel):
             self.__due = server.clock.seconds() + server.config.request_timeout
-            if self.__first_line()[0] == b"POST":
+            if line[0] == b"POST":
                 self.__deadline = server.clock.callLater(0, self.__open_stream)
             else:
                 self.__await_end()
@@ -145,7 +150,7 @@ class BoundedRequest(Request):
             if length is not None and length > self.__room:
                 self.__refuse(length)
             else:
-                self.__ask()
+                self.__ask(line)
 
     def __first_line(self) -> tuple[bytes, bytes, bytes]:
         channel = self.channel
@@ -158,41 +163,41 @@ class BoundedRequest(Request):
         """Handle a stream's request: its body comes, or is about to."""
         self.__in_time()
         self.__await_end()
-        self.__ask()
+        self.__ask(self.__first_line())
 
     def __await_end(self) -> None:
         clock = self.__server.clock
         left = max(self.__due - clock.seconds(), 0)
         self.__deadline = clock.callLater(left, self.__cut)
 
-    def __ask(self) -> None:
+    def __ask(self, line: tuple[bytes, bytes, bytes]) -> None:
         """Handle the request before its body comes."""
-        line = self.__first_line()
         # None but POSTs are delivered; but a resource may be late to say so.
         may_want = self.engineio_server is not None and line[0] == b"POST"
-        self.engineio_body = Body.ASKED if may_want else Body.UNWANTED
+        self.engineio_body = _ASKED if may_want else _UNWANTED
         self.__handle(*line)
         if self.engineio_body not in _COLLECTED:
             # Else twisted.web would still ask the client to go on.
             self.requestHeaders.removeHeader(b"expect")
 
     def engineio_collect(
-        self, whole: Callable[[], object], refused: Callable[[], object]
+        self, whole: Callable[[], object], transport: HTTPTransport
     ) -> bool:
         """
         Collect the body: what answers the request depends on it.
 
         Args:
             whole: Called when all of it is in ``content``.
-            refused: Called if it turns out to be too large; the request is answered.
+            transport: Whose POST it is; called if the body turns out to be too large.
 
         Returns:
             Whether it is still to come; if not, it is in ``content``.
 
         """
-        if self.engineio_body in (Body.ASKED, Body.UNWANTED):
-            self.engineio_body = Body.WANTED
-            self.__whole, self.__refused = whole, refused
+        if self.engineio_body is _ASKED or self.engineio_body is _UNWANTED:
+            self.engineio_body = _WANTED
+            self.__whole, self.__transport = whole, transport
+            transport.begin(self)
             return True
         return False
 
@@ -217,8 +222,9 @@ class BoundedRequest(Request):
         server = self.__server
         server.too_large(PayloadTooLarge(size, server.config.max_payload))
         self.method, self.uri, self.clientproto = self.__first_line()
-        if self.__refused is not None:
-            self.__refused()
+        if self.__transport is not None:
+            self.__transport.break_off(self)
+        self.__whole = self.__transport = None
         self.__room = 0
         # Else twisted.web would still ask the client to go on.
         self.requestHeaders.removeHeader(b"expect")
@@ -257,6 +263,7 @@ class BoundedRequest(Request):
     def connectionLost(self, reason: Failure) -> None:
         """Hear that the client has left."""
         self.__in_time()
+        self.__whole = self.__transport = None
         super().connectionLost(reason)
 
     def __in_time(self) -> None:
@@ -278,8 +285,9 @@ class BoundedRequest(Request):
             self.__handle(command, path, version)
         elif body is _ANSWERED:
             self.finish()
-        elif body is Body.WANTED:
-            self.__whole()
+        elif self.__whole is not None:
+            whole, self.__whole, self.__transport = self.__whole, None, None
+            whole()
 
     def __handle(self, command: bytes, path: bytes, version: bytes) -> None:
         """Have the site find a resource that answers."""

@@ -263,11 +263,9 @@ class EngineIOResource(Resource):
         request = asked.request
         collect = getattr(request, "engineio_collect", None)
         whole = partial(self._received, asked, session, transport)
-        if collect is None or not collect(whole, partial(transport.break_off, request)):
+        if collect is None or not collect(whole, transport):
             self._deliver(request, transport)
-            return
-        transport.begin(request)
-        if session.state is State.CLOSED:
+        elif session.state is State.CLOSED:
             # Another POST is in progress: that has ended it.
             raise Refused(ErrorCode.UNKNOWN_SID, "the session is over")
 
@@ -276,7 +274,8 @@ class EngineIOResource(Resource):
     ) -> None:
         """Deliver a body that has come, unless its session has gone on meanwhile."""
         try:
-            self.engineio.find(session.sid)
+            if session.state is State.CLOSED:
+                raise Refused(ErrorCode.UNKNOWN_SID, "the session is over")
             if session.carrier(asked.transport) is not transport:
                 raise Refused(
                     ErrorCode.BAD_REQUEST, "the session is on another transport"

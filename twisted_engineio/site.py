@@ -12,12 +12,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 from twisted.web.http import HTTPFactory, Request, _GenericHTTPChannelProtocol
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from .access_log import redact_log_of
 from .channel import EngineIOChannel
+from .connections import Refusal
 from .door import Door
 from .places import Places
 from .proxies import TrustedProxies
@@ -33,6 +36,33 @@ if TYPE_CHECKING:
 __all__ = ["EngineIOSite"]
 
 _SID: Final = re.compile(rb"[?&]sid=([^&\s]*)")
+
+
+class Connection(_GenericHTTPChannelProtocol):
+    """A connection of HTTP, of whichever version, that is counted."""
+
+    _channel: Any
+
+    def __init__(self) -> None:
+        channel = EngineIOChannel()
+        super().__init__(channel)
+        channel.owner = self
+
+    def makeConnection(self, transport: Any) -> None:
+        """Count it."""
+        self.site.engineio_places.connections.begin(self)
+        super().makeConnection(transport)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Count it no longer."""
+        self.site.engineio_places.connections.end(self)
+        super().connectionLost(reason)
+        self._channel.owner = None  # each would keep the other in memory
+
+    def stop(self) -> None:
+        """Close it, unless it has something to do: the port stops."""
+        if isinstance(self._channel, EngineIOChannel):
+            self._channel.stop()  # HTTP/2 closes its connections by itself
 
 
 class EngineIOSite(Site):
@@ -79,7 +109,11 @@ class EngineIOSite(Site):
         """
         config = server.config
         # For HTTP/2, which twisted.web times as idle while a poll is held.
-        idle = max(config.request_timeout, config.ping_interval + config.ping_timeout)
+        idle = max(
+            config.request_timeout,
+            config.keep_alive_timeout,
+            config.ping_interval + config.ping_timeout,
+        )
         super().__init__(root, timeout=idle, reactor=server.clock, **options)
         self.logs_upgrades = self.logPath is not None
         own_log = options.get("logFormatter") is None
@@ -96,6 +130,9 @@ class EngineIOSite(Site):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make what reads a connection's first bytes."""
+        if self.engineio_places.connections.is_full():
+            self.server.refuse_connection(getattr(addr, "host", None))
+            return Refusal()
         return Door(self, addr) if self._door else self.channel(addr)
 
     def channel(self, addr: IAddress | None) -> Any:
@@ -110,7 +147,12 @@ class EngineIOSite(Site):
 
     def protocol(self) -> _GenericHTTPChannelProtocol:
         """Make the protocol of a connection."""
-        return _GenericHTTPChannelProtocol(EngineIOChannel())
+        return Connection()
+
+    def stopFactory(self) -> None:
+        """Close the connections on which nothing happens: the port is closed."""
+        super().stopFactory()
+        self.engineio_places.connections.stop()
 
     def resource_at(self, path: bytes) -> EngineIOResource | None:
         """

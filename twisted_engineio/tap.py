@@ -70,6 +70,7 @@ _NUMBERS: Final = (
     ("high_water_mark", "Bytes that wait, above which send returns False."),
     ("low_water_mark", "Bytes that wait, at which a session is drained."),
     ("max_sessions", "Sessions at one time."),
+    ("max_connections", "Connections at one time; twice max-sessions if left out."),
     ("max_sessions_per_address", "Sessions of one client address."),
     ("max_handshakes_per_second", "New sessions each second."),
     ("max_messages_per_second", "Packets a session may send each second."),
@@ -233,7 +234,9 @@ class Options(UsageOptions):
             problem = error.problem
             if ", or None" in problem:  # which nobody can type
                 problem = problem.replace(", or None", "")
-                if _default(error.option) is None:
+                if error.option == "max_connections":
+                    problem += "; leave it out for twice --max-sessions"
+                elif _default(error.option) is None:
                     problem += "; leave it out for no limit"
             raise UsageError(f"--{option}: {problem}") from None
 
@@ -367,6 +370,8 @@ def _serve_apart(options: Options, service: ServerService) -> None:
         for path, page in apart.items():
             put(root, path, page)
         site = EngineIOSite(root, service.server, bounded=True)
+        # However many connect to the other port, an operator can look.
+        site.engineio_places.connections.limit = None
         description = options["metrics-listen"]
         endpoint = serverFromString(reactor, description)
         ListeningService(description, endpoint, site).setServiceParent(service)

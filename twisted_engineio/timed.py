@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IDelayedCall
-from twisted.web.http import HTTPChannel, Request
+from twisted.web.http import HTTPChannel
 
 from .closing import ClosingChannel, Stage
 from .heartbeat import overslept
@@ -45,10 +45,10 @@ class TimedChannel(ClosingChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Note when a request begins."""
-        if self._is_idle():
+        if not (self.requests or self._buffer or self._handlingRequest):
             self._since = self.site.engineio_places.clock.seconds()
             data = self.request_begins(data)
-        super().dataReceived(data)
+        HTTPChannel.dataReceived(self, data)  # super() takes longer to find it
 
     def _is_idle(self) -> bool:
         """Return whether no request is there, nor a part of one."""
@@ -66,12 +66,6 @@ class TimedChannel(ClosingChannel):
 
         """
         return data
-
-    def requestDone(self, request: Request) -> None:
-        """Begin to wait for the next request."""
-        self._served = True
-        self._begin_to_wait()
-        super().requestDone(request)
 
     def setTimeout(self, period: float | None) -> Any:
         """Hear of twisted.web's own timeout."""
@@ -94,6 +88,7 @@ class TimedChannel(ClosingChannel):
         return unsent(self.transport) or int(self._waitingForTransport)
 
     def _begin_to_wait(self) -> None:
+        """Begin to wait for the first request, or for the next."""
         places: Places = self.site.engineio_places
         self._since = places.clock.seconds()
         if self._timer is None and self.stage is Stage.OPEN:

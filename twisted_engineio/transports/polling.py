@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PollingTransport"]
 
+_COUNTED: Final = 512
+"""Bytes of an answer from which on it is buffered until its socket has taken it."""
 _CLOSE: Final = Packet(PacketType.CLOSE)
 _NOOP: Final = Packet(PacketType.NOOP)
 
@@ -178,7 +180,8 @@ class PollingTransport(PostingTransport):
             body = _compressed(request, body, items)
         connection = request.transport
         answer(request, 200, kind, body)
-        if unsent(connection):
+        # What is small has room in a socket, or waits behind what counts.
+        if len(body) >= _COUNTED and unsent(connection):
             self._forget_sent()
             size = self._answered.get(connection, 0) + len(body)
             self._answered[connection] = size

@@ -48,6 +48,9 @@ def take_over(request: Request, protocol: IProtocol) -> bytes:
     producer: Any = channel._networkProducer
     producer.unregisterProducer()
     channel.requests.clear()
+    given_away = getattr(channel, "given_away", None)
+    if given_away is not None:  # it is one of ours
+        given_away()
     channel.transport = None
     attach(transport, protocol)
     protocol.makeConnection(transport)
