@@ -16,6 +16,7 @@ from twisted.logger import (
     formatEvent,
 )
 from twisted.python import log as legacy
+from twisted.python import threadable
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 from twisted.scripts import twistd
@@ -145,6 +146,16 @@ def test_legacy_errors_are_bounded(old, events, clock, error):
     assert "\x1b" not in text
     clock.advance(1)
     assert len(events) == 11
+
+
+def test_lines_of_other_threads_are_tamed_alone(say, events, clock, monkeypatch):
+    """There nothing may be scheduled."""
+    monkeypatch.setattr(threadable, "ioThread", -1)
+    for _ in range(30):
+        say("twisted.python.threadpool", "error", "{it}", it="x\n" * 1000)
+    assert len(events) == 30
+    assert formatEvent(events[0]).isprintable()
+    assert clock.getDelayedCalls() == []
 
 
 def test_an_error_without_a_failure_is_bounded(bounded, events):

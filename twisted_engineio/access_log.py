@@ -52,7 +52,8 @@ def redacted_log(
     Make a log formatter that writes no session's id, for any twisted.web Site.
 
     Use it as ``Site(root, logFormatter=redacted_log())``. ``EngineIOSite`` and
-    ``protect`` do so by themselves.
+    ``protect`` do so by themselves. Its method ``redact`` takes the bytes of a URL, for
+    logs that are not twisted.web's.
 
     Args:
         formatter: What writes the lines; twisted.web's combined format if left out.

@@ -25,6 +25,7 @@ from typing import Any, Final
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import FileLogObserver, ILogObserver, LogEvent, formatEvent
+from twisted.python import threadable
 from twisted.python.failure import Failure
 from twisted.python.reflect import qual, safe_str
 from twisted.python.usage import UsageError
@@ -90,8 +91,14 @@ class BoundedObserver:
         def report(count: int) -> None:
             self._observer(_count_of(event, count))
 
-        if self._limit.admits(kind, report):
+        # No client causes a line in another thread, from where no timer may be set.
+        if _is_elsewhere() or self._limit.admits(kind, report):
             self._observer(_tamed(event))
+
+
+def _is_elsewhere() -> bool:
+    io_thread: object = threadable.ioThread
+    return io_thread is not None and not threadable.isInIOThread()
 
 
 def _kind_of(event: LogEvent) -> object:
