@@ -303,11 +303,7 @@ def makeService(options: Options) -> IService:
         clock=reactor,
         observers=watching.observers,
     )
-    root = Pages(
-        options["path"],
-        options["config"].transports,
-        echoes=type(options["application"]) is EchoApplication,
-    ).root(options["static"], options["live"])
+    root = _root(options)
     put(root, options["path"], EngineIOResource(server))
     for path, page in watching.pages.items():
         put(root, path, page)
@@ -332,3 +328,9 @@ def _serve_apart(options: Options, service: ServerService) -> None:
             put(root, path, page)
         site = EngineIOSite(root, service.server, bounded=True)
         strports.service(options["metrics-listen"], site).setServiceParent(service)
+
+
+def _root(options: Options) -> Resource:
+    echoes = type(options["application"]) is EchoApplication
+    pages = Pages(options["path"], options["config"].transports, echoes=echoes)
+    return pages.root(options["static"], options["live"])
