@@ -328,11 +328,7 @@ def makeService(options: Options) -> IService:
         clock=reactor,
         observers=watching.observers + _session_logs(options),
     )
-    root = Pages(
-        options["path"],
-        options["config"].transports,
-        echoes=type(options["application"]) is EchoApplication,
-    ).root(options["static"], options["live"])
+    root = _root(options)
     put(root, options["path"], EngineIOResource(server))
     for path, page in watching.pages.items():
         put(root, path, page)
@@ -383,3 +379,9 @@ def _put_hint(root: Resource, server: Server, options: Options) -> None:
     served = isinstance(root, File) and root.child(name).exists()
     if name not in root.children and not served:
         root.putChild(name, SocketIOHint(options["path"], server.rare_log))
+
+
+def _root(options: Options) -> Resource:
+    echoes = type(options["application"]) is EchoApplication
+    pages = Pages(options["path"], options["config"].transports, echoes=echoes)
+    return pages.root(options["static"], options["live"])
