@@ -11,10 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from autobahn.twisted.websocket import WebSocketServerFactory
-from autobahn.websocket.compress import (
-    PerMessageDeflateOffer,
-    PerMessageDeflateOfferAccept,
-)
+from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..deadlines import Deadlines
@@ -33,20 +30,16 @@ that is busy finds both in one read; the reference leaves no more."""
 
 
 def _accept_deflate(config: Config) -> Callable[[list[Any]], Any]:
-    """Make what Autobahn asks which of a client's offers of compression to take."""
+    """Make what Autobahn asks how to take a client's offer of compression."""
+    keep = config.per_message_deflate_takeover
 
-    def accept(offers: list[Any]) -> PerMessageDeflateOfferAccept | None:
-        keep = config.per_message_deflate_takeover
-        for offer in offers:
-            if config.per_message_deflate and isinstance(offer, PerMessageDeflateOffer):
-                return PerMessageDeflateOfferAccept(
-                    offer,
-                    request_no_context_takeover=(
-                        not keep and offer.accept_no_context_takeover
-                    ),
-                    no_context_takeover=(not keep or offer.request_no_context_takeover),
-                )
-        return None
+    def accept(offers: list[Any]) -> PerMessageDeflateOfferAccept:
+        (offer,) = offers  # the one that websocket_handshake.py has chosen
+        return PerMessageDeflateOfferAccept(
+            offer,
+            request_no_context_takeover=(not keep and offer.accept_no_context_takeover),
+            no_context_takeover=not keep or offer.request_no_context_takeover,
+        )
 
     return accept
 
