@@ -11,10 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from autobahn.twisted.websocket import WebSocketServerFactory
-from autobahn.websocket.compress import (
-    PerMessageDeflateOffer,
-    PerMessageDeflateOfferAccept,
-)
+from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -41,23 +38,21 @@ those that have more to read in the next one: some 500 echoes. A socket is read 
 
 
 def _accept_deflate(config: Config) -> Callable[[list[Any]], Any]:
-    """Make what Autobahn asks which of a client's offers of compression to take."""
+    """Make what Autobahn asks how to take a client's offer of compression."""
+    keep = config.per_message_deflate_takeover
 
-    def accept(offers: list[Any]) -> PerMessageDeflateOfferAccept | None:
-        keep = config.per_message_deflate_takeover
-        for offer in offers:
-            if config.per_message_deflate and isinstance(offer, PerMessageDeflateOffer):
-                if not keep:
-                    # RFC 7692, 7.1.1.2: a server may ask for it whatever was offered,
-                    # and browsers offer nothing of the kind.
-                    offer.accept_no_context_takeover = True
-                return PerMessageDeflateOfferAccept(
-                    offer,
-                    request_no_context_takeover=not keep,
-                    # None: as the client has asked.
-                    no_context_takeover=None if keep else True,
-                )
-        return None
+    def accept(offers: list[Any]) -> PerMessageDeflateOfferAccept:
+        (offer,) = offers  # the one that websocket_handshake.py has chosen
+        if not keep:
+            # RFC 7692, 7.1.1.2: a server may ask for it whatever was offered, and
+            # browsers offer nothing of the kind.
+            offer.accept_no_context_takeover = True
+        return PerMessageDeflateOfferAccept(
+            offer,
+            request_no_context_takeover=not keep,
+            # None: as the client has asked.
+            no_context_takeover=None if keep else True,
+        )
 
     return accept
 
