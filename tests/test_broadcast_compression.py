@@ -211,6 +211,23 @@ def test_a_client_s_own_messages_leave_apart(pollers, clock, compressions, befor
         assert so_far == ([*own, TEXT] if before else [TEXT, *own])
 
 
+def test_a_message_that_is_not_to_be_compressed_is_one_s_own(pollers, compressions):
+    """Beside a broadcast it would make each answer another."""
+    _, made = pollers()
+    message = Encoded(TEXT)
+
+    def send():
+        for each in made:
+            each.session.transport.cork()
+            each.session.send(each.session.sid, compress=False)
+            each.session.send(message)
+            each.session.transport.uncork()
+            each.poll()
+
+    assert compressions(send) == 1
+    assert all(each.heard == [TEXT] for each in made)
+
+
 def test_small_ones_do_not(pollers, clock):
     """To compress them takes less time than to poll again."""
     server, (one, *_) = pollers()

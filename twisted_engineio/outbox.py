@@ -83,8 +83,8 @@ class Outbox(deque[Outgoing]):
         own = shared = False
         while self and (not items or start - self.size < most):
             item = self[0]
-            if isinstance(item, Encoded):
-                shared = shared or (item.compress and len(item.data) >= apart)
+            if isinstance(item, Encoded) and item.compress:
+                shared = shared or len(item.data) >= apart
             elif not isinstance(item, Packet):
                 own = True
             late = start - self.size > brief and is_goodbye(item)

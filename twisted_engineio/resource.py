@@ -34,6 +34,7 @@ from .exceptions import (
     require,
 )
 from .handshake import upgrades_from
+from .origins import origin_of_url
 from .request import HTTPTransport
 from .revision import REVISION_4, revision_of
 from .server import Entry, Server
@@ -156,7 +157,7 @@ class EngineIOResource(Resource):
         headers = asked.view.headers
         about = (headers, asked.host, asked.is_secure)
         if not self._ask_cors(self._cors.allows_script, *about):
-            self._refuse_origin(headers.get("referer", "unknown"))
+            self._refuse_origin(origin_of_url(headers.get("referer", "")) or "unknown")
 
     def _ask_cors(self, decide: Callable[..., bool], *about: object) -> bool:
         """Decide about a page, perhaps with a function that the operator gave us."""

@@ -196,10 +196,10 @@ def _compressed(request: Request, body: bytes, items: Iterable[Outgoing]) -> byt
 
 
 def _shared_by(items: Iterable[Outgoing]) -> Encoded | None:
-    """Return the last message of an answer that others may get, too, if they may."""
+    """Return the last message of an answer that others may get; None if none may."""
     last = None
     for item in items:
-        if isinstance(item, Encoded):
+        if isinstance(item, Encoded) and item.compress:
             last = item
         elif not isinstance(item, Packet) or item.type is PacketType.OPEN:
             return None
