@@ -12,7 +12,7 @@ import re
 import zlib
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["Coding", "choose_coding", "compress"]
+__all__ = ["Coding", "choose_coding", "compress", "compress_once"]
 
 Coding: TypeAlias = Literal["gzip", "deflate"]
 
@@ -23,6 +23,9 @@ format, not bare deflate."""
 _LEVEL: Final = 1
 """nginx's default. All other clients wait while one answer is compressed, and the
 higher levels take several times as long for a few percent."""
+
+_KEPT: Final = 8
+"""Answers of which one message is a part that are kept compressed, as long as it."""
 
 _CODINGS: Final[tuple[Coding, ...]] = ("gzip", "deflate")
 _IDENTITY: Final = "identity"
@@ -79,3 +82,27 @@ def compress(body: bytes, coding: Coding) -> bytes:
 
     """
     return zlib.compress(body, _LEVEL, _WINDOW_BITS[coding])
+
+
+def compress_once(
+    body: bytes, coding: Coding, known: list[tuple[str, bytes, bytes]]
+) -> bytes:
+    """
+    Compress an answer that other clients may get, too, unless that was done already.
+
+    Args:
+        body: The answer's body.
+        coding: What ``choose_coding`` chose.
+        known: Codings, bodies, and those compressed, the last used first; it is kept
+            up to date, and short: JSONP, revision 3, and clients that are behind by
+            different numbers of messages make different answers of the same message.
+
+    """
+    for at, (name, plain, compressed) in enumerate(known):
+        if name == coding and plain == body:
+            known.insert(0, known.pop(at))
+            return compressed
+    compressed = compress(body, coding)
+    known.insert(0, (coding, body, compressed))
+    del known[_KEPT:]
+    return compressed

@@ -160,10 +160,10 @@ class Cors:
 
     def add_error_headers(self, asked: Asked) -> None:
         """
-        Let a page read an error that is answered before its Origin is checked.
+        Add CORS headers to an error that is found before the Origin is checked.
 
-        To a page that may not use the server the error says nothing more than before,
-        and so it does if the operator's function raises, which is logged.
+        None are added for a page that may not use the server, nor if the operator's
+        function raises, which is logged: the error is answered either way.
 
         Args:
             asked: The request; its answer is given the headers.

@@ -7,6 +7,7 @@ The session owns its one ``Outbox``; a transport borrows it to take from its fro
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -64,7 +65,7 @@ class Outbox(deque[Outgoing]):
         self.size -= max(size_of(item), _LEAST)
         return item
 
-    def take(self, most: int, brief: int) -> list[Outgoing]:
+    def take(self, most: int, brief: int, apart: float = inf) -> list[Outgoing]:
         """
         Take what leaves together off the front: one item at least.
 
@@ -73,12 +74,21 @@ class Outbox(deque[Outgoing]):
             brief: Bytes behind which a close packet is left for the next time. What is
                 longer may take its time to arrive, and until it has the session had
                 better not be over.
+            apart: Bytes of an ``Encoded`` that may be compressed from which on it is
+                not taken together with messages of this session alone.
 
         """
         start = self.size
-        items = [self.popleft()]
-        while self and start - self.size < most:
-            if start - self.size > brief and is_goodbye(self[0]):
+        items: list[Outgoing] = []
+        own = shared = False
+        while self and (not items or start - self.size < most):
+            item = self[0]
+            if isinstance(item, Encoded) and item.compress:
+                shared = shared or len(item.data) >= apart
+            elif not isinstance(item, Packet):
+                own = True
+            late = start - self.size > brief and is_goodbye(item)
+            if items and (late or (own and shared)):
                 break
             items.append(self.popleft())
         return items

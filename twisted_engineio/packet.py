@@ -74,6 +74,7 @@ class Encoded:
         frame: The WebSocket frame, once a transport has made it.
         polled: The packet's textual form, once a transport has made it.
         event: That as the payload of an event, likewise.
+        compressed: What ``compression.compress_once`` keeps for it.
 
     Raises:
         TypeError: If ``data`` is no message.
@@ -81,7 +82,7 @@ class Encoded:
 
     """
 
-    __slots__ = ("compress", "data", "event", "frame", "polled")
+    __slots__ = ("compress", "compressed", "data", "event", "frame", "polled")
 
     def __init__(self, data: str | bytes, *, compress: bool = True) -> None:
         require_message(data)
@@ -92,6 +93,7 @@ class Encoded:
         self.frame: bytes | None = None
         self.polled: str | None = None
         self.event: bytes | None = None
+        self.compressed: list[tuple[str, bytes, bytes]] = []
 
 
 Message: TypeAlias = str | bytes | Encoded

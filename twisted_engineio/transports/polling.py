@@ -19,6 +19,7 @@ Engine.IO protocol v4, "HTTP long-polling".
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.python.failure import Failure
@@ -26,7 +27,7 @@ from twisted.web.http import Request
 
 from ..answer import BINARY, PLAIN, answer
 from ..codecs import Codec
-from ..compression import choose_coding, compress
+from ..compression import choose_coding, compress, compress_once
 from ..exceptions import CloseReason
 from ..outbox import Outbox
 from ..packet import Encoded, Outgoing, Packet, PacketType
@@ -42,6 +43,9 @@ __all__ = ["PollingTransport"]
 
 _COUNTED: Final = 512
 """Bytes of an answer from which on it is buffered until its socket has taken it."""
+_APART: Final = 16_384
+"""Bytes of a broadcast from which on it does not share an answer with messages that are
+not: to compress it for each client would take longer than another poll."""
 _CLOSE: Final = Packet(PacketType.CLOSE)
 _NOOP: Final = Packet(PacketType.NOOP)
 
@@ -133,7 +137,8 @@ class PollingTransport(PostingTransport):
     def flush(self, outbox: Outbox) -> None:
         """Answer the waiting GET with as much as one answer takes."""
         config = self._config
-        self._answer(outbox.take(config.max_payload, config.low_water_mark))
+        apart = _APART if config.http_compression else inf
+        self._answer(outbox.take(config.max_payload, config.low_water_mark, apart))
 
     def cork(self) -> bool:
         """Let the GET wait, so that what is sent leaves in one answer."""
@@ -216,4 +221,18 @@ def _compressed(request: Request, body: bytes, items: Iterable[Outgoing]) -> byt
     if coding is None:
         return body
     request.setHeader(b"Content-Encoding", coding.encode())
-    return compress(body, coding)
+    shared = _shared_by(items)
+    if shared is None:
+        return compress(body, coding)
+    return compress_once(body, coding, shared.compressed)
+
+
+def _shared_by(items: Iterable[Outgoing]) -> Encoded | None:
+    """Return the last message of an answer that others may get; None if none may."""
+    last = None
+    for item in items:
+        if isinstance(item, Encoded) and item.compress:
+            last = item
+        elif not isinstance(item, Packet) or item.type is PacketType.OPEN:
+            return None
+    return last
