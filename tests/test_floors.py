@@ -124,7 +124,7 @@ FLOORS = (
     ),
     (
         # The roof: the command line knows the house and its wings.
-        ["listening", "logfiles", "service", "tap", "watching"],
+        ["descriptions", "idle", "listening", "logfiles", "service", "tap", "watching"],
         WINGS,
     ),
 )

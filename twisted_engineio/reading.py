@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from weakref import ref
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
@@ -188,9 +189,10 @@ class Reading(Conversation):
             self.server.outlives(result)
             return
         self._hold(Hold.BUSY).handler = result
-        result.addCallback(lambda _: self._handled(result))
+        mine = ref(result)  # not itself: it would never be freed, if it never fires
+        result.addCallback(lambda _: self._handled(mine()))
 
-    def _handled(self, handler: Deferred[object]) -> None:
+    def _handled(self, handler: Deferred[object] | None) -> None:
         """Read on, unless the handler was given up before it finished."""
         inbox = self._inbox
         if inbox is not None and inbox.handler is handler:
