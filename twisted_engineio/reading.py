@@ -215,8 +215,7 @@ class Reading(Conversation):
 
     def _let_go(self, why: Hold) -> None:
         inbox = self._inbox
-        if inbox is None:
-            return
+        assert inbox is not None  # it holds the reading for this
         if why is Hold.BUSY:
             inbox.handler = None
         if inbox.let_go(why):
