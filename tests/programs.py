@@ -16,7 +16,14 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["PATIENCE", "free_port", "free_ports", "program", "started"]
+__all__ = [
+    "PATIENCE",
+    "default_signals",
+    "free_port",
+    "free_ports",
+    "program",
+    "started",
+]
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PATIENCE = 60.0
@@ -45,6 +52,17 @@ def free_ports(count: int) -> list[int]:
     return list(ports)
 
 
+def default_signals() -> None:
+    """
+    Heed the signals that end a program: for ``preexec_fn``.
+
+    Tests that were started in the background, or by nohup, have inherited some of them
+    as ignored, and so would a program that they start.
+    """
+    for each in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_DFL)
+
+
 @contextmanager
 def started(
     folder: Path, *command: object, place: object, **environment: str
@@ -70,6 +88,7 @@ def started(
             env={**os.environ, "PYTHONPATH": str(EXAMPLES), **environment},
             stdout=output,
             stderr=subprocess.STDOUT,
+            preexec_fn=default_signals,
         ) as process,
     ):
         try:

@@ -90,6 +90,8 @@ def test_a_rate_is_a_number_or_none(name, value):
     ("options", "problem"),
     [
         ({"low_water_mark": 9, "high_water_mark": 8}, "^low_water_mark: must not be"),
+        ({"high_water_mark": 8}, "^high_water_mark: 8 is below low_water_mark, 16384"),
+        ({"low_water_mark": 65_537}, "^low_water_mark: must not be above .*, 65536"),
         ({"transports": ()}, "^transports: name at least one"),
         ({"transports": "polling"}, "^transports: must be a list of strings"),
         ({"transports": [b"polling"]}, "^transports: must be a list of strings"),

@@ -113,11 +113,20 @@ def test_a_handler_that_fails_when_it_is_cancelled_is_logged(
     session, listener, clock, logged
 ):
     """That is a fault of its own."""
-    listener.on_message = lambda *_: Deferred(lambda it: it.errback(ValueError()))
+    known = Deferred(lambda it: it.errback(ValueError()))
+    listener.on_message = lambda *_: known
     session.receive("one")
     session.fail(GONE)
     clock.advance(30)
     logged.take(ValueError)
+
+
+def test_a_handler_that_nobody_can_finish_is_not_waited_for(session, listener, clock):
+    """Nothing but the session knew its Deferred, so nothing can happen to it."""
+    listener.on_message = lambda *_: Deferred()
+    session.receive("one")
+    session.fail(GONE)
+    assert clock.getDelayedCalls() == []
 
 
 def test_a_handler_that_finishes_in_time_is_left_alone(session, clock, work):

@@ -28,6 +28,14 @@ SENTENCES = [
     (ConfigError("cors", "is odd"), "cors: is odd"),
     (SessionClosed("abcdefghij", None), "session abcdef... is closing"),
     (
+        SessionClosed("abcdefghij", CloseReason.SERVER_CLOSE, "closing"),
+        "session abcdef... is closing (server close)",
+    ),
+    (
+        SessionClosed("abcdefghij", None, "opening"),
+        "session abcdef... is opening: it takes messages from session_opened on",
+    ),
+    (
         SessionClosed("abcdefghij", CloseReason.PING_TIMEOUT),
         "session abcdef... is over (ping timeout)",
     ),

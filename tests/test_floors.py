@@ -140,7 +140,17 @@ FLOORS = (
     ),
     (
         # The roof: the command line knows the house and its wings.
-        ["listening", "log_output", "logfiles", "pages", "service", "tap", "watching"],
+        [
+            "descriptions",
+            "idle",
+            "listening",
+            "log_output",
+            "logfiles",
+            "pages",
+            "service",
+            "tap",
+            "watching",
+        ],
         ROOF,
     ),
 )

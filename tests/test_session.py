@@ -439,3 +439,25 @@ def test_a_session_that_never_opened_ends_too(in_state, listener):
     session.close()
     assert heard == [FORCED]
     assert listener.closed == []
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (State.OPENING, "is opening: it takes messages from session_opened on"),
+        (State.CLOSING, r"is closing \(forced close\)"),
+        (State.CLOSED, r"is over \(forced close\)"),
+    ],
+)
+@pytest.mark.parametrize("send", ["send", "send_many"])
+def test_a_message_that_cannot_be_sent_says_why(session, state, words, send):
+    """Where the session is in its life: too early is another mistake than too late."""
+    if state is State.OPENING:
+        session.state, session.reason = state, None
+    else:
+        session.close()
+    if state is State.CLOSED:
+        session._finish(CloseReason.FORCED_CLOSE)
+    with pytest.raises(SessionClosed, match=words):
+        getattr(session, send)("hello")
+    session.state = State.OPEN if state is State.OPENING else session.state

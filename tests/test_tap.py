@@ -11,7 +11,7 @@ from twisted.application.service import Application, MultiService
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogLevel
+from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogPublisher
 from twisted.web.static import File
 
 from twisted_engineio import (
@@ -49,6 +49,20 @@ class Namespace:
     """Holds an application deeper down."""
 
     inner = MADE
+
+
+@pytest.fixture
+def warnings():
+    """Write down what is warned of."""
+    lines = []
+
+    def observe(event):
+        if event["log_level"] is LogLevel.warn:
+            lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
 
 
 def parse(*given):
@@ -130,6 +144,10 @@ def test_proxies_are_trusted_one_by_one():
         (["--listen", "tcp:1", "--listen", "2"], ["tcp:1", "tcp:2"]),
         (["--port", "3000", "--listen", "tcp:1"], ["tcp:3000", "tcp:1"]),
         (["--listen", "tcp:1", "--port=5"], ["tcp:5", "tcp:1"]),
+        (["--listen", "tcp:1", "--por", "5"], ["tcp:5", "tcp:1"]),
+        (["--po=3000", "--lis", "tcp:1"], ["tcp:3000", "tcp:1"]),
+        (["--lis=tcp:1", "--path", "/--port"], ["tcp:1"]),
+        (["--listen", "tcp:1", "--app", "test_tap:MADE"], ["tcp:1"]),
     ],
 )
 def test_where_to_listen(given, endpoints):
@@ -173,7 +191,39 @@ WRONG = {
     ("--port", ""): "--port: '': ",
     ("--port", "-1"): "--port: '-1': ",
     ("--listen", "nonsense:1"): "--listen: 'nonsense:1': Unknown endpoint type",
-    ("--listen", "tcp:port"): "--listen: 'tcp:port': invalid literal",
+    ("--listen", "tcp:port"): "--listen: 'tcp:port': invalid literal 'port': it must",
+    ("--port", "tcp:65536"): "--port: 'tcp:65536': 65536 is above 65535",
+    ("--port", "ssl:-1"): "--port: 'ssl:-1': -1 is below 0",
+    ("--listen", "ssl:1:privatekey=k"): "no privatekey=; did you mean privateKey=?",
+    ("--listen", "tcp:1:interfaces=::1"): "no interfaces=; did you mean interface=?",
+    (
+        "--listen",
+        "unix:/s:perm=600",
+    ): "no perm=; unix: takes mode=, backlog=, lockfile=",
+    ("--listen", "tcp:1:2:3:4:5"): "tcp: takes interface=, backlog=",
+    ("--listen", "unix"): "unix: takes mode=, backlog=, lockfile=",
+    ("--listen", "fd:x"): "Unknown endpoint type",
+    ("--listen", "engineio:tcp\\:x"): "is no endpoint: invalid literal",
+    ("--listen", "haproxy:tcp:1:x=1"): "there is no x=",
+    ("--listen", f"ssl:1:privateKey={__file__}"): "OpenSSL cannot use the key or the",
+    ("--listen", "ssl:1:privateKey=/"): "Is a directory: '/'",
+    (
+        "--metrics",
+        "/m",
+        "--metrics-listen",
+        "tcp:1:backlogs=1",
+    ): "did you mean backlog=",
+    ("--cors-credentials",): "--cors-credentials: needs --cors, to say which",
+    ("--cors-cred",): "--cors-credentials: needs --cors",
+    ("--high-water-mark", "100"): "--high-water-mark: 100 is below low_water_mark, 163",
+    (
+        "--high-water-mark",
+        "1",
+        "--low-water-mark",
+        "2",
+    ): "--low-water-mark: must not be",
+    ("--ping-interval", "25000"): "--ping-interval: 25000.0 is above 3600 and in secon",
+    ("--ping-timeout", "20000"): "in seconds; did you mean 20?",
     ("--path", "engine.io"): "--path: 'engine.io' must be a path like /engine.io",
     ("--path", "/"): "--path: '/' must be a path like /engine.io, not the root",
     ("--path", "//"): "--path: '//' must be a path",
@@ -261,8 +311,9 @@ def test_every_number_of_config_is_an_option(field):
     """And keeps its kind: none is left out of the command line."""
     number = 20_000  # between the water marks
     given = f"--{field.name.replace('_', '-')}={number}"
-    if field.name == "ping_jitter":
-        given, number = "--ping-jitter=9", 9
+    if field.name.startswith("ping_"):
+        number = 9
+        given = f"--{field.name.replace('_', '-')}={number}"
     value = getattr(parse(given)["config"], field.name)
     assert value == number
     assert type(value).__name__ == str(field.type).split()[0]
@@ -277,6 +328,44 @@ def test_a_wrong_value_is_one_clear_line(given, line):
     assert message.startswith("twistd engineio: ")
     assert line in message
     assert "\n" not in message
+
+
+IDLE = {
+    ("--over-rate", "pause"): "--over-rate does nothing: it needs --max-messages-per-",
+    ("--per-message-deflate-takeover",): "it needs --per-message-deflate",
+    ("--per-message-deflate", "--transports", "polling"): "--transports with websocket",
+    ("--http-compression-threshold", "1", "--no-http-compression"): "without --no-http",
+    (
+        "--upgrade-timeo=1",
+        "--no-upgrades",
+    ): "--upgrade-timeout does nothing: it needs a",
+    ("--cors-max-age", "1"): "--cors-max-age does nothing: it needs --cors",
+    ("--sse-ring-events", "8"): "--sse-ring-events does nothing: it needs --transports",
+}
+
+
+@pytest.mark.parametrize(("given", "line"), IDLE.items())
+def test_an_option_that_does_nothing_is_told(given, line, warnings):
+    """Once; the server is what it is without it."""
+    parse(*given)
+    [warning] = warnings
+    assert line in warning
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (),
+        ("--over-rate", "close", "--max-messages-per-second", "7"),
+        ("--per-message-deflate", "--per-message-deflate-takeover"),
+        ("--transports", "sse", "--sse-max-age", "7"),
+        ("--cors", "*", "--cors-max-age", "7"),
+    ],
+)
+def test_an_option_that_does_something_is_not(given, warnings):
+    """Nor is one that was not given."""
+    parse(*given)
+    assert warnings == []
 
 
 # The service.

@@ -281,8 +281,7 @@ class Config:
         for name in _AMOUNTS:
             self._require_number(name, int, "a whole number above 0")
         self._check_limits()
-        if self.low_water_mark > self.high_water_mark:
-            raise ConfigError("low_water_mark", "must not be above high_water_mark")
+        self._check_water_marks()
         self._check_transports()
         self._check_jitter_and_flags()
         self._check_objects()
@@ -322,6 +321,20 @@ class Config:
         if self.over_rate not in OVER_RATE:
             known = " or ".join(OVER_RATE)
             raise ConfigError("over_rate", f"must be {known}, not {self.over_rate!r}")
+
+    def _check_water_marks(self) -> None:
+        low, high = self.low_water_mark, self.high_water_mark
+        if low <= high:
+            return
+        [default] = [each for each in fields(self) if each.name == "low_water_mark"]
+        if low == default.default:  # the other one was given
+            raise ConfigError(
+                "high_water_mark",
+                f"{high} is below low_water_mark, {low}: set that too, to no more",
+            )
+        raise ConfigError(
+            "low_water_mark", f"must not be above high_water_mark, {high}, but is {low}"
+        )
 
     def _check_jitter_and_flags(self) -> None:
         jitter: object = self.ping_jitter

@@ -138,7 +138,7 @@ def counted(count: int, noun: str) -> str:
 
 class SessionClosed(EngineIOError):
     """
-    The application used a session that is closing or closed.
+    The application used a session that is not open yet, is closing, or is closed.
 
     Attributes:
         sid: The session's id.
@@ -146,9 +146,17 @@ class SessionClosed(EngineIOError):
 
     """
 
-    def __init__(self, sid: str, reason: CloseReason | None) -> None:
-        why = "is closing" if reason is None else f"is over ({reason.value})"
-        super().__init__(f"session {sid[:6]}... {why}")
+    def __init__(
+        self, sid: str, reason: CloseReason | None, state: str = "closed"
+    ) -> None:
+        why = "" if reason is None else f" ({reason.value})"
+        if state == "opening":
+            what = "is opening: it takes messages from session_opened on"
+        elif state == "closing" or reason is None:
+            what = f"is closing{why}"
+        else:
+            what = f"is over{why}"
+        super().__init__(f"session {sid[:6]}... {what}")
         self.sid = sid
         self.reason = reason
 

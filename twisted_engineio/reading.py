@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from weakref import ref
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
@@ -196,9 +197,10 @@ class Reading(Conversation):
             self.server.outlives(result)
             return
         self._hold(Hold.BUSY).handler = result
-        result.addCallback(lambda _: self._handled(result))
+        mine = ref(result)  # not itself: it would never be freed, if it never fires
+        result.addCallback(lambda _: self._handled(mine()))
 
-    def _handled(self, handler: Deferred[object]) -> None:
+    def _handled(self, handler: Deferred[object] | None) -> None:
         """Read on, unless the handler was given up before it finished."""
         inbox = self._inbox
         if inbox is not None and inbox.handler is handler:
@@ -221,8 +223,7 @@ class Reading(Conversation):
 
     def _let_go(self, why: Hold) -> None:
         inbox = self._inbox
-        if inbox is None:
-            return
+        assert inbox is not None  # it holds the reading for this
         if why is Hold.BUSY:
             inbox.handler = None
         if inbox.let_go(why):

@@ -55,7 +55,7 @@ class Sending(Conversation):
 
         """
         if self.state is not _OPEN:
-            raise SessionClosed(self.sid, self.reason)
+            raise SessionClosed(self.sid, self.reason, self.state.value)
         if type(data) not in _MESSAGES:
             require_message(data)
         if not compress and not isinstance(data, Encoded):
@@ -85,7 +85,7 @@ class Sending(Conversation):
 
         """
         if self.state is not State.OPEN:
-            raise SessionClosed(self.sid, self.reason)
+            raise SessionClosed(self.sid, self.reason, self.state.value)
         messages = list(messages)
         for data in messages:
             require_message(data)

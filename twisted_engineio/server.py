@@ -19,6 +19,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
+from weakref import ref
 
 from twisted.internet.defer import (
     CancelledError,
@@ -361,7 +362,14 @@ class Server(Admitting):
             handler: What it returned; it does not fail.
 
         """
-        cancel = handler.cancel
+
+        def cancel() -> None:
+            handler = known()
+            assert handler is not None  # or this was ended
+            handler.cancel()
+
+        # Weak: what nobody but this knows can't finish, and is not waited for.
+        known = ref(handler, lambda _: self.handlers.end(cancel))
         self.handlers.begin(cancel)
         handler.addCallback(lambda _: self.handlers.end(cancel))
 

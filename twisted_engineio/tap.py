@@ -7,7 +7,9 @@ module that imports the reactor.
 
 from __future__ import annotations
 
+import getopt
 import sys
+from contextlib import suppress
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any, ClassVar, Final
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import InvalidLogLevelError, LogLevel
+from twisted.logger import InvalidLogLevelError, Logger, LogLevel
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 from twisted.web.resource import Resource
@@ -25,7 +27,9 @@ from twisted.web.static import File
 from .application import Application, EchoApplication
 from .config import Config
 from .cookie import Cookie
+from .descriptions import check_description
 from .exceptions import ConfigError
+from .idle import idle_options
 from .listening import ListeningService
 from .loading import load
 from .log_output import (
@@ -101,6 +105,8 @@ def _default(name: str) -> str | None:
 class Options(UsageOptions):
     """What ``twistd engineio`` takes; see ``Config`` for what each value means."""
 
+    log = Logger()
+
     synopsis = "[engineio options]"
     longdesc = (
         "Serve Engine.IO: HTTP long-polling that moves to WebSocket. Without --app, an"
@@ -142,6 +148,7 @@ class Options(UsageOptions):
         self["listen"] = []
         self["cors"] = []
         self["trusted-proxy"] = []
+        self._given: set[str] = set()
 
     def opt_listen(self, endpoint: str) -> None:
         """Listen here too, and not on --port unless it is given; repeatable."""
@@ -175,9 +182,11 @@ class Options(UsageOptions):
                 twistd itself would print the whole help before it.
 
         """
-        given = list(sys.argv[1:] if options is None else options)
-        # --listen replaces the default of --port, but not a --port that was given.
-        self._port_given = any(each.split("=")[0] == "--port" for each in given)
+        words = list(sys.argv[1:] if options is None else options)
+        # As Twisted reads them, which takes what is short of a name for the whole.
+        with suppress(getopt.GetoptError):
+            found, _ = getopt.getopt(words, self.shortOpt, self.longOpt)
+            self._given = {name.lstrip("-").replace("_", "-") for name, _ in found}
         try:
             super().parseOptions(options)
         except UsageError as error:
@@ -193,7 +202,11 @@ class Options(UsageOptions):
         """
         self["config"] = self._config()
         self["application"] = self._application()
-        self["endpoints"] = [_description(*each) for each in self._addresses()]
+        from twisted.internet import reactor
+
+        self["endpoints"] = [
+            check_description(reactor, *each) for each in self._addresses()
+        ]
         if not PATH.fullmatch(self["path"]):
             root = ", not the root" if not self["path"].strip("/") else ""
             raise UsageError(
@@ -211,6 +224,8 @@ class Options(UsageOptions):
             ) from None
         check_log_format(self["log-format"], self.parent)
         check_access_log(self["access-log"])
+        for line in idle_options(self, self._given):
+            self.log.warn("{problem}", problem=line)
 
     def _config(self) -> Config:
         try:
@@ -252,7 +267,9 @@ class Options(UsageOptions):
         from twisted.internet import reactor
 
         if self["metrics-listen"] is not None:
-            endpoint = _description("--metrics-listen", self["metrics-listen"])
+            endpoint = check_description(
+                reactor, "--metrics-listen", self["metrics-listen"]
+            )
             self["metrics-listen"] = endpoint
         return Watching(self, IReactorTime(reactor))
 
@@ -270,45 +287,9 @@ class Options(UsageOptions):
     def _addresses(self) -> list[tuple[str, str]]:
         """Tell where to listen, each with the option that says so."""
         listen = [("--listen", each) for each in self["listen"]]
-        given = self._port_given or not listen
+        # --listen replaces the default of --port, but not a --port that was given.
+        given = "port" in self._given or not listen
         return [("--port", self["port"]), *listen] if given else listen
-
-
-def _description(option: str, address: str) -> str:
-    """
-    Make an endpoint description of what --port or another option was given.
-
-    Raises:
-        UsageError: If it is neither a port nor such a description.
-
-    """
-    from twisted.internet import reactor
-
-    digits = address.isascii() and address.isdigit()
-    if digits and int(address) > 65535:
-        raise UsageError(f"{option}: {address} is above 65535")
-    description = f"tcp:{address}" if digits else address
-    try:
-        serverFromString(reactor, description)
-    except Exception as error:
-        # Whatever an endpoint's parser raises: a plugin's may raise anything.
-        problem = _problem(address.partition(":")[0], error)
-        raise UsageError(f"{option}: {address!r}: {problem}") from None
-    return description
-
-
-def _problem(kind: str, error: Exception) -> str:
-    """Tell what is wrong with an endpoint of a kind, and what would be right."""
-    if isinstance(error, ImportError) and kind == "ssl":
-        return "OpenSSL is missing; pip install 'twisted-engineio[tls]'"
-    if isinstance(error, LookupError) and kind == "systemd":
-        return f"systemd passed no such socket ({error})"
-    if str(error).startswith("Unknown endpoint type"):
-        return (
-            f"{error}; give a port number, or an endpoint like"
-            " tcp:3000:interface=127.0.0.1"
-        )
-    return str(error)
 
 
 def makeService(options: Options) -> IService:

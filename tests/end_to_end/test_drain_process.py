@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 from peers import BINARY, CLOSE, POLLING, TEXT, HttpPeer, frame, upgrade_request
+from programs import default_signals
 from pytest_twisted import ensureDeferred
 from stages import Stage, sockets, turn, until
 from twisted.internet import reactor
@@ -38,6 +39,7 @@ class Twistd(Stage):
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                preexec_fn=default_signals,
             )
 
     @property

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from programs import default_signals
 
 TWISTD = str(Path(sys.executable).with_name("twistd"))
 PATIENCE = 30.0
@@ -36,6 +37,7 @@ def start(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             capture_output=True,
             text=True,
             timeout=PATIENCE,
+            preexec_fn=default_signals,
             check=False,
         )
 
@@ -105,6 +107,7 @@ def daemon(tmp_path: Path) -> Iterator[Callable[..., int]]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=PATIENCE,
+            preexec_fn=default_signals,
             check=True,
         )
         pids.append(int((tmp_path / "pid").read_text()))
