@@ -82,7 +82,9 @@ class EngineIOChannel(PacedChannel):
         headers = self.requests[-1].requestHeaders
         hosts = headers._rawHeaders.get(b"Host")  # its getter takes as long as the rest
         usual = hosts and len(hosts) == 1 and is_authority(hosts[0])
-        status = 0 if usual or is_host(hosts, self._version) else 400
+        status = 0
+        if not usual and not is_host(hosts, self._version):
+            status = self._leave_to_resource(self.requests[-1])
         if not status and self._path[:1] != b"/":
             status = self._normalize(headers)
         if not status:
@@ -91,6 +93,17 @@ class EngineIOChannel(PacedChannel):
         # RFC 9110, 15.5.6: 405 says what is allowed.
         self.refuse(status, b"Allow: GET, POST, OPTIONS\r\n" if status == 405 else b"")
         self.length = None  # else lineReceived, which called this, would handle it
+
+    def _leave_to_resource(self, request: Any) -> int:
+        """Let our resource refuse a Host that is none; return 400 for others."""
+        path = self._path.partition(b"?")[0]
+        if self.site.engineio_places.server_at(path) is None:
+            return 400
+        request.engineio_fault = "Host must be there once: a host, and perhaps a port"
+        headers = request.requestHeaders
+        given = headers.getRawHeaders(b"connection", ())
+        headers.setRawHeaders(b"connection", [b"close", *given])
+        return 0
 
     def _normalize(self, headers: Headers) -> int:
         """Give a target the form that twisted.web reads; return an error's status."""

@@ -103,12 +103,15 @@ class BoundedRequest(Request):
     Attributes:
         engineio_body: What becomes of its body.
         engineio_server: The server that it is for, if one.
+        engineio_fault: Why its resource must refuse it, for observers; None if its head
+            is good.
 
     """
 
     channel: Any  # twisted.web gives a channel its site from outside
     site: Any
     engineio_server: Server | None = None
+    engineio_fault: str | None = None
 
     def __init__(self, channel: Any, *args: Any, **options: Any) -> None:
         super().__init__(channel, *args, **options)

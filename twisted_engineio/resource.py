@@ -111,6 +111,7 @@ class EngineIOResource(Resource):
     # Checks.
 
     def _serve(self, asked: Asked) -> None:
+        self._check_head(asked)
         method = asked.request.method
         config = self.engineio.config
         if method == b"OPTIONS" and not config.cors_preflight_continue:
@@ -142,6 +143,13 @@ class EngineIOResource(Resource):
         else:
             self._check_handshake(asked)
             self._admit(asked)
+
+    def _check_head(self, asked: Asked) -> None:
+        """Refuse what our own port found malformed, for observers to know."""
+        fault = getattr(asked.request, "engineio_fault", None)
+        if fault is not None:
+            self._cors.add_error_headers(asked)
+            raise Refused(ErrorCode.BAD_REQUEST, fault)
 
     def _check_handshake(self, asked: Asked) -> None:
         if asked.upgrade is not (asked.transport == "websocket"):
