@@ -6,6 +6,7 @@ import pytest
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from fakes import CLOSE_FRAME, PING_FRAME, TEXT, Listener, frame
 from twisted.internet.error import ConnectionDone
+from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 
 from twisted_engineio import CloseReason, Reject
@@ -78,6 +79,7 @@ FRAMES = {
     "a bad packet": frame("9"),
     "a frame without a mask": unmasked(b"4x"),
     "two broken rules": frame(b"", 3) + frame(b"", 3),
+    "three broken rules in one frame": b"\x7f\x7e",
     "a broken rule and a close frame": frame(b"", 3) + frame(b"", CLOSE_FRAME),
     "a message that is too large": frame(b"x" * (LIMIT + 1)),
     "text that is not UTF-8": frame(b"4\xff", TEXT),
@@ -279,6 +281,19 @@ def test_a_close_that_nothing_holds_up_arms_no_timer_for_it(
     browser.send(frame(b"\x03\xe8", CLOSE_FRAME))
     (hangs_up,) = clock.getDelayedCalls()
     assert hangs_up.getTime() == clock.seconds()
+
+
+@pytest.mark.usefixtures("observers")
+@pytest.mark.parametrize("data", FRAMES.values(), ids=FRAMES)
+def test_no_client_writes_to_the_log_by_how_it_ends(connect, clock, data):
+    """It could do so as often as it likes."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    browser = connect()
+    browser.send(data)
+    browser.send(data)
+    passes(clock, TIMEOUT)
+    assert [each for each in events if each["log_level"] > LogLevel.debug] == []
 
 
 # The end of a server.

@@ -368,12 +368,17 @@ class WebSocketTransport(WebSocketServerProtocol):
 
     def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
         """Close with a code and no reason: RFC 6455, 7.1.7, and the reference."""
-        if self.state != self.STATE_OPEN:
-            super()._fail_connection(code, reason)
-            return
-        self.failedByMe = True
-        self.sendCloseFrame(code=code)
-        self._lost(_REASONS.get(code, CloseReason.TRANSPORT_ERROR))
+        if self.state == self.STATE_OPEN:
+            self.failedByMe = True
+            self.sendCloseFrame(code=code)
+            self._lost(_REASONS.get(code, CloseReason.TRANSPORT_ERROR))
+        elif self.state == self.STATE_CLOSING:
+            # A second broken rule: no close frame is to be expected. Autobahn would
+            # write two lines to the log for each client that does it.
+            self.failedByMe = True
+            self.state = self.STATE_CLOSED
+            self.unregisterProducer()
+            self._closeConnection()
 
     # Rule 4: each way to close begins with one of these two.
 
