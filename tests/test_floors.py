@@ -62,6 +62,7 @@ FLOORS = (
             "observer",
             "transports",
             "transports.backlog",
+            "transports.bounded",
             "transports.descriptors",
             "transports.eventsource",
             "transports.eventstream",

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from twisted_engineio import CloseReason, Reject
 from twisted_engineio.revision import REVISION_4
-from twisted_engineio.transports import websocket
+from twisted_engineio.transports import bounded
 from twisted_engineio.transports.fastlane import FastWebSocketTransport
 from twisted_engineio.transports.websocket import WebSocketTransport
 
@@ -330,7 +330,7 @@ def test_a_server_that_stops_aborts_what_had_ended_before(connect, clock):
     assert clock.getDelayedCalls() == []
 
 
-@pytest.mark.parametrize("name", websocket.AUTOBAHN)
+@pytest.mark.parametrize("name", bounded.AUTOBAHN)
 def test_autobahn_still_has_what_is_overridden(name):
     """Private names may go; then this fails before anything else does."""
     assert hasattr(WebSocketServerProtocol, name)
