@@ -268,6 +268,16 @@ def test_a_handshake_that_autobahn_refuses_is_cut_off(
     assert server.connected == 0
 
 
+def test_a_close_after_the_end_arms_nothing(connect, clock):
+    """There is no connection that it could be for."""
+    browser = connect()
+    transport = browser.session.transport
+    browser.send(frame(b"\x03\xe8", CLOSE_FRAME))
+    passes(clock, TIMEOUT)
+    transport.turn_away(4000, "too late")
+    assert clock.getDelayedCalls() == []
+
+
 # The common case.
 
 

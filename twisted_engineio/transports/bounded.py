@@ -183,7 +183,8 @@ class BoundedWebSocket(WebSocketServerProtocol):
     ) -> None:
         """Send a close frame, and limit the time until the connection is closed."""
         super().sendCloseFrame(code, reasonUtf8, isReply)
-        self._limit_close()
+        if self.state == self.STATE_CLOSING:  # else there is nothing left to close
+            self._limit_close()
 
     def _closeConnection(self, abort: bool = False) -> None:
         """Close the connection, or abort it; Twisted would wait for unsent bytes."""
