@@ -69,6 +69,7 @@ FLOORS = (
             "session_log",
             "transports",
             "transports.backlog",
+            "transports.bounded",
             "transports.descriptors",
             "transports.eventsource",
             "transports.eventstream",

@@ -51,6 +51,17 @@ def test_a_clock_that_is_set_back_ends_it(slices, clock):
     assert slices.is_over(end)
 
 
+def test_a_slice_is_shorter_the_more_have_work_left(slices, clock):
+    """A hundred that begin in one turn take no longer than six slices."""
+    log, began = [], clock.seconds()
+    for name in range(100):
+        clock.rightNow = slices.begin()
+        slices.add(Work(slices, clock, log, name))
+    assert clock.seconds() - began < 6 * LENGTH
+    clock.advance(0)
+    assert slices.begin() - clock.seconds() == pytest.approx(LENGTH)
+
+
 def test_what_takes_no_time_is_done_in_one_turn(slices, clock):
     """However many they are."""
     log = []

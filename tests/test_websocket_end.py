@@ -6,11 +6,12 @@ import pytest
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from fakes import CLOSE_FRAME, PING_FRAME, TEXT, Listener, frame
 from twisted.internet.error import ConnectionDone
+from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 
 from twisted_engineio import CloseReason, Reject
 from twisted_engineio.revision import REVISION_4
-from twisted_engineio.transports import websocket
+from twisted_engineio.transports import bounded
 from twisted_engineio.transports.fastlane import FastWebSocketTransport
 from twisted_engineio.transports.websocket import WebSocketTransport
 
@@ -78,6 +79,7 @@ FRAMES = {
     "a bad packet": frame("9"),
     "a frame without a mask": unmasked(b"4x"),
     "two broken rules": frame(b"", 3) + frame(b"", 3),
+    "three broken rules in one frame": b"\x7f\x7e",
     "a broken rule and a close frame": frame(b"", 3) + frame(b"", CLOSE_FRAME),
     "a message that is too large": frame(b"x" * (LIMIT + 1)),
     "text that is not UTF-8": frame(b"4\xff", TEXT),
@@ -266,6 +268,16 @@ def test_a_handshake_that_autobahn_refuses_is_cut_off(
     assert server.connected == 0
 
 
+def test_a_close_after_the_end_arms_nothing(connect, clock):
+    """There is no connection that it could be for."""
+    browser = connect()
+    transport = browser.session.transport
+    browser.send(frame(b"\x03\xe8", CLOSE_FRAME))
+    passes(clock, TIMEOUT)
+    transport.turn_away(4000, "too late")
+    assert clock.getDelayedCalls() == []
+
+
 # The common case.
 
 
@@ -279,6 +291,19 @@ def test_a_close_that_nothing_holds_up_arms_no_timer_for_it(
     browser.send(frame(b"\x03\xe8", CLOSE_FRAME))
     (hangs_up,) = clock.getDelayedCalls()
     assert hangs_up.getTime() == clock.seconds()
+
+
+@pytest.mark.usefixtures("observers")
+@pytest.mark.parametrize("data", FRAMES.values(), ids=FRAMES)
+def test_no_client_writes_to_the_log_by_how_it_ends(connect, clock, data):
+    """It could do so as often as it likes."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    browser = connect()
+    browser.send(data)
+    browser.send(data)
+    passes(clock, TIMEOUT)
+    assert [each for each in events if each["log_level"] > LogLevel.debug] == []
 
 
 # The end of a server.
@@ -315,7 +340,7 @@ def test_a_server_that_stops_aborts_what_had_ended_before(connect, clock):
     assert clock.getDelayedCalls() == []
 
 
-@pytest.mark.parametrize("name", websocket.AUTOBAHN)
+@pytest.mark.parametrize("name", bounded.AUTOBAHN)
 def test_autobahn_still_has_what_is_overridden(name):
     """Private names may go; then this fails before anything else does."""
     assert hasattr(WebSocketServerProtocol, name)

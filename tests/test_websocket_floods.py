@@ -434,6 +434,20 @@ def test_control_frames_between_fragments_count(limited, clock, listener):
     assert listener.received == ["ab"]
 
 
+def test_a_flood_that_is_held_is_told_once(limited, clock):
+    """What else comes of it is paid for when it has been let go."""
+    browser = limited()
+    browser.send((frame(b"", PING_FRAME) + frame("6")) * 20)
+    assert [each[0] for each in browser.onlooker.events].count("limit_reached") == 1
+    clock.advance(0.3)
+    browser.send(frame(b"", PING_FRAME))
+    assert browser.wire.producerState == "paused"
+    clock.pump([0.1] * 60)
+    assert browser.wire.producerState == "paused"
+    clock.pump([0.1] * 30)
+    assert browser.wire.producerState == "producing"
+
+
 def test_a_message_behind_control_frames_waits(limited, clock, listener):
     """They have taken what it needs."""
     browser = limited()

@@ -66,9 +66,19 @@ class LimitedSession(Session):
         now = self.server.clock.seconds()
         exceeded = packets.wait(count, now) > 0.0
         packets.take(count)
-        if exceeded:
+        held = self._inbox is not None and self._inbox.holds(Hold.RATE)
+        if exceeded and not held:  # if it is, a flood only adds to what it owes
             self.limit_reached("max_messages_per_second")
             self._slow_down(packets.wait(0, now))
+
+    def _let_go(self, why: Hold) -> None:
+        """Read on, unless control frames are still to be paid for."""
+        if why is Hold.RATE and self._packets is not None:
+            owed = self._packets.wait(0, self.server.clock.seconds())
+            if owed:
+                self._hold(why, owed)
+                return
+        super()._let_go(why)
 
     def _slow_down(self, seconds: float) -> None:
         if self.server.config.over_rate == "pause":
