@@ -422,7 +422,7 @@ class EngineIOResource(Resource):
             self._refuse_after_opening(asked, error)
         else:
             # The reference's form: no WebSocket client reads more.
-            request.responseHeaders.addRawHeader(b"Connection", b"close")
+            request.setHeader(b"Connection", b"close")
             # RFC 9112, 9.6: and nothing that was sent behind it is served.
             request.channel.persistent = False
             answer(request, error.status, PLAIN, error.message.encode())
