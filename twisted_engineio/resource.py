@@ -41,6 +41,7 @@ from .revision import REVISION_4, revision_of
 from .server import Entry, Server
 from .session import Session, State
 from .transports.eventsource import EventSourceTransport
+from .transports.held import pack
 from .transports.jsonp import JSONPTransport, index_of
 from .transports.polling import PollingTransport
 
@@ -263,6 +264,7 @@ class EngineIOResource(Resource):
                 return
         except BaseException:  # as a Deferred does
             admitted = fail()
+        pack(request)
         request.notifyFinish().addErrback(lambda _: admitted.cancel())
         admitted.addCallback(self._admitted, asked)
         admitted.addErrback(self._not_admitted, asked)
