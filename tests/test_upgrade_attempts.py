@@ -143,7 +143,7 @@ def test_malformed_attempts_are_none(opened, browse):
     query = f"EIO=4&transport=websocket&sid={sid}"
     for _ in range(30):
         browser = browse(server).get(query, Upgrade="websocket", Connection="Upgrade")
-        assert browser.answer.status == 426
+        assert browser.answer.status == 400
     assert browse(server).upgrade(query).answer.status == 101
 
 

@@ -22,7 +22,7 @@ HTML: Final = b"text/html"
 _PHRASES: Final = {
     each.value: each.phrase.encode() for each in HTTPStatus if each not in RESPONSES
 }
-"""What twisted.web calls "Unknown Status": 426 and 429, say."""
+"""What twisted.web calls "Unknown Status": 429, say."""
 
 
 def answer(request: Request, status: int, kind: bytes, body: bytes) -> None:

@@ -18,7 +18,7 @@ Other = TypeVar("Other")
 
 
 class RawFields(Mapping[str, str], Generic[Raw]):
-    """A read-only mapping that is parsed anew for each look at it."""
+    """A read-only mapping that is parsed again for each look at it."""
 
     __slots__ = ("_raw",)
 

@@ -42,6 +42,7 @@ from .revision import REVISION_4, revision_of
 from .server import Entry, Server
 from .session import Session, State
 from .transports.eventsource import EventSourceTransport
+from .transports.held import pack
 from .transports.jsonp import JSONPTransport, index_of
 from .transports.polling import PollingTransport
 
@@ -322,6 +323,7 @@ class EngineIOResource(Resource):
                 return
         except BaseException:  # as a Deferred does
             admitted = fail()
+        pack(request)
         request.notifyFinish().addErrback(lambda _: admitted.cancel())
         admitted.addCallback(self._admitted, asked)
         admitted.addErrback(self._not_admitted, asked)
@@ -500,7 +502,7 @@ class EngineIOResource(Resource):
             self._refuse_after_opening(asked, error)
         else:
             # The reference's form: no WebSocket client reads more.
-            request.responseHeaders.addRawHeader(b"Connection", b"close")
+            request.setHeader(b"Connection", b"close")
             # RFC 9112, 9.6: and nothing that was sent behind it is served.
             request.channel.persistent = False
             answer(request, error.status, PLAIN, error.message.encode())

@@ -14,9 +14,9 @@ from parity_named import (
     OPENED,
     PLAIN_REFUSAL,
     PLAIN_TEXT,
+    malformed_handshake,
     named,
     refused_upgrade,
-    said_by_autobahn,
 )
 from wire import Answer, Facts, Peer
 from wire_websocket import UPGRADE, WebSocket, upgrade
@@ -102,26 +102,40 @@ def _changed(name: str, value: str | None, peer: Peer) -> WebSocket:
     return upgrade(peer, headers=lines)
 
 
-NO_KEY = said_by_autobahn("Missing or invalid Sec-WebSocket-Key header")
-NO_VERSION = said_by_autobahn("Missing or invalid Sec-WebSocket-Version header")
+NO_KEY = malformed_handshake("Missing or invalid Sec-WebSocket-Key header")
+NO_VERSION = malformed_handshake("Missing or invalid Sec-WebSocket-Version header")
+VERSION_13 = named("RFC 6455", {"sec-websocket-version": ("13, 8", "13")})
 CHANGED_DIFFERS = {
     "without a key": NO_KEY,
     "with a bad key": NO_KEY,
-    "of version 12": {
-        **NO_VERSION,
-        **named("only a space", {"sec-websocket-version": ("13, 8", "13,8")}),
+    "of version 12": {**NO_VERSION, **VERSION_13},
+    "of version 8": {
+        **VERSION_13,
+        **named(
+            "a draft that no client has spoken since 2011",
+            {
+                "status": (101, 400),
+                "body": ("", "Bad request"),
+                "content-type": (None, PLAIN_TEXT),
+                "connection": ("kept", "close"),
+                "upgrade": ("websocket", None),
+                "sec-websocket-accept": (True, None),
+                "sec-websocket-version": (None, "13"),
+            },
+        ),
     },
-    "without a version": {
-        **NO_VERSION,
-        **named("it asked for none", {"sec-websocket-version": ("13, 8", None)}),
-    },
+    "without a version": {**NO_VERSION, **VERSION_13},
     "to something else": {
         **NO_UPGRADE,
         **named("as above", {"body": ("Invalid Upgrade header", BAD_REQUEST)}),
     },
     "without Connection": named(
-        "Autobahn answers it; its words stand in the status line",
-        {"body": (BAD_REQUEST, ""), "content-type": (JSON, None)},
+        "its query says that it is an upgrade: it is refused like any other",
+        {
+            "body": (BAD_REQUEST, "Bad request"),
+            "content-type": (JSON, PLAIN_TEXT),
+            "connection": ("kept", "close"),
+        },
     ),
 }
 CASES += [

@@ -107,12 +107,11 @@ NO_UPGRADE = named(
 )
 
 
-def said_by_autobahn(there: str) -> Differences:
+def malformed_handshake(there: str) -> Differences:
     """Give the differences of a handshake that is no good for RFC 6455."""
     return named(
-        "Autobahn answers it; its words stand in the status line",
-        {"body": (there, ""), "content-type": (HTML, None)}
-        | {"connection": ("close", "kept")},
+        "every refusal of an upgrade is plain text, and one of the protocol's messages",
+        {"body": (there, "Bad request"), "content-type": (HTML, PLAIN_TEXT)},
     )
 
 

@@ -17,7 +17,8 @@ it takes would pass here.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..exceptions import ErrorCode, Refused
@@ -39,11 +40,7 @@ _PARAMETER: Final = re.compile(
     rf"({_TOKEN})[ \t]*(?:=[ \t]*(?:({_TOKEN})|\"({_TOKEN})\"))?"
 )
 _ONCE: Final = (b"origin", b"sec-websocket-key", b"sec-websocket-version")
-_VERSION: Final = {
-    "Sec-WebSocket-Version": "13",  # RFC 6455, 4.4
-    "Upgrade": "websocket",  # RFC 9110, 15.5.22
-    "Connection": "Upgrade",
-}
+_VERSION: Final = {"Sec-WebSocket-Version": "13"}  # RFC 6455, 4.4
 
 _DEFLATE: Final = "permessage-deflate"
 _BITS: Final = ("8", "9", "10", "11", "12", "13", "14", "15")
@@ -116,12 +113,7 @@ def read_handshake(headers: Headers, *, deflate: bool) -> OpeningHandshake:
         if len(headers.getRawHeaders(name, ())) > 1:
             raise _bad(f"{name.decode()} must not be repeated")
     if _only(headers, b"sec-websocket-version") != "13":
-        raise Refused(
-            ErrorCode.BAD_REQUEST,
-            "Sec-WebSocket-Version must be 13",
-            status=426,
-            headers=_VERSION,
-        )
+        raise _bad("Sec-WebSocket-Version must be 13", _VERSION)
     key = _only(headers, b"sec-websocket-key")
     if not KEY.fullmatch(key):
         raise _bad("Sec-WebSocket-Key must be 16 bytes in base64")
@@ -134,8 +126,8 @@ def read_handshake(headers: Headers, *, deflate: bool) -> OpeningHandshake:
     )
 
 
-def _bad(context: str) -> Refused:
-    return Refused(ErrorCode.BAD_REQUEST, context)
+def _bad(context: str, headers: Mapping[str, str] = MappingProxyType({})) -> Refused:
+    return Refused(ErrorCode.BAD_REQUEST, context, headers=headers)
 
 
 def _only(headers: Headers, name: bytes) -> str:
