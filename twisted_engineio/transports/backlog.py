@@ -14,7 +14,7 @@ from typing import Any, Final
 from twisted.internet.abstract import FileDescriptor
 from twisted.protocols.policies import ProtocolWrapper
 
-__all__ = ["TWISTED", "pause_above", "unsent"]
+__all__ = ["STREAMS", "TWISTED", "pause_above", "unsent"]
 
 TWISTED: Final = (
     "dataBuffer",
@@ -24,6 +24,8 @@ TWISTED: Final = (
     "disconnected",
 )
 """What is known here of ``FileDescriptor``, which a TCP or UNIX transport is."""
+STREAMS: Final = ("_conn", "streamID", "_outboundStreamQueues")
+"""What is known of a stream of HTTP/2, and of its connection."""
 
 
 def _bare(transport: Any) -> Any:
@@ -38,14 +40,24 @@ def unsent(transport: Any) -> int:
     Count the bytes that a transport was given and its socket has not taken.
 
     Args:
-        transport: Any; one that is no socket's (of HTTP/2, say) has none, and of one
-            that is lost nothing waits any more.
+        transport: Any, or a stream of HTTP/2, whose connection keeps what its client
+            has given it no room for. Of one that is lost nothing waits any more, and
+            of another kind nothing is known.
 
     """
     bare = _bare(transport)
-    if not isinstance(bare, FileDescriptor) or bare.disconnected:
+    if not isinstance(bare, FileDescriptor):
+        return _unsent_of_stream(bare)
+    if bare.disconnected:
         return 0
     return len(bare.dataBuffer) - bare.offset + bare._tempDataLen
+
+
+def _unsent_of_stream(stream: Any) -> int:
+    # Not by its class: twisted.web has none where h2 is not installed.
+    queues = getattr(getattr(stream, "_conn", None), "_outboundStreamQueues", {})
+    waiting = queues.get(getattr(stream, "streamID", None), ())
+    return sum(len(each) for each in waiting if isinstance(each, bytes))
 
 
 def pause_above(transport: Any, size: int) -> bool:
