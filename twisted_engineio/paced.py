@@ -67,7 +67,7 @@ class PacedChannel(TimedChannel):
     _until = 0.0  # when its slice of this turn is over
 
     def connectionMade(self) -> None:
-        """Have the transport say when too much waits."""
+        """Set the size above which the transport pauses this channel."""
         super().connectionMade()
         places: Places = self.site.engineio_places
         if places.high_water_mark != FileDescriptor.bufferSize:

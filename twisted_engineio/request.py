@@ -1,8 +1,8 @@
 """
 A request whose body is collected once it is wanted; on our own port, answered at once.
 
-twisted.web calls a resource when the whole body is there, so whoever sends one for a
-session that does not exist, or with an Origin that may not, has it held in memory.
+twisted.web calls a resource when the whole body is there: a body for a session that does
+not exist, or from an Origin that is refused, is held in memory until then.
 
 Rules of this file:
 
@@ -121,7 +121,7 @@ class BoundedRequest(Request):
         self.__transport: HTTPTransport | None = None
 
     def gotLength(self, length: int | None) -> None:
-        """See the headers end: ask whether anyone wants the body."""
+        """Handle the request if it has a body: its headers have ended."""
         if self.engineio_body is not Body.UNKNOWN:
             return  # of HTTP/2: Twisted tells each Content-Length
         places: Places = self.site.engineio_places
@@ -232,7 +232,7 @@ class BoundedRequest(Request):
         self.__answered()
 
     def __answered(self) -> None:
-        """Let the answer leave; the request ends when the rest of its body has come."""
+        """Write the answer; the request ends when the rest of its body has come."""
         self.engineio_body = _ANSWERED
         self.content = BytesIO()
         if not self.startedWriting:
@@ -247,18 +247,18 @@ class BoundedRequest(Request):
             self.__answered()
 
     def __cut(self) -> None:
-        """Hear no more of a client that takes too long, or sends too much."""
+        """Abort a client that takes too long, or sends too much."""
         channel = self.channel
         if isinstance(channel, HTTPChannel):
             transport: Any = channel.transport
             transport.abortConnection()
         else:
-            # Of the connection it ends this stream alone, and tells nobody.
+            # Of the connection it ends this stream alone, and does not tell the request.
             channel.abortConnection()
             self.connectionLost(Failure(ConnectionLost("the request was cut off")))
 
     def connectionLost(self, reason: Failure) -> None:
-        """Hear that the client has left."""
+        """Forget what waits for the body: the client has left."""
         self.__in_time()
         self.__whole = self.__transport = None
         super().connectionLost(reason)
@@ -268,7 +268,7 @@ class BoundedRequest(Request):
             self.__deadline.cancel()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """See the body end."""
+        """Handle the request, deliver its body, or finish it: the body has ended."""
         self.__in_time()
         body = self.engineio_body
         if body is _FOREIGN:
@@ -287,7 +287,7 @@ class BoundedRequest(Request):
             whole()
 
     def __handle(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Have the site find a resource that answers."""
+        """Render the request with the resource that the site finds for it."""
         if self.engineio_server is None:
             super().requestReceived(command, path or b"/", version)
             return

@@ -332,7 +332,7 @@ def _serve_apart(options: Options, service: ServerService) -> None:
         for path, page in apart.items():
             put(root, path, page)
         site = EngineIOSite(root, service.server, bounded=True)
-        # A crowd at the other port, or a flood, keeps no operator from looking.
+        # A flood of the other port must not lock the operator out of this one.
         site.engineio_places.connections.limit = None
         strports.service(options["metrics-listen"], site).setServiceParent(service)
 

@@ -62,9 +62,9 @@ class TimedChannel(ClosingChannel):
         return data
 
     def setTimeout(self, period: float | None) -> Any:
-        """Hear of twisted.web's own timeout."""
+        """Set twisted.web's own timeout; with ``None`` cancel the timer as well."""
         if period is None and self._timer is not None:
-            # The connection is gone, or somebody else's now, or its request is whole.
+            # The connection is lost or handed over, or its request is whole.
             if self._timer.active():
                 self._timer.cancel()
             self._timer = None
