@@ -79,7 +79,7 @@ class EngineIOChannel(PacedChannel):
         self.length = None  # else lineReceived, which called this, would handle it
 
     def _normalize(self, headers: Headers) -> int:
-        """Rewrite a target to the form that twisted.web reads; return an error's status."""
+        """Rewrite a target as twisted.web reads it; return an error's status, or 0."""
         if self._command == b"CONNECT":
             return 405
         absolute = read_absolute(self._path, self._command)

@@ -1,8 +1,8 @@
 """
 A request whose body is collected once it is wanted; on our own port, answered at once.
 
-twisted.web calls a resource when the whole body is there: a body for a session that does
-not exist, or from an Origin that is refused, is held in memory until then.
+twisted.web calls a resource when the whole body is there: a body for a session that
+does not exist, or from an Origin that is refused, is held in memory until then.
 
 Rules of this file:
 
@@ -253,7 +253,7 @@ class BoundedRequest(Request):
             transport: Any = channel.transport
             transport.abortConnection()
         else:
-            # Of the connection it ends this stream alone, and does not tell the request.
+            # Of the connection it ends this stream alone; the request is not told.
             channel.abortConnection()
             self.connectionLost(Failure(ConnectionLost("the request was cut off")))
 
