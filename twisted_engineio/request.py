@@ -192,12 +192,17 @@ class BoundedRequest(Request):
             Whether it is still to come; if not, it is in ``content``.
 
         """
-        if self.engineio_body is _ASKED or self.engineio_body is _UNWANTED:
+        if self.engineio_body is _ASKED or self.__is_early():
             self.engineio_body = _WANTED
             self.__whole, self.__transport = whole, transport
             transport.begin(self)
             return True
         return False
+
+    def __is_early(self) -> bool:
+        """Return whether nothing was discarded yet of a body that was not asked for."""
+        unwanted = self.engineio_body is _UNWANTED
+        return unwanted and self.__room == self.__server.config.max_payload
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a piece of the body, or discard it."""
@@ -209,6 +214,8 @@ class BoundedRequest(Request):
         elif self.engineio_body not in _COLLECTED:
             if self.__room < -_SPARE * self.__server.config.max_payload:
                 self.__cut()
+        elif self.__room < 0 and self.engineio_body is _ASKED:
+            self.__cut()  # a resource around ours is to answer, which has not yet
         elif self.__room < 0:
             self.__refuse(self.__server.config.max_payload - int(self.__room))
         else:
