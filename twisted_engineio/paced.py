@@ -143,7 +143,7 @@ class PacedChannel(TimedChannel):
     def resumeProducing(self) -> None:
         """Go on: the transport has sent all."""
         super().resumeProducing()
-        self._unread = 0  # the client reads
+        self._seen = None  # the client reads
         if self._is_idle():
             self._since = self.site.engineio_places.clock.seconds()
         if self.paused and self.stage is Stage.OPEN:

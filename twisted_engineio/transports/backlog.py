@@ -9,12 +9,20 @@ of a turn, 64,000 bytes at most, does not.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.protocols.policies import ProtocolWrapper
 
-__all__ = ["STREAMS", "TWISTED", "pause_above", "unsent"]
+__all__ = [
+    "STREAMS",
+    "TWISTED",
+    "Position",
+    "has_moved",
+    "pause_above",
+    "position",
+    "unsent",
+]
 
 TWISTED: Final = (
     "dataBuffer",
@@ -26,6 +34,10 @@ TWISTED: Final = (
 """What is known here of ``FileDescriptor``, which a TCP or UNIX transport is."""
 STREAMS: Final = ("_conn", "streamID", "_outboundStreamQueues")
 """What is known of a stream of HTTP/2, and of its connection."""
+
+
+Position: TypeAlias = tuple[bytes, int]
+"""Where a socket stands in what it is to take: the bytes, and how many it has taken."""
 
 
 def _bare(transport: Any) -> Any:
@@ -51,6 +63,40 @@ def unsent(transport: Any) -> int:
     if bare.disconnected:
         return 0
     return len(bare.dataBuffer) - bare.offset + bare._tempDataLen
+
+
+def position(transport: Any) -> Position | None:
+    """
+    Return what stays the same for as long as a socket takes nothing.
+
+    How much waits does not tell: it is the same again when as much was taken as was
+    written.
+
+    Args:
+        transport: Any.
+
+    Returns:
+        ``None`` if nothing waits that the socket was offered.
+
+    """
+    bare = _bare(transport)
+    if not isinstance(bare, FileDescriptor) or bare.disconnected:
+        return None
+    if len(bare.dataBuffer) <= bare.offset:
+        return None  # what was written in this turn it is still to be offered
+    return bare.dataBuffer, bare.offset
+
+
+def has_moved(before: Position | None, now: Position) -> bool:
+    """
+    Return whether a socket has taken something between two looks at its ``position``.
+
+    Args:
+        before: The earlier one.
+        now: The later one.
+
+    """
+    return before is None or before[0] is not now[0] or before[1] != now[1]
 
 
 def _unsent_of_stream(stream: Any) -> int:
