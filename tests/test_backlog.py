@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactor, StringTransport
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.web._http2 import H2Connection, H2Stream
+from twisted.web.http_headers import Headers
 
-from twisted_engineio.transports.backlog import TWISTED, pause_above, unsent
+from twisted_engineio.transports.backlog import (
+    STREAMS,
+    TWISTED,
+    pause_above,
+    unsent,
+)
 
 
 class Socket(FileDescriptor):
@@ -45,6 +54,34 @@ def wrapped(transport):
     wrapper = ProtocolWrapper(factory, Protocol())
     wrapper.transport = transport
     return wrapper
+
+
+def test_what_a_stream_of_http_2_holds_is_counted():
+    """Bytes, and not what marks its end; when it is over, nothing."""
+    connection, site = H2Connection(), Factory()
+    connection.makeConnection(StringTransport())
+    stream = H2Stream(
+        1, connection, [], lambda *args, **options: Streamed(), site, site
+    )
+    assert unsent(stream) == 0
+    connection._outboundStreamQueues[1] = deque([b"x" * 10, object(), b"y"])
+    assert unsent(stream) == 11
+    assert all(hasattr(stream, name) for name in STREAMS[:2])
+    assert hasattr(connection, STREAMS[2])
+    connection.setTimeout(None)
+
+
+class Streamed:
+    """A request that is told its headers."""
+
+    def __init__(self):
+        self.requestHeaders = Headers()
+
+    def gotLength(self, length):
+        pass
+
+    def parseCookies(self):
+        pass
 
 
 @pytest.mark.parametrize("layers", [0, 1, 2])

@@ -237,6 +237,43 @@ def test_who_does_not_read_what_is_produced_is_cut_off(connect, site, clock):
     assert is_lost(browser)
 
 
+def test_a_stream_that_is_read_slowly_is_not_cut(connect, site, clock):
+    """What waits is as much each time that it is looked at, and not the same."""
+    if not isinstance(site, EngineIOSite):
+        return
+    browser = connect()
+    browser.send(GET % (b"slow", b"")).turn()
+    (request,) = site.resource.children[b"slow"].requests
+    for _ in range(10):
+        browser.socket.room = 500
+        request.write(b"x" * 1000)
+        browser.turn()
+        tick(clock, 10)
+        browser.socket.room = None
+        browser.turn()
+        browser.socket.room = 500
+        request.write(b"x" * 1000)
+        browser.turn()
+        tick(clock, 10)
+        assert not is_lost(browser)
+        browser.socket.room = None
+        browser.turn()
+
+
+def test_what_was_written_in_this_turn_is_not_unread(connect, site, clock):
+    """A timer that writes may fire just before the one that looks."""
+    if not isinstance(site, EngineIOSite):
+        return
+    browser = connect()
+    browser.send(GET % (b"slow", b"")).turn()
+    (request,) = site.resource.children[b"slow"].requests
+    for _ in range(100):
+        request.write(b"beat")
+        clock.advance(1)
+        browser.turn()
+    assert not is_lost(browser)
+
+
 def test_an_answer_that_takes_its_time_is_not_cut(connect, site, clock):
     """What the client could take it has taken."""
     browser = connect()

@@ -92,6 +92,9 @@ def test_options_are_read_by_their_kind(reactor):
         cors="https://example.com",
         cookie="io",
         initial_packet="welcome",
+        max_connections="7",
+        max_sessions_per_address="8",
+        max_messages_per_second="9",
     )
     assert endpoint.path == "/a/b"
     config = endpoint.config
@@ -103,6 +106,12 @@ def test_options_are_read_by_their_kind(reactor):
     assert config.cors == ("https://example.com",)
     assert config.cookie.name == "io"
     assert config.initial_packet == "welcome"
+    limits = (
+        config.max_connections,
+        config.max_sessions_per_address,
+        config.max_messages_per_second,
+    )
+    assert limits == (7, 8, 9.0)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +125,8 @@ def test_options_are_read_by_their_kind(reactor):
         (["tcp:"], {}, "'tcp:' is no endpoint: invalid literal"),
         (["tcp:1"], {"ping_intervall": "1"}, "did you mean ping_interval"),
         (["tcp:1"], {"ping_interval": "soon"}, "ping_interval: 'soon' is not a number"),
+        (["tcp:1"], {"max_connections": "x"}, "max_connections: 'x' is not a number"),
+        (["tcp:1"], {"max_connections": "0"}, "max_connections: must be a whole"),
         (["tcp:1"], {"ping_interval": "-1"}, "ping_interval: must be a number"),
         (["tcp:1"], {"allow_upgrades": "maybe"}, "one of true, yes, false, no"),
         (["tcp:1"], {"transports": "pigeon"}, "transports: 'pigeon' is unknown"),

@@ -377,6 +377,47 @@ def test_a_resource_around_ours_may_think(make_server, house, listener, when, wa
     assert listener.received == ["x" * 899]
 
 
+def test_while_a_resource_around_ours_thinks_the_limit_holds(make_server, house):
+    """It may still answer, so there is no answer of ours: the connection is cut."""
+    server = make_server(max_payload=1000)
+    around, root = Thoughtful(EngineIOResource(server)), Resource()
+    root.putChild(b"engine.io", around)
+    browser = Browser(EngineIOSite(root, server, door=False))
+    house.append(browser)
+    target = f"/engine.io/?{POLLING}&sid=x"
+    begin(browser, b"POST", target, GIVEN["chunks"])
+    browser.send(piece("chunks", b"x" * 1000))
+    assert not browser.wire.disconnected
+    browser.send(piece("chunks", b"x"))
+    assert browser.wire.disconnected
+    assert browser.answers == []
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_resource_that_the_site_does_not_know(
+    make_server, house, listener, late, way
+):
+    """It is asked in time; a body of which a part was discarded is not delivered."""
+    server = make_server(max_payload=1000)
+    around, root = Thoughtful(EngineIOResource(server)), Resource()
+    root.putChild(b"other", around)
+    browser = Browser(EngineIOSite(root, server, bounded=True))
+    house.append(browser)
+    browser.send(f"GET /other?{POLLING} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    around.think()
+    sid = browser.answer.open()["sid"]
+    begin(browser, b"POST", f"/other?{POLLING}&sid={sid}", GIVEN[way])
+    if not late:
+        around.think()
+    browser.send(piece(way, b"4" + b"x" * 499))
+    if late:
+        around.think()
+    browser.send(piece(way, b"x" * 400))
+    browser.send(b"0\r\n\r\n" if way == "chunks" else b"")
+    assert listener.received == ([] if late else ["x" * 899])
+    assert browser.answers[1].status == (400 if late else 200)
+
+
 def test_a_request_that_ends_twice_ends_once(connect, way):
     """A resource may finish a request that has been, before its body is there."""
     browser = begin(connect(), b"POST", f"/engine.io/?{POLLING}&sid=x", GIVEN[way])

@@ -116,7 +116,7 @@ class Admitting:
 
     def refuse_connection(self, address: str | None) -> None:
         """
-        Tell that a connection was closed because there are too many.
+        Log a connection that was closed because there are too many; tell observers.
 
         Args:
             address: The IP address that it came from, or ``None`` on a UNIX socket.

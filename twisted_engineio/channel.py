@@ -106,7 +106,7 @@ class EngineIOChannel(PacedChannel):
         return 0
 
     def _normalize(self, headers: Headers) -> int:
-        """Give a target the form that twisted.web reads; return an error's status."""
+        """Rewrite a target as twisted.web reads it; return an error's status, or 0."""
         if self._command == b"CONNECT":
             return 405
         absolute = read_absolute(self._path, self._command)

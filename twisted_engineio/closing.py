@@ -41,7 +41,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
-from .transports.backlog import unsent
+from .transports.backlog import Position, has_moved, position, unsent
 
 if TYPE_CHECKING:
     from .places import Places
@@ -89,7 +89,7 @@ class ClosingChannel(HTTPChannel):
     stage = Stage.OPEN
     # twisted.web's own deadline, which holds after a timeout only.
     abortTimeout = None  # type: ignore[assignment]  # documented: None is for ever
-    _unread = 0  # bytes that had not left when they were last looked at
+    _seen: Position | None = None  # where its socket stood at the last look
     _discarded = 0
 
     def loseConnection(self) -> None:
@@ -103,15 +103,14 @@ class ClosingChannel(HTTPChannel):
             # In its place: a check would cost every read of every connection.
             self.dataReceived = self._discard  # type: ignore[method-assign]
             self.setTimeout(None)  # there is a deadline of its own
-            self._unread = unsent(self.transport)
+            self._seen = position(self.transport)
             places: Places = self.site.engineio_places
             places.closing.begin(self._overdue)
 
     def _overdue(self) -> None:
         """Abort the connection, unless its client has read something meanwhile."""
-        left = unsent(self.transport)
-        if 0 < left < self._unread:
-            self._unread = left
+        seen, self._seen = self._seen, position(self.transport)
+        if self._seen is not None and has_moved(seen, self._seen):
             self.site.engineio_places.closing.begin(self._overdue)
         else:
             self.transport.abortConnection()

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["EngineIOServerEndpoint", "parse_endpoint"]
 
 _EXAMPLE: Final = "engineio:tcp\\:3000:path=/engine.io:ping_interval=10"
+_ZERO: Final = {"int | None": 0, "float | None": 0.0}
+"""A number of the kind of those that are ``None`` if left out."""
 _DEFAULTS: Final = Config()
 _FLAGS: Final = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -186,9 +188,12 @@ def _read(name: str, text: str) -> Any:
     """
     if name == "cookie":
         return Cookie(name=text)
-    if name not in {each.name for each in fields(Config)}:
+    kinds = {each.name: str(each.type) for each in fields(Config)}
+    if name not in kinds:
         return text  # Config says what is wrong with the name
     default: object = getattr(_DEFAULTS, name)
+    if default is None:  # a limit that is left out
+        default = _ZERO.get(kinds[name])
     if isinstance(default, bool):
         if text.lower() not in _FLAGS:
             raise ConfigError(name, f"must be one of {', '.join(_FLAGS)}, not {text!r}")

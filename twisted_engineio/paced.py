@@ -67,7 +67,7 @@ class PacedChannel(TimedChannel):
     _until = 0.0  # when its slice of this turn is over
 
     def connectionMade(self) -> None:
-        """Have the transport say when too much waits."""
+        """Set the size above which the transport pauses this channel."""
         super().connectionMade()
         places: Places = self.site.engineio_places
         if places.high_water_mark != FileDescriptor.bufferSize:
@@ -143,7 +143,7 @@ class PacedChannel(TimedChannel):
     def resumeProducing(self) -> None:
         """Go on: the transport has sent all."""
         super().resumeProducing()
-        self._unread = 0  # the client reads
+        self._seen = None  # the client reads
         if self._is_idle():
             self._since = self.site.engineio_places.clock.seconds()
         if self.paused and self.stage is Stage.OPEN:

@@ -68,8 +68,8 @@ class Places:
             should be; the shortest of its servers'.
         connections: The connections of the site, where it is our own port; its first
             server's ``Config.max_connections`` is their limit.
-        elsewhere: The server whose ``max_payload`` holds for bodies at all other
-            paths; ``None`` if they are for the site's other resources to judge.
+        elsewhere: The server whose ``max_payload`` bounds what is discarded of bodies
+            at all other paths; ``None`` if the site's other resources take bodies.
         silent: Cuts off who has connected and says nothing for ``request_timeout``.
 
     """

@@ -115,6 +115,5 @@ class ProtectedChannel(PacedChannel):
         request: BoundedRequest = self.requests[-1]
         return super().is_excused() or request.engineio_body is Body.FOREIGN
 
-    def unread(self) -> int:
+    def unread(self) -> None:
         """Leave a client that reads slowly to the site's own timeout."""
-        return 0

@@ -1,8 +1,8 @@
 """
 A request whose body is collected once it is wanted; on our own port, answered at once.
 
-twisted.web calls a resource when the whole body is there, so whoever sends one for a
-session that does not exist, or with an Origin that may not, has it held in memory.
+twisted.web calls a resource when the whole body is there: a body for a session that
+does not exist, or from an Origin that is refused, is held in memory until then.
 
 Rules of this file:
 
@@ -126,7 +126,7 @@ class BoundedRequest(Request):
         self.__transport: HTTPTransport | None = None
 
     def gotLength(self, length: int | None) -> None:
-        """See the headers end: ask whether anyone wants the body."""
+        """Handle the request if it has a body: its headers have ended."""
         if self.engineio_body is not Body.UNKNOWN:
             return  # of HTTP/2: Twisted tells each Content-Length
         places: Places = self.site.engineio_places
@@ -197,12 +197,17 @@ class BoundedRequest(Request):
             Whether it is still to come; if not, it is in ``content``.
 
         """
-        if self.engineio_body is _ASKED or self.engineio_body is _UNWANTED:
+        if self.engineio_body is _ASKED or self.__is_early():
             self.engineio_body = _WANTED
             self.__whole, self.__transport = whole, transport
             transport.begin(self)
             return True
         return False
+
+    def __is_early(self) -> bool:
+        """Return whether nothing was discarded yet of a body that was not asked for."""
+        unwanted = self.engineio_body is _UNWANTED
+        return unwanted and self.__room == self.__server.config.max_payload
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a piece of the body, or discard it."""
@@ -214,6 +219,8 @@ class BoundedRequest(Request):
         elif self.engineio_body not in _COLLECTED:
             if self.__room < -_SPARE * self.__server.config.max_payload:
                 self.__cut()
+        elif self.__room < 0 and self.engineio_body is _ASKED:
+            self.__cut()  # a resource around ours is to answer, which has not yet
         elif self.__room < 0:
             self.__refuse(self.__server.config.max_payload - int(self.__room))
         else:
@@ -238,7 +245,7 @@ class BoundedRequest(Request):
         self.__answered()
 
     def __answered(self) -> None:
-        """Let the answer leave; the request ends when the rest of its body has come."""
+        """Write the answer; the request ends when the rest of its body has come."""
         self.engineio_body = _ANSWERED
         self.content = BytesIO()
         if not self.startedWriting:
@@ -253,18 +260,18 @@ class BoundedRequest(Request):
             self.__answered()
 
     def __cut(self) -> None:
-        """Hear no more of a client that takes too long, or sends too much."""
+        """Abort a client that takes too long, or sends too much."""
         channel = self.channel
         if isinstance(channel, HTTPChannel):
             transport: Any = channel.transport
             transport.abortConnection()
         else:
-            # Of the connection it ends this stream alone, and tells nobody.
+            # Of the connection it ends this stream alone; the request is not told.
             channel.abortConnection()
             self.connectionLost(Failure(ConnectionLost("the request was cut off")))
 
     def connectionLost(self, reason: Failure) -> None:
-        """Hear that the client has left."""
+        """Forget what waits for the body: the client has left."""
         self.__in_time()
         self.__whole = self.__transport = None
         super().connectionLost(reason)
@@ -274,7 +281,7 @@ class BoundedRequest(Request):
             self.__deadline.cancel()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """See the body end."""
+        """Handle the request, deliver its body, or finish it: the body has ended."""
         self.__in_time()
         body = self.engineio_body
         if body is _FOREIGN:
@@ -293,7 +300,7 @@ class BoundedRequest(Request):
             whole()
 
     def __handle(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Have the site find a resource that answers."""
+        """Render the request with the resource that the site finds for it."""
         if self.engineio_server is None:
             super().requestReceived(command, path or b"/", version)
             return

@@ -101,8 +101,8 @@ class EngineIOSite(Site):
                 depends on. Say False if a resource around ours reads them.
             door: Whether WebSockets are let in before twisted.web reads them, where
                 nothing but our resource has a part in them.
-            bounded: Whether no other resource of the site takes bodies either, so that
-                there too one over ``max_payload`` is refused before it is read.
+            bounded: Whether no other resource of the site takes bodies, so that none is
+                collected for them either.
             options: As for twisted.web's Site. There is an access log only if
                 ``logPath`` is given; session ids are redacted in it.
 

@@ -347,7 +347,7 @@ def _serve_apart(options: Options, service: ServerService) -> None:
         for path, page in apart.items():
             put(root, path, page)
         site = EngineIOSite(root, service.server, bounded=True)
-        # However many connect to the other port, an operator can look.
+        # A flood of the other port must not lock the operator out of this one.
         site.engineio_places.connections.limit = None
         description = options["metrics-listen"]
         endpoint = serverFromString(reactor, description)

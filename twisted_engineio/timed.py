@@ -10,7 +10,7 @@ all of that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.web.http import HTTPChannel
@@ -18,12 +18,15 @@ from twisted.web.http import HTTPChannel
 from .closing import ClosingChannel, Stage
 from .heartbeat import overslept
 from .log_limit import LimitedLog
-from .transports.backlog import unsent
+from .transports.backlog import Position, has_moved, position
 
 if TYPE_CHECKING:
     from .places import Places
 
 __all__ = ["TimedChannel"]
+
+_FULL: Final = (b"", 0)
+"""Of a transport that cannot be looked into, and says that much waits."""
 
 
 class TimedChannel(ClosingChannel):
@@ -68,9 +71,9 @@ class TimedChannel(ClosingChannel):
         return data
 
     def setTimeout(self, period: float | None) -> Any:
-        """Hear of twisted.web's own timeout."""
+        """Set twisted.web's own timeout; with ``None`` cancel the timer as well."""
         if period is None and self._timer is not None:
-            # The connection is gone, or somebody else's now, or its request is whole.
+            # The connection is lost or handed over, or its request is whole.
             if self._timer.active():
                 self._timer.cancel()
             self._timer = None
@@ -82,10 +85,12 @@ class TimedChannel(ClosingChannel):
         # answered, however long the answer waits for a client that does not read.
         return self.paused or (self._handlingRequest and bool(self.requests))
 
-    def unread(self) -> int:
-        """Return how many bytes of its answers the client has not taken."""
-        # A transport whose bytes cannot be counted says at least that they are many.
-        return unsent(self.transport) or int(self._waitingForTransport)
+    def unread(self) -> Position | None:
+        """Return where the client stands in what it has not taken; None if it has."""
+        seen = position(self.transport)
+        if seen is None and self._waitingForTransport:
+            return _FULL
+        return seen
 
     def _begin_to_wait(self) -> None:
         """Begin to wait for the first request, or for the next."""
@@ -107,7 +112,8 @@ class TimedChannel(ClosingChannel):
         idle = self._served and self._is_idle()
         limit = places.keep_alive_timeout if idle else places.request_timeout
         spent = places.clock.seconds() - self._since
-        if not self._is_arriving() and (unread := self.unread()):
+        unread = None if self._is_arriving() else self.unread()
+        if unread is not None:
             self._look_at_reader(unread)
         elif self.is_excused():
             self._wait(limit)
@@ -118,10 +124,10 @@ class TimedChannel(ClosingChannel):
         else:
             self.cut_off()
 
-    def _look_at_reader(self, unread: int) -> None:
+    def _look_at_reader(self, unread: Position) -> None:
         """Abort the connection if nothing was taken of its answers since last time."""
-        before, self._unread = self._unread, unread
-        if not before or unread < before:
+        before, self._seen = self._seen, unread
+        if has_moved(before, unread):
             self._wait(self.site.engineio_places.request_timeout)
         else:
             self.setTimeout(None)

@@ -146,6 +146,28 @@ async def test_a_stream_whose_client_reads_nothing_is_held_back(begin: Begin) ->
 
 
 @ensureDeferred
+async def test_polls_whose_client_reads_nothing_are_buffered(begin: Begin) -> None:
+    """Each on a stream of its own: all of them together are too much."""
+    config = Config(max_buffered=1_000_000, http_compression=False)
+    stage, peer = await begin(config)
+    deaf = await connect(stage, reads=False)
+    polled = deaf.send(POLLING)
+    await until(lambda: polled.ended)
+    target = f"{POLLING}&sid={json.loads(polled.text[1:])['sid']}"
+    session = stage.session
+    for number in range(30):
+        deaf.send(target)
+        await until(lambda: session.transport.writable)
+        session.send("x" * 100_000)
+        await turn()
+        if stage.application.closed:
+            break
+        assert session.buffered > number * 100_000 - 66_000
+    assert stage.application.closed == [CloseReason.SLOW_CLIENT]
+    assert (await peer.ask(POLLING)).status == 200
+
+
+@ensureDeferred
 async def test_a_stream_whose_end_is_not_read_is_reset(begin: Begin) -> None:
     """After close_timeout, with all that was held for it; the connection stays."""
     transports = ("polling", "sse", "websocket")
@@ -305,7 +327,12 @@ async def test_a_reset_get_ends_its_session(begin: Begin) -> None:
 @ensureDeferred
 async def test_an_idle_connection_ends(serve: Serve, certificate: Path) -> None:
     """After as long as a poll may be held, which is not idle."""
-    config = Config(request_timeout=1.0, ping_interval=1.2, ping_timeout=0.3)
+    config = Config(
+        request_timeout=1.0,
+        keep_alive_timeout=1.0,
+        ping_interval=1.2,
+        ping_timeout=0.3,
+    )
     stage = await secure(serve, certificate, True, config=config)
     trusting(stage, certificate, b"h2")
     peer = await connect(stage)

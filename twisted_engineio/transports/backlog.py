@@ -9,12 +9,20 @@ of a turn, 64,000 bytes at most, does not.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.protocols.policies import ProtocolWrapper
 
-__all__ = ["TWISTED", "pause_above", "unsent"]
+__all__ = [
+    "STREAMS",
+    "TWISTED",
+    "Position",
+    "has_moved",
+    "pause_above",
+    "position",
+    "unsent",
+]
 
 TWISTED: Final = (
     "dataBuffer",
@@ -24,6 +32,12 @@ TWISTED: Final = (
     "disconnected",
 )
 """What is known here of ``FileDescriptor``, which a TCP or UNIX transport is."""
+STREAMS: Final = ("_conn", "streamID", "_outboundStreamQueues")
+"""What is known of a stream of HTTP/2, and of its connection."""
+
+
+Position: TypeAlias = tuple[bytes, int]
+"""Where a socket stands in what it is to take: the bytes, and how many it has taken."""
 
 
 def _bare(transport: Any) -> Any:
@@ -38,14 +52,58 @@ def unsent(transport: Any) -> int:
     Count the bytes that a transport was given and its socket has not taken.
 
     Args:
-        transport: Any; one that is no socket's (of HTTP/2, say) has none, and of one
-            that is lost nothing waits any more.
+        transport: Any, or a stream of HTTP/2, whose connection keeps what its client
+            has given it no room for. Of one that is lost nothing waits any more, and
+            of another kind nothing is known.
+
+    """
+    bare = _bare(transport)
+    if not isinstance(bare, FileDescriptor):
+        return _unsent_of_stream(bare)
+    if bare.disconnected:
+        return 0
+    return len(bare.dataBuffer) - bare.offset + bare._tempDataLen
+
+
+def position(transport: Any) -> Position | None:
+    """
+    Return what stays the same for as long as a socket takes nothing.
+
+    How much waits does not tell: it is the same again when as much was taken as was
+    written.
+
+    Args:
+        transport: Any.
+
+    Returns:
+        ``None`` if nothing waits that the socket was offered.
 
     """
     bare = _bare(transport)
     if not isinstance(bare, FileDescriptor) or bare.disconnected:
-        return 0
-    return len(bare.dataBuffer) - bare.offset + bare._tempDataLen
+        return None
+    if len(bare.dataBuffer) <= bare.offset:
+        return None  # what was written in this turn it is still to be offered
+    return bare.dataBuffer, bare.offset
+
+
+def has_moved(before: Position | None, now: Position) -> bool:
+    """
+    Return whether a socket has taken something between two looks at its ``position``.
+
+    Args:
+        before: The earlier one.
+        now: The later one.
+
+    """
+    return before is None or before[0] is not now[0] or before[1] != now[1]
+
+
+def _unsent_of_stream(stream: Any) -> int:
+    # Not by its class: twisted.web has none where h2 is not installed.
+    queues = getattr(getattr(stream, "_conn", None), "_outboundStreamQueues", {})
+    waiting = queues.get(getattr(stream, "streamID", None), ())
+    return sum(len(each) for each in waiting if isinstance(each, bytes))
 
 
 def pause_above(transport: Any, size: int) -> bool:

@@ -183,7 +183,7 @@ class PollingTransport(PostingTransport):
         config = self._config
         if config.http_compression and len(body) >= config.http_compression_threshold:
             body = _compressed(request, body, items)
-        connection = request.transport
+        connection = request.transport or request.channel  # a stream of HTTP/2
         answer(request, 200, kind, body)
         # What is small has room in a socket, or waits behind what counts.
         if len(body) >= _COUNTED and unsent(connection):
