@@ -312,7 +312,7 @@ def test_an_operator_s_function_that_fails_is_a_bad_request(
     make_server, browse, logged
 ):
     """It is logged, and the client told no more."""
-    server = make_server(cors=lambda _: 1 / 0)
+    server = make_server(jsonp=True, cors=lambda _: 1 / 0)
     headers = {"Cookie": "a=b", "Referer": "https://a.org/"}
     answer = browse(server).get(f"{POLLING}&j=0", **headers).answer
     assert (answer.status, answer.json()["code"]) == (400, 3)

@@ -175,7 +175,7 @@ class Cors:
         try:
             allowed = self.allows(origin, asked.host, asked.is_secure)
         except Exception:
-            self.log.failure("cors failed; the page cannot read why it is refused")
+            self.log.failure("cors failed; the request is refused")
             return
         if allowed and asked.request.method == b"OPTIONS":
             self.add_preflight_headers(origin, asked.answer_headers)
