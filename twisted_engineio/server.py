@@ -31,7 +31,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .admitting import Admitting, Crowd, Entry, make_sid
-from .application import Application
+from .application import Application, misspelt_hooks
 from .config import Config
 from .deadlines import Deadlines
 from .drain import Drain, Stage
@@ -118,6 +118,15 @@ class Server(Admitting):
             from twisted.internet import reactor  # noqa: TID251
 
             clock = IReactorTime(reactor)
+        misspelt = misspelt_hooks(application)
+        if misspelt:
+            self.log.warn(
+                "{application} has methods that are never called: {methods}",
+                application=type(application).__name__,
+                methods="; ".join(
+                    f"{name}: did you mean {hook}?" for name, hook in misspelt.items()
+                ),
+            )
         self.application = application
         self.config = config or Config()
         self.clock: IReactorTime = clock
