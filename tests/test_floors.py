@@ -98,6 +98,7 @@ FLOORS = (
     (
         # The wings: each imports the house, which knows nothing of it.
         [
+            "descriptions",
             "endpoint",
             "stream",
             "streamed",
@@ -124,7 +125,7 @@ FLOORS = (
     ),
     (
         # The roof: the command line knows the house and its wings.
-        ["descriptions", "idle", "listening", "logfiles", "service", "tap", "watching"],
+        ["idle", "listening", "logfiles", "service", "tap", "watching"],
         WINGS,
     ),
 )
