@@ -348,7 +348,8 @@ class Server(Admitting):
             assert handler is not None  # or this was ended
             handler.cancel()
 
-        # Weak: what nobody but this knows can't finish, and is not waited for.
+        # Weak: a Deferred that nothing else refers to cannot fire, so that no timer is
+        # needed for it.
         known = ref(handler, lambda _: self.handlers.end(cancel))
         self.handlers.begin(cancel)
         handler.addCallback(lambda _: self.handlers.end(cancel))
