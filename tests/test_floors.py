@@ -115,6 +115,7 @@ FLOORS = (
     (
         # The wings: each imports the house, which knows nothing of it.
         [
+            "descriptions",
             "endpoint",
             "stream",
             "streamed",
@@ -142,7 +143,6 @@ FLOORS = (
     (
         # The roof: the command line knows the house and its wings.
         [
-            "descriptions",
             "idle",
             "listening",
             "log_output",

@@ -68,8 +68,8 @@ def test_an_answer_that_is_no_yes_refuses(server, listener, logged, result, late
     assert failure.check(Refused)
     assert failure.value.status == 403
     assert formatEvent(logged.take()) == (
-        f"admit returned {result!r}, which is neither None nor an Admission;"
-        " the client is refused"
+        f"admit returned {result!r}, and not None, True or an Admission; the"
+        " client is refused: raise Reject to refuse one"
     )
 
 

@@ -204,6 +204,7 @@ WRONG = {
     ("--listen", "unix"): "unix: takes mode=, backlog=, lockfile=",
     ("--listen", "fd:x"): "Unknown endpoint type",
     ("--listen", "engineio:tcp\\:x"): "is no endpoint: invalid literal",
+    ("--listen", "engineio:ssl\\:1\\:certkey\\=x"): "did you mean certKey=?",
     ("--listen", "haproxy:tcp:1:x=1"): "there is no x=",
     ("--listen", f"ssl:1:privateKey={__file__}"): "OpenSSL cannot use the key or the",
     ("--listen", "ssl:1:privateKey=/"): "Is a directory: '/'",

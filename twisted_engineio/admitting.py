@@ -182,8 +182,8 @@ class Admitting:
         # everybody in, and whoever means something else is to hear of it.
         if said is not None and said is not True:
             self.log.error(
-                "admit returned {said}, which is neither None nor an Admission;"
-                " the client is refused",
+                "admit returned {said}, and not None, True or an Admission; the"
+                " client is refused: raise Reject to refuse one",
                 said=repr(said),
             )
             raise Refused(ErrorCode.FORBIDDEN, "admit returned no Admission")

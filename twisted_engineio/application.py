@@ -8,8 +8,11 @@ once for each session that was opened.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final
 
 from .config import check_interval
 
@@ -18,7 +21,13 @@ if TYPE_CHECKING:
     from .handshake import Handshake
     from .session import Session
 
-__all__ = ["Admission", "Application", "EchoApplication"]
+__all__ = ["Admission", "Application", "EchoApplication", "misspelt_hooks"]
+
+HOOKS: Final = ("admit", "session_opened", "message_received", "session_closed")
+"""The methods that a server calls."""
+_NEAR: Final = 0.9
+"""How alike a name must be: two letters of ``message_received`` may be swapped, or one
+be missing, but ``message_received_count`` is a name of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +64,9 @@ class Application:
         """
         Decide whether a client may open a session; by default any may.
 
-        May be async, or return a Deferred: the client waits for it.
+        May be async, or return a Deferred: the client waits for it. What it awaits are
+        Deferreds: a coroutine of asyncio's needs ``twistd --reactor asyncio`` and
+        ``Deferred.fromFuture(asyncio.ensure_future(...))``.
 
         Args:
             handshake: The client's first request.
@@ -63,7 +74,7 @@ class Application:
         Returns:
             Nothing, or True, to admit it, or an ``Admission`` that says more about the
             session to be opened. Anything else, False too, is a mistake: it is logged,
-            and the client is refused with 403.
+            and the client is refused with 403. To refuse one, raise ``Reject``.
 
         Raises:
             Reject: To refuse the client, with an HTTP status and a message.
@@ -104,6 +115,51 @@ class Application:
             reason: Why it ended.
 
         """
+
+
+def misspelt_hooks(application: Application) -> dict[str, str]:
+    """
+    Find methods of an application that look like hooks and are none.
+
+    A method is one only if its name, without case and underscores, is nearly a hook's
+    that the application does not have.
+
+    Args:
+        application: The application; nothing of it is called, nor any property read.
+
+    Returns:
+        The hook that is meant, by the method's name.
+
+    """
+    kind = type(application)
+    missing = {
+        _plain(name): name
+        for name in HOOKS
+        if getattr(kind, name) is getattr(Application, name)
+    }
+    own = {
+        name
+        for each in kind.__mro__
+        if each not in (Application, object)
+        for name, value in vars(each).items()
+        if isinstance(value, (FunctionType, staticmethod, classmethod))
+        and name not in HOOKS
+        and not name.startswith("__")
+    }
+    near = {name: _nearest(_plain(name), missing) for name in sorted(own)}
+    return {name: missing[hook] for name, hook in near.items() if hook}
+
+
+def _nearest(name: str, hooks: Collection[str]) -> str | None:
+    for hook in difflib.get_close_matches(name, hooks, n=1, cutoff=_NEAR):
+        # session_opened_at is a name of its own, and not a slip of the finger.
+        if not name.startswith(hook) or len(name) <= len(hook) + 1:
+            return hook
+    return None
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
 
 
 class EchoApplication(Application):

@@ -1,5 +1,5 @@
 """
-Endpoint descriptions of the command line: ``3000``, ``unix:/run/chat.sock``.
+Endpoint descriptions that an operator writes: ``3000``, ``unix:/run/chat.sock``.
 
 Whatever is wrong with one is a single line that says what would be right, though
 Twisted and its plugins raise anything.
@@ -14,7 +14,7 @@ from typing import Any, Final
 from twisted.internet.endpoints import serverFromString
 from twisted.python.usage import UsageError
 
-__all__ = ["check_description"]
+__all__ = ["check_description", "problem_with"]
 
 _NAMES: Final = {
     "tcp": ("interface", "backlog"),
@@ -57,13 +57,24 @@ def check_description(reactor: Any, option: str, address: str) -> str:
     try:
         serverFromString(reactor, description)
     except Exception as error:
-        problem = " ".join(_problem(kind, error).split())
+        problem = problem_with(address, error)
         raise UsageError(f"{option}: {address!r}: {problem}") from None
     return description
 
 
+def problem_with(description: str, error: Exception) -> str:
+    """
+    Say in one line what is wrong with an endpoint, and what would be right.
+
+    Args:
+        description: The endpoint.
+        error: What its parser raised.
+
+    """
+    return " ".join(_problem(description.partition(":")[0], error).split())
+
+
 def _problem(kind: str, error: Exception) -> str:
-    """Say what is wrong with an endpoint of a kind, and what would be right."""
     text = str(error)
     if isinstance(error, ImportError) and kind == "ssl":
         return "OpenSSL is missing; pip install 'twisted-engineio[tls]'"

@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from .config import Config
 from .cookie import Cookie
+from .descriptions import problem_with
 from .exceptions import ConfigError
 from .places import PATH, put
 from .resource import EngineIOResource
@@ -174,7 +175,8 @@ def parse_endpoint(reactor: Any, *args: str, **options: str) -> EngineIOServerEn
         inner = serverFromString(reactor, args[0])
     except Exception as error:
         # Whatever an endpoint's parser raises: a plugin's may raise anything.
-        raise ValueError(f"engineio: {args[0]!r} is no endpoint: {error}") from error
+        problem = problem_with(args[0], error)
+        raise ValueError(f"engineio: {args[0]!r} is no endpoint: {problem}") from error
     return EngineIOServerEndpoint(reactor, inner, config, path)
 
 

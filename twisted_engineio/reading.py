@@ -151,7 +151,7 @@ class Reading(Conversation):
             self._beat(packet)
 
     def _reads_now(self, packet: Packet) -> bool:
-        """Tell whether a packet need not wait, though messages do."""
+        """Return whether a packet is acted on at once, though messages wait."""
         inbox = self._inbox
         if inbox is None or inbox.holds(Hold.RATE):
             return False
@@ -256,7 +256,7 @@ class Reading(Conversation):
             self.transport.resume()
 
     def _goes_on(self, held: Inbox) -> bool:
-        """Tell whether what has just held the reading again is to be waited for."""
+        """Return whether reading goes on though it has just been held again."""
         last = held[-1] if held else None
         if isinstance(last, CloseReason) and held.holds(Hold.RATE):
             self._finish(last)  # as if it had come now
@@ -299,7 +299,7 @@ class Reading(Conversation):
             self._read_on(inbox)
 
     def _give_up_handler(self, inbox: Inbox) -> bool:
-        """Cancel what the application is at, and tell whether reading may go on."""
+        """Cancel the running handler; return whether reading may go on."""
         handler, inbox.handler = inbox.handler, None
         assert handler is not None  # the callers have looked
         free = inbox.let_go(Hold.BUSY)
@@ -307,7 +307,7 @@ class Reading(Conversation):
         return free and self.state is not State.CLOSED
 
     def _is_over(self) -> bool:
-        """Tell whether the client is gone, be it that its messages still wait."""
+        """Return whether the client is gone, even if its messages still wait."""
         inbox = self._inbox
         gone = inbox is not None and inbox.client is not Client.HERE
         return gone or self.state is State.CLOSED

@@ -32,7 +32,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .admitting import Admitting, Entry, make_sid
-from .application import Application, EchoApplication
+from .application import Application, EchoApplication, misspelt_hooks
 from .config import Config
 from .cors import Cors
 from .deadlines import Deadlines
@@ -127,6 +127,15 @@ class Server(Admitting):
             from twisted.internet import reactor  # noqa: TID251
 
             clock = IReactorTime(reactor)
+        misspelt = misspelt_hooks(application)
+        if misspelt:
+            self.log.warn(
+                "{application} has methods that are never called: {methods}",
+                application=type(application).__name__,
+                methods="; ".join(
+                    f"{name}: did you mean {hook}?" for name, hook in misspelt.items()
+                ),
+            )
         self.application = application
         self.config = config or Config()
         self.clock: IReactorTime = clock
@@ -368,7 +377,8 @@ class Server(Admitting):
             assert handler is not None  # or this was ended
             handler.cancel()
 
-        # Weak: what nobody but this knows can't finish, and is not waited for.
+        # Weak: a Deferred that nothing else refers to cannot fire, so that no timer is
+        # needed for it.
         known = ref(handler, lambda _: self.handlers.end(cancel))
         self.handlers.begin(cancel)
         handler.addCallback(lambda _: self.handlers.end(cancel))

@@ -322,7 +322,7 @@ class Session(Sending, Reading):
             self._finish(reason)
 
     def _comes_behind(self, reason: CloseReason) -> bool:
-        """Tell whether messages that wait are delivered before such an end."""
+        """Return whether messages that wait are delivered before such an end."""
         return reason in _IN_ORDER or (reason in _LOST and self.transport.reads_ahead)
 
     # The probe's side.

@@ -312,9 +312,10 @@ class StreamTransport:
 
     def pauseProducing(self) -> None:
         """
-        Deliver no more, and read no more than what is being read.
+        Deliver no more, and read no more than 64 KiB ahead.
 
-        A client is not given up for silence while it is not read.
+        A client is not given up for silence while it is not read, but after
+        ``paused_timeout``.
         """
         self._reading = Flow.HELD
 

@@ -182,3 +182,37 @@ def test_a_log_that_logrotate_has_renamed_is_left(
 def files_of(process: int) -> set[Path]:
     """Name the files that a process has open."""
     return {each.readlink() for each in Path(f"/proc/{process}/fd").iterdir()}
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_lock_with_its_own_process_id_does_not_keep_it_from_starting(
+    tmp_path: Path, left: bool
+) -> None:
+    """As in a container that was killed, whose next process has the same id."""
+    if left:
+        with socket.socket(socket.AF_UNIX) as before:
+            before.bind(str(tmp_path / "s"))
+    # exec keeps the id of the shell.
+    line = f"ln -s $$ s.lock; exec {TWISTD} -n --pidfile= engineio --listen unix:s"
+    with subprocess.Popen(
+        ["sh", "-c", line],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=default_signals,
+    ) as process:
+        try:
+            end = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    answer(tmp_path)
+                    break
+                except OSError:
+                    assert process.poll() is None
+                    assert time.monotonic() < end
+                    time.sleep(0.05)
+            assert os.readlink(tmp_path / "s.lock") == str(process.pid)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+    assert list(tmp_path.iterdir()) == []
