@@ -246,9 +246,6 @@ def _tamed(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tame_value(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, Failure):
-        return tame_failure(value)
-    # Of an object, too: the text of a request has its URI in it.
-    return tame(safe_str(value))
+    if isinstance(value, str):
+        return tame(value)
+    return tame_failure(value) if isinstance(value, Failure) else value
