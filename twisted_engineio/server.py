@@ -123,7 +123,9 @@ class Server(Admitting):
         self.observers = tuple(observers)
         self.hearing = Hearing.of(self.observers)
         self.log = LimitedLog(self._logger, LineLimit(clock))
-        self.full_log = LimitedLog(self._logger, LineLimit(clock, 1, _QUIET))
+        self.full_log = LimitedLog(
+            self._logger, LineLimit(clock, 1, _QUIET, timed=False)
+        )
         self._make_sid = make_sid
         self._chance = chance
         self._sessions: dict[str, Session] = {}
