@@ -197,3 +197,14 @@ def test_a_failure_has_a_traceback_and_its_count_none(log, events):
     assert events[10]["log_failure"].check(ValueError)
     assert "log_failure" not in events[11]
     assert events[11]["count"] == 1
+
+
+def test_a_count_without_a_timer_is_the_next_line(clock, events):
+    """For a line a minute: nothing is left on the clock meanwhile."""
+    logger = Logger("test", observer=events.append)
+    log = LimitedLog(logger, LineLimit(clock, 1, 60.0, timed=False))
+    for seconds in (0, 1, 1, 58, 30, 100):
+        clock.advance(seconds)
+        log.warn("full: {count}", more="full: {count}", count=1)
+        assert clock.getDelayedCalls() == []
+    assert [formatEvent(each) for each in events] == ["full: 1", "full: 3", "full: 2"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from fakes import Browser, RecordingTransport, join
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+from twisted.web.resource import Resource
 
-from twisted_engineio import Reject
+from twisted_engineio import EngineIOSite, Reject
 
 POLLING = "EIO=4&transport=polling"
 
@@ -224,6 +225,33 @@ def test_slow_clients_are_a_line_each_and_then_a_count(server, browse, events, c
     assert lines[0].startswith("Timing out client: IPv4Address(")
     clock.advance(1)
     assert texts(events)[10:] == ["lines left out: 15, like: Timing out client: {peer}"]
+
+
+@pytest.mark.parametrize(
+    "query", ["sid=Zm9vYmFyYmF6cXV4", "x" * 9000, "s%69d=Zm9vYmFyYmF6cXV4&x=%0A"]
+)
+def test_a_head_request_is_described_without_what_it_holds(
+    server, house, events, query
+):
+    """Twisted writes the request itself, with its URI, into a warning."""
+    root = Resource()
+    root.putChild(b"page", Page())
+    browser = Browser(EngineIOSite(root, server))
+    house.append(browser)
+    browser.send(f"HEAD /page?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    (line,) = texts(events)
+    assert line.startswith("Warning: HEAD request <EngineIORequest at ")
+    assert "Zm9vYmF" not in line
+    assert len(line) < 400
+
+
+class Page(Resource):
+    """Answers to HEAD with a body, which twisted.web warns of."""
+
+    isLeaf = True
+
+    def render_HEAD(self, request):
+        return b"a body"
 
 
 @pytest.mark.parametrize("deflate", [True, False], ids=["plain", "lean"])

@@ -293,9 +293,9 @@ def test_a_full_server_says_so_once_a_minute(make_server, clock, warnings):
         clock.advance(seconds)
         with pytest.raises(Unavailable):
             server.admit(handshake())
-    assert warnings == [line.format(1), line.format(2)]
+    assert warnings == [line.format(1), line.format(3)]
     server.flush_log()
-    assert warnings[2:] == [line.format(2)]
+    assert warnings[2:] == [line.format(1)]
 
 
 def test_each_limit_of_the_whole_server_is_said_by_itself(server, warnings):

@@ -135,16 +135,15 @@ def test_it_is_said_once_a_minute(said):
     """With a count of those that were not named."""
     clock = Clock()
     log = limited(clock)
-    for seconds in (0, 1, 58):
+    for seconds in (0, 1, 59):
         clock.advance(seconds)
         log_hint(log, "x")
-    clock.advance(1)
     assert said == [("warn", "x", None), ("warn", "x", 2)]
 
 
 def limited(clock):
     """Make the log that a server has for what is said once a minute."""
-    return LimitedLog(Logger(), LineLimit(clock, 1, 60.0))
+    return LimitedLog(Logger(), LineLimit(clock, 1, 60.0, timed=False))
 
 
 # /socket.io/ on our own port.

@@ -9,7 +9,8 @@ Rules of this file:
 3. Text is cut to 120 characters, what is not printable in it is escaped, and session
    ids in URLs are redacted: a client neither fills the log nor writes lines of its own
    into it.
-4. A kind has a DelayedCall while lines of it are counted; ``flush`` cancels it.
+4. A kind has a DelayedCall while lines of it are counted, unless they are counted for
+   longer than a timer should live; ``flush`` cancels it.
 
 Driven by whatever logs: ``server.log`` and what borrows it, and ``service.py``, which
 puts the same bound before twistd's own log.
@@ -96,7 +97,12 @@ class LineLimit:
     """So many lines of each kind in so many seconds, and then a count."""
 
     def __init__(
-        self, clock: IReactorTime, lines: int = 10, seconds: float = 1.0
+        self,
+        clock: IReactorTime,
+        lines: int = 10,
+        seconds: float = 1.0,
+        *,
+        timed: bool = True,
     ) -> None:
         """
         Make a limit of which nothing is used up.
@@ -105,8 +111,11 @@ class LineLimit:
             clock: What to measure time with.
             lines: How many of each kind may be written ...
             seconds: ... in any such time.
+            timed: Whether a count is written as soon as there is room, by a timer. If
+                not, the next line that there is room for is the count.
 
         """
+        self._timed = timed
         self._clock = clock
         self._lines = lines
         self._seconds = seconds
@@ -132,10 +141,15 @@ class LineLimit:
         if len(kind.times) == kind.times.maxlen:
             wait = kind.times[0] + self._seconds - now
         if not 0.0 < wait <= self._seconds:  # more, if the clock was set back
+            if not self._timed and kind.left_out:
+                kind.left_out += 1
+                kind.report = report
+                self._report(kind)
+                return False
             kind.times.append(now)
             return True
         kind.left_out += 1
-        if kind.timer is None:
+        if kind.timer is None and self._timed:
             kind.report = report
             kind.timer = self._clock.callLater(wait, self._report, kind)
         return False
@@ -150,6 +164,7 @@ class LineLimit:
         for kind in list(self._kinds.values()):
             if kind.timer is not None:
                 kind.timer.cancel()
+            if kind.left_out:
                 self._report(kind)
 
 
@@ -246,9 +261,6 @@ def _tamed(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tame_value(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, Failure):
-        return tame_failure(value)
-    # Of an object, too: the text of a request has its URI in it.
-    return tame(safe_str(value))
+    if isinstance(value, str):
+        return tame(value)
+    return tame_failure(value) if isinstance(value, Failure) else value

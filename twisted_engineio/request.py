@@ -52,7 +52,7 @@ from .answer import finish
 from .asked import Asked
 from .channel import EngineIOChannel
 from .exceptions import PayloadTooLarge
-from .log_limit import LimitedLog
+from .log_limit import LimitedLog, tame
 from .transports.eventsource import EventSourceTransport
 from .transports.polling import PollingTransport
 
@@ -320,6 +320,10 @@ class EngineIORequest(BoundedRequest):
     )
 
     _encoder: Any  # of a resource that compresses what is in it
+
+    def __repr__(self) -> str:
+        """Describe it for a log, where its URI is to be tamed."""
+        return tame(super().__repr__())
 
     def answer_whole(self, kind: bytes, body: bytes) -> bool:
         """

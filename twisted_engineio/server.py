@@ -142,7 +142,9 @@ class Server(Admitting):
         self.observers = tuple(observers)
         self.hearing = Hearing.of(self.observers)
         self.log = LimitedLog(self._logger, LineLimit(clock))
-        self.rare_log = LimitedLog(self._logger, LineLimit(clock, 1, _QUIET))
+        self.rare_log = LimitedLog(
+            self._logger, LineLimit(clock, 1, _QUIET, timed=False)
+        )
         self.cors = Cors(self.config)
         trusted = self.config.trusted_proxies
         self.proxies = TrustedProxies(trusted) if trusted else None

@@ -260,6 +260,7 @@ class Stage:
                 client.drop()
         await until(lambda: all(each.is_lost for each in self._clients))
         await until(lambda: not self.server.sessions)
+        self.server.flush_log()
 
 
 Serve = Callable[..., Awaitable[Stage]]
