@@ -1305,3 +1305,18 @@ def test_polling_has_no_other_stream(server):
     assert (transport.written, transport.calls) == ([NOOP], ["take back"])
     assert PONG is not None
     assert EngineIOResource(server).isLeaf
+
+
+def test_a_goodbye_over_tcp_waits_for_its_socket(make_server, tcp_browse, clock):
+    """The session is over once the socket has taken it."""
+    server = make_server(transports=("sse",))
+    browser = tcp_browse(server).get("EIO=4&transport=sse")
+    browser.turn()
+    [session] = server.sessions.values()
+    session.close()
+    clock.advance(0)
+    assert server.sessions
+    browser.turn()
+    assert not server.sessions
+    assert b"data: 1\n" in browser.socket.sent
+    browser.lose()
