@@ -66,7 +66,7 @@ def redacted_log(
 
 def redact_log_of(site: Site, proxies: TrustedProxies | None = None) -> None:
     """
-    Let a Site's access log hold no secrets, whatever formatter it has.
+    Redact a Site's access log, whatever formatter it has.
 
     Args:
         site: The Site; once more changes nothing.

@@ -125,7 +125,7 @@ class LineLimit:
         self, name: object, report: Callable[[int], None], lines: int | None = None
     ) -> bool:
         """
-        Tell whether a line may be written now; count it if not.
+        Return whether a line may be written now; count it if not.
 
         Args:
             name: The kind of line.

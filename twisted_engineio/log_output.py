@@ -8,8 +8,8 @@ Rules of this file:
    pass as they are, unless they are errors that reached Twisted alone.
 2. JSON is one object for each line, from the first line of twistd's on: also what is
    printed, and tracebacks. It is written to wherever twistd writes text.
-3. SIGUSR1 has the access log opened again by its name; whoever had that signal before
-   is still told.
+3. SIGUSR1 opens the access log again by its name, and then calls the handler that the
+   signal had before.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def _plain(value: Any) -> Any:
 
 def check_log_format(name: str, twistd: Mapping[str, Any] | None) -> None:
     """
-    See that the log can be written in a format.
+    Check that the log can be written in a format.
 
     Args:
         name: ``text`` or ``json``.
@@ -229,7 +229,7 @@ def check_log_format(name: str, twistd: Mapping[str, Any] | None) -> None:
 
 def json_observer(twistd: Mapping[str, Any]) -> FileLogObserver:
     """
-    Make the observer that twistd would make, and let it write JSON.
+    Make the observer that twistd would make, to write JSON.
 
     Args:
         twistd: The options of twistd itself.
@@ -244,7 +244,7 @@ def json_observer(twistd: Mapping[str, Any]) -> FileLogObserver:
 
 def check_access_log(path: str | None) -> None:
     """
-    See that an access log can be written.
+    Check that an access log can be written.
 
     Args:
         path: The file, if there is to be one.

@@ -104,7 +104,7 @@ class EngineIOResource(Resource):
         return NOT_DONE_YET
 
     def _meet(self, site: Any) -> None:
-        """Let the access log of a Site hold no session's id, before it has one."""
+        """Redact the access log of a Site at the first request that comes to it."""
         self._site = site
         if hasattr(site, "_logFormatter"):
             redact_log_of(site)

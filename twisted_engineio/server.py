@@ -329,7 +329,7 @@ class Server(Admitting):
         self._drain.cut_off()
 
     def flush_log(self) -> None:
-        """Write now how many lines the log has left out, and leave no timer for it."""
+        """Write all counts of lines that were left out, and cancel their timers."""
         self.log.limit.flush()
         self.rare_log.limit.flush()
 

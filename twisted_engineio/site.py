@@ -117,7 +117,7 @@ class EngineIOSite(Site):
         super().__init__(root, timeout=idle, reactor=server.clock, **options)
         self.logs_upgrades = self.logPath is not None
         own_log = options.get("logFormatter") is None
-        # What a formatter of somebody else's reads of a request, nobody knows.
+        # A formatter that is not ours may read any part of twisted.web's request.
         self._unread = own_log or not self.logs_upgrades
         trusted = config.trusted_proxies if own_log else ()
         redact_log_of(self, TrustedProxies(trusted) if trusted else None)
@@ -209,11 +209,11 @@ class EngineIOSite(Site):
         return self.engineio_places.server_at(uri.partition(b"?")[0]) is self.server
 
     def _openLogFile(self, path: str | bytes) -> Any:
-        """Open the access log to append to it: who renames it has it opened again."""
+        """Open the access log to append to it; it does not rotate by itself."""
         return HTTPFactory._openLogFile(self, path)
 
     def reopen_log(self) -> None:
-        """Go on in a new file, if the access log has been renamed."""
+        """Open the access log again by its name, for it has been renamed."""
         if self._logFile is None or self.logPath is None:
             return
         try:
@@ -225,10 +225,10 @@ class EngineIOSite(Site):
         self._logFile = opened
 
     def log(self, request: Request) -> None:
-        """Log a request if a log was asked for; a poll a second is no news."""
+        """Write a line about a request, if there is an access log."""
         if not self.logs_upgrades:
             return
         try:
             super().log(request)
-        except OSError as error:  # a full disk, which is no reason to serve nobody
+        except OSError as error:  # a full disk: the request is served all the same
             self.server.log.error("cannot write the access log: {why}", why=str(error))
