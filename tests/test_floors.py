@@ -45,7 +45,6 @@ FLOORS = (
             "conversation",
             "log_limit",
             "deadlines",
-            "turns",
             "time_slices",
             "heartbeat",
             "inbox",

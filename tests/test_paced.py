@@ -342,10 +342,10 @@ def test_a_producer_is_paused_and_the_next_request_waits(connect, pages, clock):
 
 def stop_turns(browser):
     """Stop the queue, and give what makes a pass of it."""
-    turns = browser.site.engineio_places.turns
+    turns = browser.site.engineio_places.slices
     turns._timer.cancel()
     turns._timer = None
-    return turns._run
+    return turns._turn
 
 
 def in_one_turn(browser, data):
@@ -366,7 +366,7 @@ def test_one_read_does_not_hold_the_reactor(connect, clock, path):
 
 
 def test_a_slow_request_ends_its_connection_s_turn(connect, clock, pages):
-    """Two milliseconds, however few they are."""
+    """After four milliseconds, however few they are."""
     browser = connect()
     page = pages[b"page"]
     page.render_GET = lambda request: slow(request)
@@ -377,7 +377,7 @@ def test_a_slow_request_ends_its_connection_s_turn(connect, clock, pages):
         return b""
 
     browser.send(get(b"/page") * 10)
-    assert page.asked == 3
+    assert page.asked == 4
     clock.advance(0)
     assert page.asked == 10
 

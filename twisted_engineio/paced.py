@@ -11,8 +11,8 @@ Rules of this file:
    have not left. The transport says so (``pauseProducing``), and when all has left. One
    answer, of any size, is never cut.
 2. Of requests that were sent ahead, ``_SHARE`` at most are handled in one turn of the
-   reactor, and for ``_SLICE`` seconds; the connection waits for its turn then
-   (``turns.py``). While others wait it is the first request of a read alone.
+   reactor, and for one time slice; the connection waits for its turn then
+   (``time_slices.py``). While others wait it is the first request of a read alone.
 3. Likewise a chunked body, ``_PIECE`` bytes of it at a time: its chunks may be of one
    byte each.
 4. While a connection waits, for either, no more is read from it.
@@ -20,7 +20,7 @@ Rules of this file:
 Nothing of this costs a client anything that sends one request at a time.
 
 Driven by twisted.web, by the transport (``pauseProducing``, ``resumeProducing``) and by
-``Places.turns``.
+``Places.slices``.
 """
 
 from __future__ import annotations
@@ -54,8 +54,6 @@ TWISTED: Final = (
 
 _SHARE: Final = 32
 """Requests of one connection that are handled in one turn, at most."""
-_SLICE: Final = 0.002
-"""Seconds likewise; the last request may take longer."""
 _PIECE: Final = 2048
 """Bytes of a chunked body that are read at once: at most 340 chunks, in 2 ms."""
 
@@ -89,27 +87,26 @@ class PacedChannel(TimedChannel):
 
     def _share_is_over(self) -> bool:
         """Count a request, or a piece; return whether the next has to wait."""
-        turns = self.site.engineio_places.turns
-        now = turns.clock.seconds()
+        slices = self.site.engineio_places.slices
         if self._left == _SHARE:  # of this read
-            if turns.busy:
+            if slices.busy:
                 return True
-            self._until = now + _SLICE
+            self._until = slices.begin()
         self._left -= 1
-        return self._left <= 0 or now >= self._until
+        return self._left <= 0 or slices.is_over(self._until)
 
     def _hold(self) -> None:
         """Read no further, until the transport has sent all or the turn has come."""
         self.paused = True
         self._networkProducer.pauseProducing()
         if not self._waitingForTransport:
-            self.site.engineio_places.turns.wait(self._take_turn)
+            self.site.engineio_places.slices.add(self._take_turn)
 
     def _take_turn(self) -> None:
         """Handle what has been read, as far as a share goes."""
         self.paused = False
         self._left = _SHARE - 1
-        self._until = self.site.engineio_places.clock.seconds() + _SLICE
+        self._until = self.site.engineio_places.slices.begin()
         self._networkProducer.resumeProducing()
         if self._buffer:
             super().dataReceived(b"")
@@ -151,10 +148,10 @@ class PacedChannel(TimedChannel):
 
     def loseConnection(self) -> None:
         """Handle nothing more."""
-        self.site.engineio_places.turns.end(self._take_turn)
+        self.site.engineio_places.slices.remove(self._take_turn)
         super().loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Leave the queue."""
-        self.site.engineio_places.turns.end(self._take_turn)
+        self.site.engineio_places.slices.remove(self._take_turn)
         super().connectionLost(reason)

@@ -18,7 +18,7 @@ from twisted.web.resource import IResource, Resource
 from .connections import Connections, limit_of
 from .deadlines import Deadlines
 from .exceptions import ConfigError
-from .turns import Turns
+from .time_slices import TimeSlices
 
 if TYPE_CHECKING:
     from .server import Server
@@ -27,6 +27,10 @@ __all__ = ["PATH", "Places", "put"]
 
 PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 """Where in a site something may stand, as an operator writes it."""
+
+_SLICE: Final = 0.004
+"""Seconds of a turn of the reactor for all connections whose clients have sent requests
+ahead: some twenty requests. A client on a LAN does not notice them."""
 
 
 def put(root: Resource, path: str, child: IResource) -> None:
@@ -63,7 +67,7 @@ class Places:
         patience: Seconds after which a connection is looked at, at the latest.
         high_water_mark: Bytes of answers that may wait for a client before no further
             request of its connection is handled; the least of its servers'.
-        turns: What connections wait in whose clients have sent ahead.
+        slices: Shares the time for requests that clients have sent ahead.
         closing: Aborts the connections that are not closed ``close_timeout`` after they
             should be; the shortest of its servers'.
         connections: The connections of the site, where it is our own port; its first
@@ -90,7 +94,7 @@ class Places:
         self._servers: dict[bytes, Server] = {}
         self.clock: IReactorTime = server.clock
         self.log_limit = server.log.limit
-        self.turns = Turns(self.clock)
+        self.slices = TimeSlices(self.clock, _SLICE)
         self.connections = Connections(limit_of(server.config), self._websockets)
         self.add(server, path)
 

@@ -50,6 +50,11 @@ class TimeSlices:
         self._waiting: dict[Call, None] = {}  # in the order in which they came
         self._timer: IDelayedCall | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether any call waits."""
+        return bool(self._waiting)
+
     def begin(self) -> float:
         """
         Begin a slice.
