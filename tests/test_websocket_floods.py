@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 
 from twisted_engineio import CloseReason, EchoApplication
 from twisted_engineio.time_slices import TimeSlices
+from twisted_engineio.transports import websocket
 from twisted_engineio.transports.fastlane import FastWebSocketTransport
 from twisted_engineio.transports.websocket import WebSocketTransport
 
@@ -311,6 +312,60 @@ def test_an_error_in_a_later_slice_cuts_the_connection(connect, clock, logged):
     with pytest.raises(ZeroDivisionError):
         clock.advance(0)
     assert browser.wire.disconnected
+
+
+@pytest.mark.parametrize("size", [300, 5000, 100_000])
+def test_one_broken_rule_in_a_long_message_is_one(connect, clock, turn, listener, size):
+    """The client's close frame is waited for, behind all that it had sent."""
+    browser = connect(max_payload=200_000)
+    browser.send(frame(b"4\xff" + b"\xff" * size, TEXT))
+    while turn():
+        pass
+    assert browser.frames == [(CLOSE_FRAME, b"\x03\xef")]
+    assert not browser.wire.disconnecting
+    browser.send(frame(b"", CLOSE_FRAME))
+    assert browser.wire.disconnecting or browser.wire.disconnected
+    assert listener.reasons == [CloseReason.PARSE_ERROR]
+
+
+def test_the_rest_of_what_is_too_large_is_not_inflated(make_server, browse, clock):
+    """It is skipped, and the connection is closed in good order."""
+    server = make_server(per_message_deflate=True, max_payload=10_000)
+    offer = {"Sec_WebSocket_Extensions": "permessage-deflate"}
+    browser = browse(server).upgrade(WEBSOCKET, **offer)
+    (session,) = server.sessions.values()
+    extension = session.transport._perMessageCompress
+    packer = zlib.compressobj(0, wbits=-15)
+    body = packer.compress(b"4" + b"x" * 9_990) + packer.flush(zlib.Z_FULL_FLUSH)
+    packer = zlib.compressobj(wbits=-15)
+    body += packer.compress(bytes(5_000_000)) + packer.flush(zlib.Z_SYNC_FLUSH)
+    assert len(body) > 14_000
+    inflated = []
+    inflate = extension.decompress_message_data
+    extension.decompress_message_data = lambda data, **limit: (
+        inflated.append(len(data)) or inflate(data, **limit)
+    )
+    data = frame(body[:9_000], BINARY, first=0x40)
+    browser.send(data + frame(body[9_000:], CONTINUATION, first=0))
+    assert sum(inflated) < len(body)
+    count = len(inflated)
+    assert browser.frames[-1] == (CLOSE_FRAME, b"\x03\xf1")
+    browser.send(frame(body[:1000], CONTINUATION))
+    assert len(inflated) == count
+    assert not browser.wire.disconnecting
+
+
+@pytest.mark.parametrize("name", websocket.MESSAGE)
+def test_autobahn_still_sets_what_is_known_of_a_message(make_server, browse, name):
+    """Private attributes may go; then this fails before anything else does."""
+    server = make_server()
+    server.websockets.use(WebSocketTransport)
+    browser = browse(server).upgrade(WEBSOCKET)
+    (session,) = server.sessions.values()
+    before = set(vars(session.transport))
+    browser.send(frame("4a", first=0))
+    assert name in vars(session.transport)
+    assert name not in before or name == "inside_message"
 
 
 # What else pauses the reading.

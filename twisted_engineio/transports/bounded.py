@@ -69,7 +69,7 @@ class BoundedWebSocket(WebSocketServerProtocol):
     factory: WebSocketFactory
     transport: Any  # a TCP transport, or what wraps one
     # Autobahn's own, which it sets where no type checker looks.
-    current_frame: Any = None
+    current_frame: Any
     current_frame_masker: Any
     failedByMe: bool
     message_data: Any

@@ -229,7 +229,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         end = len(data)
         limit = position + _STRIDE
         while position < end and position < limit:
-            if data[position] > 0x87:
+            if 0x88 <= data[position] <= 0x8A:
                 beyond = self._read_control(data, position, limit)
                 if beyond == position:
                     return position

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .factory import WebSocketFactory
     from .websocket_handshake import OpeningHandshake
 
-__all__ = ["DEFLATE", "WebSocketTransport"]
+__all__ = ["DEFLATE", "MESSAGE", "WebSocketTransport"]
 
 DEFLATE: Final = (
     "_compressor",
@@ -52,6 +52,15 @@ DEFLATE: Final = (
     "server_no_context_takeover",
 )
 """What is known here of Autobahn's ``PerMessageDeflate``."""
+
+MESSAGE: Final = (
+    "_isMessageCompressed",
+    "inside_message",
+    "message_data",
+    "message_is_binary",
+    "utf8validateIncomingCurrentMessage",
+)
+"""What Autobahn sets on its protocol when a message begins."""
 
 _NORMAL: Final = 1000
 _POLICY_VIOLATION: Final = 1008
@@ -91,10 +100,12 @@ class WebSocketTransport(BoundedWebSocket):
     _fragments = 0
     # Autobahn's own, which it sets where no type checker looks.
     data: bytes
+    _isMessageCompressed: bool
     _perMessageCompress: Any
     inside_message: bool
     message_is_binary: bool
     maxMessagePayloadSize: int
+    utf8validateIncomingCurrentMessage: bool
 
     def __init__(
         self,
@@ -281,6 +292,10 @@ class WebSocketTransport(BoundedWebSocket):
         """Close with a code and no reason: RFC 6455, 7.1.7, and the reference."""
         if self.state == self.STATE_OPEN:
             self.failedByMe = True
+            # The rest of the message is skipped. Else each read of it was inflated, and
+            # a broken rule of its own, after which no close frame is waited for.
+            self._isMessageCompressed = False
+            self.utf8validateIncomingCurrentMessage = False
             self.sendCloseFrame(code=code)
             self._lost(_REASONS.get(code, CloseReason.TRANSPORT_ERROR))
         elif self.state == self.STATE_CLOSING:
