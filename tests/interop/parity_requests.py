@@ -155,9 +155,16 @@ CASES += [
         "a path that only begins like ours": "/engine.iox/?EIO=4&transport=polling",
         "a path that goes on behind ours": "/engine.io-x/?EIO=4&transport=polling",
         "another path": "/elsewhere",
-        "a target with a host": "http://example.com/engine.io/?EIO=4&transport=polling",
     }.items()
 ]
+
+
+@CASES.case(
+    "a target with a host",
+    differs=named("RFC 9112, 3.2.2: a server accepts it", {"status": (404, 200)}),
+)
+def _(peer: Peer) -> Facts:
+    return _status("http://example.com/engine.io/?EIO=4&transport=polling", peer)
 
 
 @CASES.case("HTTP/1.0")
