@@ -10,7 +10,8 @@ Rules of this file:
    in order, and nothing else is read meanwhile; all connections that have something
    left share one slice in each turn (``slices``), so a flood of frames, of whatever
    kind, delays others by a few milliseconds. If the connection closes, it is dropped.
-3. Of the pings in one read the last is answered: RFC 6455, 5.5.3.
+3. Of the pings in one read the last is answered, before what is behind it: RFC 6455,
+   5.5.3. Those that stand before a message count by themselves.
 4. What has come of a message is kept in one piece, however it was cut.
 
 Driven by the TCP transport (``dataReceived``), by Autobahn, by the factory's timers,
@@ -203,6 +204,12 @@ class BoundedWebSocket(WebSocketServerProtocol):
         """Count a pong, which has no other effect."""
         self.receiver.control_frames(1)
 
+    def onFrameBegin(self) -> None:
+        """Begin a frame; what is sent because of it comes behind the last pong."""
+        if self._pinged is not None and self.current_frame.opcode < 9:
+            self._answer_ping()
+        super().onFrameBegin()
+
     def _answer_ping(self) -> None:
         """Answer the last ping, unless more is unread, or the socket is full."""
         if self._pinged is not None and self._unread is None and self.writable:
@@ -233,6 +240,7 @@ class BoundedWebSocket(WebSocketServerProtocol):
         isReply: bool = False,
     ) -> None:
         """Send a close frame, and limit the time until the connection is closed."""
+        self._answer_ping()
         super().sendCloseFrame(code, reasonUtf8, isReply)
         if self.state == self.STATE_CLOSING:  # else there is nothing left to close
             self._limit_close()

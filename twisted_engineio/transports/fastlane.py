@@ -286,6 +286,8 @@ class FastWebSocketTransport(LeanWebSocketTransport):
             count += 1
         if ping:
             self._pinged = unmask(ping[6:], ping[2:6])
+        if position < end and data[position] not in _PINGS:
+            self._answer_ping()
         if count:
             self.receiver.control_frames(count)
         elif data[position] == 0x88 and self._hangs_up(data, position):

@@ -100,12 +100,12 @@ class WebSocketTransport(BoundedWebSocket):
     _fragments = 0
     # Autobahn's own, which it sets where no type checker looks.
     data: bytes
-    _isMessageCompressed: bool
+    _isMessageCompressed = False
     _perMessageCompress: Any
     inside_message: bool
     message_is_binary: bool
     maxMessagePayloadSize: int
-    utf8validateIncomingCurrentMessage: bool
+    utf8validateIncomingCurrentMessage = False
 
     def __init__(
         self,
@@ -292,10 +292,11 @@ class WebSocketTransport(BoundedWebSocket):
         """Close with a code and no reason: RFC 6455, 7.1.7, and the reference."""
         if self.state == self.STATE_OPEN:
             self.failedByMe = True
-            # The rest of the message is skipped. Else each read of it was inflated, and
-            # a broken rule of its own, after which no close frame is waited for.
-            self._isMessageCompressed = False
-            self.utf8validateIncomingCurrentMessage = False
+            if self._isMessageCompressed or code == 1007:
+                # The rest of the message is skipped. Else each read of it was inflated,
+                # and a second broken rule: no close frame would be waited for.
+                self._isMessageCompressed = False
+                self.utf8validateIncomingCurrentMessage = False
             self.sendCloseFrame(code=code)
             self._lost(_REASONS.get(code, CloseReason.TRANSPORT_ERROR))
         elif self.state == self.STATE_CLOSING:
