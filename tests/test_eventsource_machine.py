@@ -50,6 +50,7 @@ class Streams(RuleBasedStateMachine):
             ping_interval=7.0,
             ping_timeout=3600.0,
             first_poll_timeout=10_000.0,
+            max_upgrade_attempts=1000,
             sse_ring_events=8,
             sse_ring_bytes=1500,
             sse_max_bytes=3000,
@@ -487,6 +488,7 @@ class Streams(RuleBasedStateMachine):
         for each in self.connections:
             each.lose()
         assert self.server.sessions == {}
+        self.server.flush_log()
         assert self.clock.getDelayedCalls() == []
 
 

@@ -44,7 +44,10 @@ class Upgrades(RuleBasedStateMachine):
         self.listener = Listener()
         # Pings come often, and are answered whenever the client gets to it.
         config = Config(
-            ping_interval=7.0, ping_timeout=3600.0, first_poll_timeout=10_000.0
+            ping_interval=7.0,
+            ping_timeout=3600.0,
+            first_poll_timeout=10_000.0,
+            max_upgrade_attempts=1000,
         )
         self.server = Server(self.listener, config, clock=self.clock)
         root = Resource()
@@ -340,6 +343,7 @@ class Upgrades(RuleBasedStateMachine):
             browser.lose()
         assert self.listener.reasons == [CloseReason.FORCED_CLOSE]
         assert self.server.sessions == {}
+        self.server.flush_log()
         assert self.clock.getDelayedCalls() == []
 
 

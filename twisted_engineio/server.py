@@ -129,7 +129,7 @@ class Server(Admitting):
             clock = IReactorTime(reactor)
         misspelt = misspelt_hooks(application)
         if misspelt:
-            self.log.warn(
+            self._logger.warn(
                 "{application} has methods that are never called: {methods}",
                 application=type(application).__name__,
                 methods="; ".join(

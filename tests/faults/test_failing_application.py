@@ -79,5 +79,5 @@ async def test_an_observer_that_always_raises_changes_nothing(start: Start) -> N
     candidate.say("1")
     assert await child.ended(upgrading.sid) == ["transport close"]
     child.faults = "an observer failed"
-    await child.says("more lines like: an observer failed")
+    await child.says(", like: an observer failed")
     assert child.log.count(child.faults) > 10
