@@ -28,4 +28,6 @@ root.putChild(b"engine.io", EngineIOResource(server))
 reactor.addSystemEventTrigger("before", "shutdown", server.stop)
 application = service.Application("site")
 listen = os.environ.get("LISTEN", "tcp:3000")
-strports.service(listen, protect(Site(root), server)).setServiceParent(application)
+# Longer than a proxy keeps an idle connection: nginx and AWS do for 60 seconds.
+site = protect(Site(root, timeout=75), server)
+strports.service(listen, site).setServiceParent(application)
