@@ -25,7 +25,6 @@ from twisted.web.resource import Resource
 from twisted_engineio import EngineIOSite, log_output
 from twisted_engineio.log_output import (
     BoundedObserver,
-    ReopenService,
     as_json,
     check_access_log,
     check_log_format,
@@ -366,22 +365,14 @@ def site(server, tmp_path, clock):
         each.cancel()
 
 
-@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN, None])
-def test_the_signal_opens_the_access_log_by_its_name(site, usr1, tmp_path, handler):
-    """After it was renamed; who had the signal before is told, too."""
-    told = []
-    if handler is None:
-        signal.signal(usr1, lambda number, frame: told.append(number))
-    else:
-        signal.signal(usr1, handler)
-    ReopenService(site, Reactor()).startService()
+def test_an_access_log_is_opened_again_by_its_name(site, tmp_path):
+    """After it was renamed."""
     (tmp_path / "access.log").rename(tmp_path / "access.log.1")
     site._logFile.write("old\n")
-    signal.raise_signal(usr1)
+    site.reopen_log()
     site._logFile.write("new\n")
     assert (tmp_path / "access.log.1").read_text() == "old\n"
     assert (tmp_path / "access.log").read_text() == "new\n"
-    assert told == ([] if handler is not None else [usr1])
 
 
 def test_a_log_that_cannot_be_opened_again_is_gone_on_with(site, tmp_path, logged):

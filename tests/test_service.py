@@ -261,6 +261,24 @@ def test_a_log_file_that_was_renamed_is_opened_again(server, reactor, handle, tm
 
 
 @pytest.mark.usefixtures("observers")
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN, None])
+def test_sigusr1_reopens_what_else_there_is(server, reactor, handle, handler):
+    """And calls a handler of somebody else's, as before."""
+    called, told = [], []
+    other = (lambda number, frame: told.append(number)) if handler is None else handler
+    handle(signal.SIGUSR1, other)
+    service = ServerService(server, LogLevel.info, reactor)
+    service.on_rotate(lambda: called.append("reopened"))
+    service.startService()
+    reactor.run()
+    signal.raise_signal(signal.SIGUSR1)
+    assert called == []  # never in the middle of something
+    reactor.turn()
+    assert called == ["reopened"]
+    assert told == [signal.SIGUSR1] * (handler is None)
+
+
+@pytest.mark.usefixtures("observers")
 @pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN, lambda *_: None])
 def test_sigusr1_is_left_where_twistd_has_not_taken_it(
     server, reactor, handle, handler

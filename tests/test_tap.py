@@ -20,7 +20,7 @@ from twisted_engineio import (
     EchoApplication,
     SessionLog,
 )
-from twisted_engineio.log_output import ReopenService, as_json
+from twisted_engineio.log_output import as_json
 from twisted_engineio.tap import Options, makeService
 
 MADE = Listener()
@@ -554,13 +554,13 @@ def test_sessions_are_logged_where_that_is_asked_for(given, observed):
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_an_access_log_has_a_file_and_a_service(tmp_path, given):
-    """The service opens the file again when a signal says so."""
+def test_an_access_log_has_a_file_that_is_opened_again(tmp_path, given):
+    """The service does that when a signal says so."""
     path = tmp_path / "access.log"
     service = makeService(parse(*(["--access-log", str(path)] if given else [])))
-    (listener, *others) = service
+    (listener,) = service
     assert listener.factory.logPath == (str(path) if given else None)
-    assert [type(each) for each in others] == [ReopenService] * given
+    assert service._rotating == [listener.factory.reopen_log] * given
 
 
 @pytest.mark.parametrize("twistd", [None, {"logfile": "-", "nodaemon": True}])

@@ -16,13 +16,10 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from types import FrameType
 from typing import Any, Final
 
-from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import FileLogObserver, ILogObserver, LogEvent, formatEvent
 from twisted.python import threadable
@@ -33,12 +30,10 @@ from twisted.scripts import twistd as twistd_script
 from zope.interface import implementer
 
 from .log_limit import MOST, LineLimit, tame, tame_failure
-from .site import EngineIOSite
 
 __all__ = [
     "TWISTED",
     "BoundedObserver",
-    "ReopenService",
     "as_json",
     "check_access_log",
     "check_log_format",
@@ -261,34 +256,3 @@ def check_access_log(path: str | None) -> None:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"--access-log: {path!r}: {why}") from None
-
-
-class ReopenService(Service):
-    """Opens an access log again, by its name, on SIGUSR1."""
-
-    def __init__(self, site: EngineIOSite, reactor: Any) -> None:
-        """
-        Make a service that has not started.
-
-        Args:
-            site: Whose log it is.
-            reactor: What runs; the signal is taken when it does.
-
-        """
-        self._site = site
-        self._reactor = reactor
-
-    def startService(self) -> None:
-        """Start: take the signal as soon as the reactor runs."""
-        super().startService()
-        self._reactor.callWhenRunning(self._take_signal)
-
-    def _take_signal(self) -> None:
-        before = signal.getsignal(signal.SIGUSR1)
-
-        def reopen(number: int, frame: FrameType | None) -> None:
-            self._reactor.callFromThread(self._site.reopen_log)
-            if callable(before):
-                before(number, frame)
-
-        signal.signal(signal.SIGUSR1, reopen)

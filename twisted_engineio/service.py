@@ -10,14 +10,16 @@ Rules of this file:
 3. On SIGINT likewise; the process ends by that signal then, as a shell expects.
 4. A second one, of any, cuts off what is left. A signal is Twisted's where somebody
    has put a handler of their own, or wants none.
-5. On SIGUSR1, where twistd writes a log file, the log goes on in the file of that name:
-   see ``logfiles``. twistd by itself goes on in a file that was renamed.
+5. On SIGUSR1 the access log and, where twistd writes a log file, that go on in the file
+   of their name: see ``logfiles``. twistd by itself goes on in a file that was renamed.
+   A handler that is not twistd's is called as well.
 """
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
@@ -78,7 +80,18 @@ class ServerService(MultiService):
         self._level = level
         self._reactor = reactor
         self._log_files: list[LogFile] = []
+        self._rotating: list[Callable[[], object]] = []
         self._make_observer = make_observer
+
+    def on_rotate(self, call: Callable[[], object]) -> None:
+        """
+        Reopen one more file on SIGUSR1.
+
+        Args:
+            call: Opens the file again by its name; called in the reactor's thread.
+
+        """
+        self._rotating.append(call)
 
     def setServiceParent(self, parent: Any) -> None:
         """Become a part of a twistd application, and say how its log is written."""
@@ -141,12 +154,18 @@ class ServerService(MultiService):
         ours = signal.getsignal(signal.SIGTERM) == self._on_signal
         if ours and hangup is signal.SIG_DFL:  # nohup has it ignored
             signal.signal(signal.SIGHUP, self._on_signal)
-        if getattr(signal.getsignal(signal.SIGUSR1), "__module__", "") == _TWISTD:
-            signal.signal(signal.SIGUSR1, self._on_rotate)
+        before: Any = signal.getsignal(signal.SIGUSR1)
+        if getattr(before, "__module__", "") == _TWISTD:
+            self._rotating.extend(partial(renew, each) for each in self._log_files)
+            before = None
+        if self._rotating:
+            signal.signal(signal.SIGUSR1, partial(self._on_rotate, before))
 
-    def _on_rotate(self, number: int, frame: FrameType | None) -> None:
-        for each in self._log_files:
-            self._reactor.callFromThread(renew, each)
+    def _on_rotate(self, before: Any, number: int, frame: FrameType | None) -> None:
+        for each in self._rotating:
+            self._reactor.callFromThread(each)
+        if callable(before):
+            before(number, frame)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._reactor.callFromThread(self._terminate, signal.Signals(number))

@@ -33,7 +33,6 @@ from .idle import idle_options
 from .listening import ListeningService
 from .loading import load
 from .log_output import (
-    ReopenService,
     check_access_log,
     check_log_format,
     json_observer,
@@ -326,7 +325,7 @@ def makeService(options: Options) -> IService:
         endpoint = serverFromString(reactor, description)
         ListeningService(description, endpoint, site).setServiceParent(service)
     if access_log is not None:
-        ReopenService(site, reactor).setServiceParent(service)
+        service.on_rotate(site.reopen_log)
     _serve_apart(options, service)
     for each in watching.services:
         each.setServiceParent(service)
