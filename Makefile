@@ -7,6 +7,8 @@ PORT ?= 3000
 PYTEST_FLAGS ?=
 # Given to the soak, for example: make soak SOAK_FLAGS="--minutes 1 --sessions 1000"
 SOAK_FLAGS ?=
+# Given to the floods, for example: make floods FLOODS_FLAGS="--rate 1e6 pings"
+FLOODS_FLAGS ?=
 # Given to the benchmarks, for example: make bench BENCH_FLAGS=--quick
 BENCH_FLAGS ?=
 # Given to the fuzz targets, for example: make fuzz FUZZ_FLAGS="--runs 10000000 lane"
@@ -19,7 +21,7 @@ INTEROP := tests/interop
 CROSSBAR := tests/crossbar
 
 .PHONY: help run test lint format types coverage coverage-report docs changelog \
-	dist bench fuzz soak clean node-packages debian-packages crossbar-node
+	dist bench fuzz soak floods clean node-packages debian-packages crossbar-node
 .DEFAULT_GOAL := help
 
 help:
@@ -31,6 +33,7 @@ help:
 	@echo 'make dist      dist/                     make bench     the benchmarks'
 	@echo 'make fuzz      every fuzz target for a minute; FUZZ_FLAGS="--seconds 600"'
 	@echo 'make soak      ten minutes of 5,000 sessions: is a message lost, does memory grow?'
+	@echo 'make floods    each attack alone: what does it cost an honest client?'
 	@echo 'make clean     remove what the above left behind'
 
 run: $(VENV)/run.stamp
@@ -75,6 +78,9 @@ fuzz: $(VENV)/fuzz.stamp
 
 soak: $(VENV)/bench.stamp
 	$(BIN)/python -m soak $(SOAK_FLAGS)
+
+floods: $(VENV)/bench.stamp
+	$(BIN)/python -m soak.floods $(FLOODS_FLAGS)
 
 clean:
 	rm -rf $(VENV) .fuzz build dist docs/_build *.egg-info .coverage .coverage.* htmlcov \
