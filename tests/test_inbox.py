@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 
 from twisted_engineio import Application, CloseReason, Config, Server
 from twisted_engineio.inbox import Hold, Inbox
+from twisted_engineio.packet import Packet, PacketType
 
 
 @pytest.fixture
@@ -53,6 +54,27 @@ def test_the_last_word_on_a_reason_counts(inbox, clock):
     inbox.hold(Hold.PAUSED)
     assert clock.getDelayedCalls() == []
     assert inbox.holds(Hold.PAUSED)
+
+
+@pytest.mark.parametrize(
+    ("item", "size"),
+    [
+        ("", 1),
+        (b"", 1),
+        ("abc", 4),
+        ("é€😀", 10),
+        ("\ud800", 4),
+        (b"\xff" * 9, 10),
+        (Packet(PacketType.PING, "é"), 3),
+        (CloseReason.PING_TIMEOUT, 0),
+    ],
+)
+def test_bytes_are_counted_as_on_the_wire(inbox, item, size):
+    """And one for a packet's type; an end is none of the client's words."""
+    inbox.append(item)
+    assert inbox.size == size
+    assert inbox.popleft() == item
+    assert inbox.size == 0
 
 
 def test_the_end_cancels_every_timer(inbox, clock):

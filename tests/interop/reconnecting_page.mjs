@@ -36,7 +36,8 @@ export async function stay(page, { url, connected, restarts, screenshot }) {
     const path = screenshot.replace(".png", `-${width}.png`);
     await page.screenshot({ path, fullPage: true });
   }
-  // A browser reports every request that a server which is gone did not answer.
-  const complaints = seen.complaints.filter((text) => !/ERR_|failed|400/.test(text));
+  // A browser reports every request that a server which stops refused, that one which is
+  // gone did not answer, or whose session the next one does not know.
+  const complaints = seen.complaints.filter((text) => !/ERR_|failed|400|503/.test(text));
   return { written, wide, complaints, foreign: seen.foreign };
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autobahn.twisted.websocket import WebSocketServerFactory
 from autobahn.websocket.compress import PerMessageDeflateOfferAccept
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ..deadlines import Deadlines
@@ -57,16 +57,6 @@ def _accept_deflate(config: Config) -> Callable[[list[Any]], Any]:
     return accept
 
 
-class _Timers:
-    """What Autobahn asks for a timer, on our clock."""
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-
-    def call_later(self, delay: float, call: Callable[[], Any]) -> IDelayedCall:
-        return self._clock.callLater(delay, call)
-
-
 class _AutobahnLog(LimitedLog):
     """What Autobahn's protocols log, which clients can cause."""
 
@@ -107,7 +97,6 @@ class WebSocketFactory(WebSocketServerFactory):
         log: LineLimit,
     ) -> None:
         super().__init__(server=None, reactor=clock)
-        self._batched_timer = _Timers(clock)
         self.opening = Deadlines(clock, _GAP)
         self.closing = Deadlines(clock, 0.0)
         self.closes = Deadlines(clock, config.close_timeout)
