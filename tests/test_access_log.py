@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import quote
 
 import pytest
@@ -378,3 +379,13 @@ def test_a_full_disk_is_no_reason_to_serve_nobody(server, browse, logged):
     assert "No space left" in logged.take()["why"]
     server.flush_log()
     logged.clear()
+
+
+def test_a_method_of_any_length_is_cut(run, server):
+    """And the version: a line is bounded, whatever a client sends."""
+
+    def talk(browser, site):
+        browser.send(b"X" * 7000 + b" /engine.io/ HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    (line,) = run(partial(EngineIOSite, server=server), talk)
+    assert 512 < len(line) < 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_the_defaults_are_the_reference_s(name, value):
 
 @pytest.mark.parametrize("name", _SECONDS)
 @pytest.mark.parametrize(
-    "value", [0, -1, float("nan"), float("inf"), True, "25", None, 1 + 2j]
+    "value", [0, -1, float("nan"), float("inf"), 10**400, True, "25", None, 1 + 2j]
 )
 def test_seconds_are_above_zero_and_finite(name, value):
     """A time that cannot be waited for is refused by the option's name."""
@@ -67,7 +68,7 @@ def test_every_number_is_checked():
 
 
 @pytest.mark.parametrize("name", _AMOUNTS_OR_NONE)
-@pytest.mark.parametrize("value", [0, -1, 1.5, True, "9", float("inf")])
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "9", float("inf"), 10**400])
 def test_a_number_of_sessions_is_whole_or_none(name, value):
     """None is no limit, and nothing else is."""
     assert getattr(Config(**{name: None}), name) is None
@@ -77,7 +78,9 @@ def test_a_number_of_sessions_is_whole_or_none(name, value):
 
 
 @pytest.mark.parametrize("name", _RATES)
-@pytest.mark.parametrize("value", [0, -1.0, True, "9", float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "value", [0, -1.0, True, "9", float("nan"), float("inf"), 10**400]
+)
 def test_a_rate_is_a_number_or_none(name, value):
     """None is no limit, and nothing else is; half a message a second is a rate."""
     assert getattr(Config(**{name: None}), name) is None
@@ -237,3 +240,9 @@ def test_a_value_of_a_wrong_kind_is_a_config_error(name, value):
     """Not a TypeError from within, and not a handshake that fails every time."""
     with pytest.raises(ConfigError, match=name):
         Config(**{name: value})
+
+
+def test_a_pattern_of_bytes_is_no_origin():
+    """It could not be compared: every request with an Origin would fail."""
+    with pytest.raises(ConfigError, match="a pattern of text, not of bytes"):
+        Config(cors=[re.compile(b"https://a.example")])

@@ -16,6 +16,7 @@ from twisted_engineio import (
     Refused,
     Reject,
     SessionClosed,
+    Unavailable,
 )
 from twisted_engineio.exceptions import require
 
@@ -155,3 +156,13 @@ def test_what_is_of_the_wrong_kind_is_told_what_is_wanted(given, wanted):
         require(Application, given, "Server")
     assert str(caught.value) == wanted
     require(Application, Chat(), "Server")
+
+
+@pytest.mark.parametrize(
+    ("wait", "seconds"), [(0.0, 1), (1.2, 2), (86_400, 86_400), (1e300, 86_400)]
+)
+def test_nobody_is_asked_to_wait_longer_than_a_day(wait, seconds):
+    """However low the rate: and in whole seconds, at least one."""
+    error = Unavailable(503, "full", retry_after=wait)
+    assert error.retry_after == seconds
+    assert error.headers == {"Retry-After": str(seconds)}

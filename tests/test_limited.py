@@ -358,3 +358,22 @@ def test_a_websocket_that_floods_is_not_waited_for(make_server, browse, listener
     assert browser.wire.disconnecting
     assert listener.received == ["one"]
     assert listener.reasons == [CloseReason.RATE_EXCEEDED]
+
+
+@pytest.mark.parametrize("deflate", [True, False])
+def test_it_is_told_why_before_its_connection_is_closed(make_server, browse, deflate):
+    """TLS drops what is written after loseConnection."""
+    server = make_server(
+        max_messages_per_second=1, over_rate="close", per_message_deflate=deflate
+    )
+    browser = browse(server).upgrade("EIO=4&transport=websocket")
+    written = []
+    lose = browser.wire.loseConnection
+
+    def lose_connection():
+        written.append(browser.wire.value())
+        lose()
+
+    browser.wire.loseConnection = lose_connection
+    browser.send(frame("4one") + frame("4two") + frame("4three"))
+    assert written[0].endswith(b"\x88\x02\x03\xf0")

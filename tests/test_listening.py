@@ -136,6 +136,14 @@ def test_a_lock_of_an_earlier_process_of_this_id_is_stale(path, left):
     assert port.closed
 
 
+def test_a_start_that_fails_leaves_no_lock(path):
+    """Twisted takes it before it finds that the socket is somebody else's."""
+    taken = CannotListenError(None, bytes(path), OSError(98, "in use"))
+    with pytest.raises(CannotStart):
+        service(fail(taken)).privilegedStartService()
+    assert not path.with_name("s.lock").is_symlink()
+
+
 def test_a_file_that_is_no_socket_is_not_removed(path):
     """A path may be mistyped."""
     path.write_text("precious")

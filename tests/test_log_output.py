@@ -398,3 +398,12 @@ def test_what_is_not_open_is_not_opened(server, tmp_path, clock, log_path):
         site.stopFactory()
     assert list(tmp_path.iterdir()) == []
     assert sys.stdout is not None
+
+
+def test_counts_are_written_when_the_process_ends(bounded, say, events, clock):
+    """Whatever is left of the last second."""
+    for number in range(25):
+        say("twisted.web.server", "info", "line {number}", number=number)
+    bounded.flush()
+    assert "lines left out: 15" in formatEvent(events[-1])
+    assert clock.getDelayedCalls() == []

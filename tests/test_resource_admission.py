@@ -158,6 +158,10 @@ def test_whatever_admit_raises_the_client_is_answered(
     assert browser.answer.status == 400
     assert browser.answer.json()["message"] == "Bad request"
     logged.take(error)
+    browser = browse(server).upgrade(WEBSOCKET)
+    assert browser.answer.status == 400
+    assert browser.answer.body == b"Bad request"
+    logged.take(error)
 
 
 def test_an_application_that_fails_in_its_greeting(server, browse, listener, logged):

@@ -279,12 +279,37 @@ def test_sigusr1_reopens_what_else_there_is(server, reactor, handle, handler):
 
 
 @pytest.mark.usefixtures("observers")
-@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN, lambda *_: None])
-def test_sigusr1_is_left_where_twistd_has_not_taken_it(
-    server, reactor, handle, handler
-):
+def test_sigusr1_ends_no_process(server, reactor, handle):
+    """Also where nothing is to be opened again: twistd takes it for a log only."""
+    handle(signal.SIGUSR1, signal.SIG_DFL)
+    ServerService(server, LogLevel.info, reactor).startService()
+    reactor.run()
+    signal.raise_signal(signal.SIGUSR1)
+    assert reactor.stops == 0
+
+
+@pytest.mark.usefixtures("observers")
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None])
+def test_sigusr1_is_left_where_somebody_else_has_it(server, reactor, handle, handler):
     """Without a log file it is whatever it was."""
     handle(signal.SIGUSR1, handler)
     ServerService(server, LogLevel.info, reactor).startService()
     reactor.run()
     assert signal.getsignal(signal.SIGUSR1) is handler
+
+
+@pytest.mark.usefixtures("observers")
+def test_what_the_log_has_left_out_is_counted_at_the_end(server, clock):
+    """Twisted's lines too: nothing is written once the process is gone."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    service = ServerService(server, LogLevel.info)
+    service.startService()
+    for _ in range(25):
+        Logger("twisted.web.server").info("a line")
+    service.stopService()
+    clock.advance(5)
+    clock.advance(1)
+    clock.advance(1)
+    assert any("lines left out: 15" in formatEvent(each) for each in events)
+    assert clock.getDelayedCalls() == []

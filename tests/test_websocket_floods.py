@@ -257,7 +257,6 @@ def test_a_close_frame_in_a_flood_ends_it(connect, turn, listener):
 
 
 ENDS = {
-    "the connection is lost": lambda browser: browser.lose(),
     "the application closes": lambda browser: browser.session.close(),
     "the application aborts": lambda browser: browser.session.abort(),
     "it is slow": lambda browser: browser.session.fail(CloseReason.SLOW_CLIENT),
@@ -460,6 +459,66 @@ def test_compressed_messages_are_read_in_slices(make_server, browse, clock, list
     assert len(listener.received) < 4
     clock.advance(0)
     assert listener.received == ["x" * 500_000] * 10
+
+
+def packed(body):
+    """Compress a message in one frame: RFC 7692, 7.2.1."""
+    packer = zlib.compressobj(wbits=-15)
+    data = packer.compress(body) + packer.flush(zlib.Z_SYNC_FLUSH)
+    return frame(data[:-4], TEXT, first=0xC0)
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_a_paused_session_takes_no_more_of_what_is_compressed(
+    make_server, browse, clock, listener, slow
+):
+    """A read of 15 KB that inflates to 10 MB waits as the bytes that were read."""
+    server = make_server(per_message_deflate=True)
+    if slow:
+        server.websockets.slices = TimeSlices(Slow(clock), 0.002)
+    offer = {"Sec_WebSocket_Extensions": "permessage-deflate"}
+    browser = browse(server).upgrade(WEBSOCKET, **offer)
+    (session,) = server.sessions.values()
+    session.pause_reading()
+    browser.send(packed(b"4" + b"x" * 500_000) * 20)
+    for _ in range(50):
+        clock.advance(0)
+    assert session._inbox.size < 1_500_000
+    assert browser.wire.producerState == "paused"
+    session.resume_reading()
+    for _ in range(50):
+        clock.advance(0)
+    assert listener.received == ["x" * 500_000] * 20
+    assert browser.wire.producerState == "producing"
+
+
+def test_nor_does_it_when_its_connection_is_lost(make_server, browse, clock, listener):
+    """What it has no room for is dropped with the connection."""
+    server = make_server(per_message_deflate=True)
+    offer = {"Sec_WebSocket_Extensions": "permessage-deflate"}
+    browser = browse(server).upgrade(WEBSOCKET, **offer)
+    (session,) = server.sessions.values()
+    session.pause_reading()
+    browser.send(packed(b"4" + b"x" * 500_000) * 20)
+    browser.lose()
+    assert session._inbox.size < 1_500_000
+    session.abort()
+
+
+@pytest.mark.parametrize("deflate", [True, False])
+def test_what_was_received_before_the_end_is_delivered(
+    make_server, browse, clock, listener, deflate
+):
+    """Though the connection is lost while it waits for its turn."""
+    server = make_server(per_message_deflate=deflate)
+    server.websockets.slices = TimeSlices(Slow(clock), 0.002)
+    offer = {"Sec_WebSocket_Extensions": "permessage-deflate"} if deflate else {}
+    browser = browse(server).upgrade(WEBSOCKET, **offer)
+    browser.send(numbered())
+    assert len(listener.received) < MANY
+    browser.lose()
+    assert listener.received == [str(number) for number in range(1, MANY + 1)]
+    assert listener.reasons == [CloseReason.TRANSPORT_CLOSE]
 
 
 # Control frames and the limit on the rate.

@@ -159,6 +159,18 @@ class _Redacted:
         return self._log.redact(self._request.uri)
 
     @property
+    def method(self) -> bytes:
+        """The method, cut: it may be of any length."""
+        method: bytes = self._request.method
+        return method[:_MOST]
+
+    @property
+    def clientproto(self) -> bytes:
+        """The version of HTTP, likewise."""
+        version: bytes = self._request.clientproto
+        return version[:_MOST]
+
+    @property
     def args(self) -> dict[bytes, list[bytes]]:
         """The fields of its query, and of a form."""
         args: Mapping[bytes, list[bytes]] = self._request.args or {}

@@ -8,6 +8,7 @@ Each limit says its reason and who else has it.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -447,6 +448,8 @@ _LISTS: Final = (
 
 
 def _read_origin(origin: object) -> str | re.Pattern[str]:
+    if isinstance(origin, re.Pattern) and isinstance(origin.pattern, bytes):
+        raise ConfigError("cors", f"{origin!r} must be a pattern of text, not of bytes")
     if isinstance(origin, re.Pattern) or origin == "*":
         return origin
     if not isinstance(origin, str):
@@ -485,7 +488,11 @@ def _check_number(name: str, value: Any, kind: type, what: str) -> float:
     # A bool is an int; and NaN is neither above nor below 0.
     if isinstance(value, bool) or not isinstance(value, accepted) or not value > 0:
         raise ConfigError(name, f"must be {what}, not {value!r}")
-    if value == float("inf"):
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # an int that no float can hold, and no clock
+        finite = False
+    if not finite:
         raise ConfigError(name, f"must be {what}, and finite")
     number: float = value
     return number

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .asked import Asked
     from .config import Config
+    from .log_limit import LimitedLog
 
 __all__ = ["OWN_SITES", "Cors", "is_well_formed"]
 
@@ -50,9 +51,16 @@ class Cors:
 
     """
 
-    log = Logger()
+    def __init__(self, config: Config, log: LimitedLog | None = None) -> None:
+        """
+        Make the rules of a server.
 
-    def __init__(self, config: Config) -> None:
+        Args:
+            config: Its options.
+            log: Where it logs; one that limits the rate of its lines.
+
+        """
+        self.log = log or Logger()
         origins = config.cors
         self._decide: Callable[[str], bool] | None = None
         self._origins: frozenset[str] = frozenset()

@@ -270,7 +270,7 @@ class Door(Protocol):
             # look costs less than to be told of it by the reactor.
             try:
                 transport.doRead()
-            except Exception:
+            except BaseException:
                 transport.connectionLost(Failure())  # as the reactor; the port logs it
                 raise
             if transport.protocol is not self:

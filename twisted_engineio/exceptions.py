@@ -23,6 +23,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Final
 
 __all__ = [
     "CloseReason",
@@ -219,6 +220,10 @@ class Reject(EngineIOError):
         return _to_json(self.code, self.message)
 
 
+_DAY: Final = 86_400
+"""Seconds that a client is asked to wait at most, however low a rate is."""
+
+
 class Unavailable(Reject):
     """
     The server takes no new session for now: it is full, or it stops.
@@ -238,7 +243,7 @@ class Unavailable(Reject):
         limit: str | None = None,
     ) -> None:
         # RFC 9110, 10.2.3: whole seconds.
-        seconds = max(1, math.ceil(retry_after))
+        seconds = min(max(1, math.ceil(retry_after)), _DAY)
         super().__init__(status, message, headers={"Retry-After": str(seconds)})
         self.retry_after = seconds
         self.limit = limit

@@ -97,6 +97,8 @@ class ListeningService(StreamServerEndpointService):
                     raise
                 listen()
         except Exception as error:
+            if getattr(error, "socketError", None) != _LOCKED:
+                _release_lock(getattr(error, "port", None))
             # Whatever an endpoint raises: a plugin's may raise anything.
             raise CannotStart(problem_of(error, self._description)) from None
 
@@ -134,6 +136,19 @@ def problem_of(error: Exception, description: str) -> str:
     return f"Couldn't listen on {description}: {' '.join(why.split())}"
 
 
+def _release_lock(path: object) -> None:
+    """Remove the lock of a UNIX socket that this process took and cannot listen on."""
+    if isinstance(path, bytes) and _is_ours(path):
+        os.unlink(path + b".lock")
+
+
+def _is_ours(path: bytes) -> bool:
+    try:
+        return os.readlink(path + b".lock") == b"%d" % os.getpid()
+    except OSError:
+        return False
+
+
 def _remove_stale_lock(path: object) -> bool:
     """
     Remove the lock of a UNIX socket that an earlier process of the same id has left.
@@ -145,12 +160,7 @@ def _remove_stale_lock(path: object) -> bool:
         Whether there was such a lock.
 
     """
-    if not isinstance(path, bytes):
-        return False
-    try:
-        if os.readlink(path + b".lock") != b"%d" % os.getpid():
-            return False
-    except OSError:
+    if not isinstance(path, bytes) or not _is_ours(path):
         return False
     with socket.socket(socket.AF_UNIX) as probe:
         try:

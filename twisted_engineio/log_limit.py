@@ -29,7 +29,7 @@ from twisted.python.reflect import safe_str
 
 from .redact import redact
 
-__all__ = ["MOST", "LimitedLog", "LineLimit", "tame", "tame_failure"]
+__all__ = ["MOST", "LimitedLog", "LineLimit", "tame", "tame_failure", "tame_value"]
 
 MOST: Final = 120
 """Characters of a client's text in a line of the log."""
@@ -257,10 +257,17 @@ class LimitedLog:
 
 
 def _tamed(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: _tame_value(value) for name, value in values.items()}
+    return {name: tame_value(value) for name, value in values.items()}
 
 
-def _tame_value(value: Any) -> Any:
+def tame_value(value: Any) -> Any:
+    """
+    Return a field of an event that can stand in a line.
+
+    Args:
+        value: Text and failures are cut; anything else stays as it is.
+
+    """
     if isinstance(value, str):
         return tame(value)
     return tame_failure(value) if isinstance(value, Failure) else value

@@ -29,7 +29,7 @@ from twisted.python.usage import UsageError
 from twisted.scripts import twistd as twistd_script
 from zope.interface import implementer
 
-from .log_limit import MOST, LineLimit, tame, tame_failure
+from .log_limit import MOST, LineLimit, tame, tame_value
 
 __all__ = [
     "TWISTED",
@@ -90,6 +90,10 @@ class BoundedObserver:
         if _is_elsewhere() or self._limit.admits(kind, report):
             self._observer(_tamed(event))
 
+    def flush(self) -> None:
+        """Write now how many lines were left out."""
+        self._limit.flush()
+
 
 def _is_elsewhere() -> bool:
     io_thread: object = threadable.ioThread
@@ -126,7 +130,7 @@ def _count_of(event: LogEvent, count: int) -> LogEvent:
 
 def _tamed(event: LogEvent) -> LogEvent:
     """Return a copy that can stand in a log."""
-    tamed = {name: _tamed_value(value) for name, value in event.items()}
+    tamed = {name: tame_value(value) for name, value in event.items()}
     if event.get("log_namespace") == "log_legacy":
         # Made of all that there is, before it came here: of a traceback, too.
         first, *rest = str(event.get("log_text")).splitlines() or [""]
@@ -136,12 +140,6 @@ def _tamed(event: LogEvent) -> LogEvent:
     else:
         text = tame(formatEvent(event), _LINE)
     return {**tamed, "log_format": "{log_text}", "log_text": text}
-
-
-def _tamed_value(value: Any) -> Any:
-    if isinstance(value, str):
-        return tame(value)
-    return tame_failure(value) if isinstance(value, Failure) else value
 
 
 # JSON.

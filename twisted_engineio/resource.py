@@ -477,8 +477,11 @@ class EngineIOResource(Resource):
             return None
         try:
             admitted: Entry | Deferred[Entry] = self.engineio.admit(view)
-            if not isinstance(admitted, Entry):
-                return admitted
+        except BaseException:  # as in _admit
+            return fail()
+        if not isinstance(admitted, Entry):
+            return admitted
+        try:
             self._open_websocket(admitted, asked)
         except (Refused, Reject) as error:
             return fail(error)

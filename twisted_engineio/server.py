@@ -145,7 +145,7 @@ class Server(Admitting):
         self.rare_log = LimitedLog(
             self._logger, LineLimit(clock, 1, _QUIET, timed=False)
         )
-        self.cors = Cors(self.config)
+        self.cors = Cors(self.config, self.log)
         trusted = self.config.trusted_proxies
         self.proxies = TrustedProxies(trusted) if trusted else None
         self._make_sid = make_sid

@@ -12,7 +12,8 @@ Rules of this file:
    has put a handler of their own, or wants none.
 5. On SIGUSR1 the access log and, where twistd writes a log file, that go on in the file
    of their name: see ``logfiles``. twistd by itself goes on in a file that was renamed.
-   A handler that is not twistd's is called as well.
+   A handler that is not twistd's is called as well. It never ends the process, as it
+   would where twistd has no log file.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ class ServerService(MultiService):
         self._reactor = reactor
         self._log_files: list[LogFile] = []
         self._rotating: list[Callable[[], object]] = []
+        self._bounds: list[BoundedObserver] = []
         self._make_observer = make_observer
 
     def on_rotate(self, call: Callable[[], object]) -> None:
@@ -108,6 +110,7 @@ class ServerService(MultiService):
         for observer in list(globalLogPublisher._observers):
             globalLogPublisher.removeObserver(observer)
             bounded = BoundedObserver(observer, self.server.clock)
+            self._bounds.append(bounded)
             globalLogPublisher.addObserver(FilteringLogObserver(bounded, [predicate]))
         if self._reactor is not None:
             self._reactor.callWhenRunning(self._take_signals)
@@ -139,7 +142,13 @@ class ServerService(MultiService):
         # Not the other way round: a client may need a new connection to fetch its last
         # words. New sessions are refused meanwhile.
         stopped = self.server.stop()
-        return stopped.addCallback(lambda _: super(ServerService, self).stopService())
+        stopped.addCallback(lambda _: super(ServerService, self).stopService())
+        return stopped.addBoth(self._flush_log)
+
+    def _flush_log(self, result: Any) -> Any:
+        for each in self._bounds:
+            each.flush()
+        return result
 
     # Signals.
 
@@ -157,8 +166,8 @@ class ServerService(MultiService):
         before: Any = signal.getsignal(signal.SIGUSR1)
         if getattr(before, "__module__", "") == _TWISTD:
             self._rotating.extend(partial(renew, each) for each in self._log_files)
-            before = None
-        if self._rotating:
+            before = signal.SIG_DFL
+        if self._rotating or (ours and before is signal.SIG_DFL):
             signal.signal(signal.SIGUSR1, partial(self._on_rotate, before))
 
     def _on_rotate(self, before: Any, number: int, frame: FrameType | None) -> None:

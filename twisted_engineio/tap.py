@@ -279,6 +279,9 @@ class Options(UsageOptions):
             return None
         kind, what = (int, "a whole number") if name in _WHOLE else (float, "a number")
         try:
+            # Python takes digits of other scripts, and "1_000".
+            if not text.isascii() or "_" in text:
+                raise ValueError
             return kind(text)
         except ValueError:
             raise UsageError(f"--{option}: {text!r} is not {what}") from None

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 
-from ..transport import Receiver
+from ..transport import NOBODY, Receiver
 
 if TYPE_CHECKING:
     from .factory import WebSocketFactory
@@ -72,6 +72,7 @@ class BoundedWebSocket(WebSocketServerProtocol):
     # Autobahn's own, which it sets where no type checker looks.
     current_frame: Any
     current_frame_masker: Any
+    _perMessageCompress: Any
     failedByMe: bool
     message_data: Any
     state: int
@@ -92,9 +93,19 @@ class BoundedWebSocket(WebSocketServerProtocol):
         position, end, until = 0, len(data), slices.begin()
         while position < end:
             position = self._feed(data, position)
-            if slices.is_over(until):
+            if self._is_full or slices.is_over(until):
                 position = self._read_later(data, position)
         self._answer_ping()
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether a paused session has no room for what one read inflates to."""
+        # Of what is not compressed it has: that is no more than was read.
+        return (
+            self._perMessageCompress is not None
+            and self._pace is not Pace.FREE
+            and self.receiver.room <= 0
+        )
 
     def _feed(self, data: bytes, position: int) -> int:
         """
@@ -129,7 +140,8 @@ class BoundedWebSocket(WebSocketServerProtocol):
         if position < end and self.state != self.STATE_CLOSED:
             self._unread = bytearray(data[position:])
             self.transport.pauseProducing()
-            self.factory.slices.add(self._read_on)
+            if not self._is_full:  # else resume() adds it
+                self.factory.slices.add(self._read_on)
         return end
 
     def _read_on(self) -> None:
@@ -140,8 +152,18 @@ class BoundedWebSocket(WebSocketServerProtocol):
         except BaseException:
             self._cut_off()  # as the reactor does; the time slices log it
             raise
-        if self._pace is not Pace.STOPPED:
-            self._resume_socket()
+        if not self._waiting and self._pace is not Pace.STOPPED:
+            self.transport.resumeProducing()
+
+    def _read_rest(self) -> None:
+        """Read what was received before the connection was lost, in no slices."""
+        nobody: Receiver = NOBODY
+        while self._unread and not self._is_full:
+            if self.receiver is nobody:
+                return
+            data, self._unread = bytes(self._unread), None
+            self.factory.slices.remove(self._read_on)
+            self.dataReceived(data)
 
     @property
     def reads_ahead(self) -> bool:
@@ -161,11 +183,16 @@ class BoundedWebSocket(WebSocketServerProtocol):
         if self._pace is not Pace.FREE:
             self._pace = Pace.FREE
             vars(self).pop("dataReceived", None)
-        self._resume_socket()
-
-    def _resume_socket(self) -> None:
-        if self._unread is None:  # else it is read on with after its turn
+            self._go_on()
+        elif self._unread is None:
             self.transport.resumeProducing()
+
+    def _go_on(self) -> None:
+        """Read what waits for room or for its turn, and then the socket."""
+        if self._unread is None:
+            self.transport.resumeProducing()
+        else:
+            self.factory.slices.add(self._read_on)
 
     def _read_ahead(self, data: bytes) -> None:
         room, waiting = self.receiver.room, self._waiting
@@ -185,7 +212,7 @@ class BoundedWebSocket(WebSocketServerProtocol):
     def _heed_room(self) -> None:
         if self.receiver.room > self._ahead:
             if self._pace is Pace.STOPPED:
-                self._resume_socket()
+                self._go_on()
             self._pace = Pace.AHEAD
         else:
             self._stop_reading()

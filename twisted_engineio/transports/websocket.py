@@ -272,6 +272,7 @@ class WebSocketTransport(BoundedWebSocket):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Cancel its timers, and tell the receiver."""
+        self._read_rest()
         self._cancel_timers()
         super().connectionLost(reason)
         self.factory.lost()
@@ -417,6 +418,7 @@ class WebSocketTransport(BoundedWebSocket):
         else:
             self.sendClose(_NORMAL)
         if reason in (CloseReason.PING_TIMEOUT, CloseReason.RATE_EXCEEDED):
-            # It answers nothing, or sends without end: no answer is waited for.
+            # It answers nothing, or sends without end: no answer is waited for. Not the
+            # transport's loseConnection: TLS drops what is written after that.
             self.unregisterProducer()
-            self.transport.loseConnection()
+            self._closeConnection()
