@@ -76,6 +76,17 @@ def test_nothing_is_kept_besides_the_text():
     fields = HeaderFields("\r\nHost: a.org\r\n")
     assert fields["host"] == "a.org"
     assert fields.__slots__ == QueryFields.__slots__ == ()
-    assert RawFields.__slots__ == ("_raw",)
+    assert RawFields.__slots__ == ("_parsed", "_raw")
+    assert fields._parsed is None
     with pytest.raises(NotImplementedError):
         RawFields("").parse()
+
+
+def test_what_was_parsed_serves_until_it_is_forgotten():
+    """A handshake is read once, and kept as its text alone."""
+    parsed = {"EIO": "4"}
+    fields = QueryFields(b"EIO=4&b64=1", parsed)
+    assert fields.get("b64") is None
+    fields.forget()
+    assert fields.get("b64") == "1"
+    assert fields.get("EIO") == "4"

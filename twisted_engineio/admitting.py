@@ -109,6 +109,7 @@ class Admitting:
         self._let_in(self._quota.knock, handshake)
         entry = self._judge(handshake)
         if not isinstance(entry, Entry):
+            handshake.forget_parsed()
             address = handshake.client_address
             self._quota.wait(address)
             entry.addBoth(self._judged, address)

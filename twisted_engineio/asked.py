@@ -210,7 +210,7 @@ class Asked:
             client = self._client_of(headers)
             self._view = Handshake(
                 self.transport,
-                QueryFields(self.request.uri.partition(b"?")[2]),
+                QueryFields(self.request.uri.partition(b"?")[2], self.query),
                 headers,
                 client.address,
                 self.request.isSecure()
@@ -249,7 +249,9 @@ def _wants_websocket(request: Request, transport: str) -> bool:
     Only a request that names the transport, too, means it: that one is malformed.
     """
     headers = request.requestHeaders
-    if request.method != b"GET" or not lists(headers, b"upgrade", b"websocket"):
+    if request.method != b"GET" or not headers.hasHeader(b"upgrade"):
+        return False
+    if not lists(headers, b"upgrade", b"websocket"):
         return False
     if transport == "websocket":
         return True

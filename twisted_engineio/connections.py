@@ -81,7 +81,9 @@ class Connections:
 
     def is_full(self) -> bool:
         """Return whether a new connection is one too many."""
-        return self.limit is not None and len(self) >= self.limit
+        limit = self.limit
+        # Not len(self): this is asked for each connection.
+        return limit is not None and len(self._owners) + self._websockets() >= limit
 
     def begin(self, owner: Stoppable) -> None:
         """

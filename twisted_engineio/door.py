@@ -201,7 +201,7 @@ class Knock(Asked):
                     is_secure = client.is_secure
             self._view = Handshake(
                 self.transport,
-                QueryFields(self._raw_query),
+                QueryFields(self._raw_query, self.query),
                 self._fields,
                 peer,
                 is_secure,

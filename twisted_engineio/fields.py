@@ -20,19 +20,25 @@ Other = TypeVar("Other")
 class RawFields(Mapping[str, str], Generic[Raw]):
     """A read-only mapping that is parsed again for each look at it."""
 
-    __slots__ = ("_raw",)
+    __slots__ = ("_parsed", "_raw")
 
     _raw: Raw
 
-    def __init__(self, raw: Raw) -> None:
+    def __init__(self, raw: Raw, parsed: dict[str, str] | None = None) -> None:
         """
         Keep fields.
 
         Args:
             raw: The fields, as ``parse`` reads them.
+            parsed: The same, if they have been parsed; until ``forget`` is called.
 
         """
         self._raw = raw
+        self._parsed = parsed
+
+    def forget(self) -> None:
+        """Keep the text alone from now on."""
+        self._parsed = None
 
     def parse(self) -> dict[str, str]:
         """Return all fields; the caller may keep the dictionary, this does not."""
@@ -55,7 +61,8 @@ class RawFields(Mapping[str, str], Generic[Raw]):
     def get(self, name: str, /, default: str | Other) -> str | Other: ...
     def get(self, name: str, /, default: object = None) -> object:
         """Return a field, or else the default."""
-        return self.parse().get(name, default)
+        fields = self._parsed
+        return (self.parse() if fields is None else fields).get(name, default)
 
     def items(self) -> ItemsView[str, str]:
         """Return names and values."""

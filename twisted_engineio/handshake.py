@@ -79,6 +79,11 @@ class Handshake:
     method: str = "GET"
     server_address: tuple[str, int] | None = None
 
+    def forget_parsed(self) -> None:
+        """Keep the text of the query alone: it may be kept for long from now on."""
+        if isinstance(self.query, RawFields):
+            self.query.forget()
+
     @property
     def base64(self) -> bool:
         """Whether the client asked for binary as text, with ``b64=1``."""

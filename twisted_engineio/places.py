@@ -126,7 +126,10 @@ class Places:
         )
 
     def _websockets(self) -> int:
-        return sum(each.connected for each in self._servers.values())
+        count = 0
+        for each in self._servers.values():
+            count += each.websockets.countConnections
+        return count
 
     def server_at(self, path: bytes) -> Server | None:
         """

@@ -112,7 +112,9 @@ class EngineIOResource(Resource):
     # Checks.
 
     def _serve(self, asked: Asked) -> None:
-        self._check_head(asked)
+        fault = getattr(asked.request, "engineio_fault", None)
+        if fault is not None:
+            self._refuse_head(asked, fault)
         method = asked.request.method
         config = self.engineio.config
         if method == b"OPTIONS" and not config.cors_preflight_continue:
@@ -120,7 +122,7 @@ class EngineIOResource(Resource):
             self._tell_headers(asked, None)
             answer(asked.request, 204, PLAIN, b"")
             return
-        wants_script = asked.wants_script
+        wants_script = "j" in asked.query and asked.wants_script
         if asked.transport not in config.transports or (
             wants_script and not config.jsonp
         ):
@@ -145,12 +147,10 @@ class EngineIOResource(Resource):
             self._check_handshake(asked)
             self._admit(asked)
 
-    def _check_head(self, asked: Asked) -> None:
+    def _refuse_head(self, asked: Asked, fault: str) -> NoReturn:
         """Refuse what our own port found malformed, for observers to know."""
-        fault = getattr(asked.request, "engineio_fault", None)
-        if fault is not None:
-            self._cors.add_error_headers(asked)
-            raise Refused(ErrorCode.BAD_REQUEST, fault)
+        self._cors.add_error_headers(asked)
+        raise Refused(ErrorCode.BAD_REQUEST, fault)
 
     def _check_handshake(self, asked: Asked) -> None:
         if asked.upgrade is not (asked.transport == "websocket"):
@@ -158,7 +158,7 @@ class EngineIOResource(Resource):
         if asked.upgrade:
             deflate = self.engineio.config.per_message_deflate
             asked.check_websocket(deflate=deflate)
-        if asked.wants_script:
+        if "j" in asked.query and asked.wants_script:
             index_of(asked.query)  # a bad one is refused before admission
 
     def _refuse_transport(self, asked: Asked) -> NoReturn:

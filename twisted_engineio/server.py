@@ -211,6 +211,7 @@ class Server(Admitting):
         except BaseException:
             self._quota.leave(entry.handshake.client_address)
             raise
+        entry.handshake.forget_parsed()
         transport.receiver = session
         self._sessions[session.sid] = session
         self.tell(lambda each: each.session_opened(session))

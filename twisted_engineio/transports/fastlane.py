@@ -286,7 +286,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
             count += 1
         if ping:
             self._pinged = unmask(ping[6:], ping[2:6])
-        if position < end and data[position] not in _PINGS:
+        if self._pinged is not None and position < end and data[position] not in _PINGS:
             self._answer_ping()
         if count:
             self.receiver.control_frames(count)

@@ -177,7 +177,8 @@ class LeanWebSocketTransport(WebSocketTransport):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End a connection."""
-        self._read_rest()
+        if self._unread is not None:
+            self._read_rest()
         self._cancel_timers()
         if self.state == self.STATE_CLOSED:
             self._lost(CloseReason.TRANSPORT_CLOSE)  # all that Autobahn would do now

@@ -272,7 +272,8 @@ class WebSocketTransport(BoundedWebSocket):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Cancel its timers, and tell the receiver."""
-        self._read_rest()
+        if self._unread is not None:
+            self._read_rest()
         self._cancel_timers()
         super().connectionLost(reason)
         self.factory.lost()
