@@ -445,6 +445,73 @@ def test_any_time_may_be_allowed(make_server, open_session, listener, clock):
     assert listener.reasons == [GONE]
 
 
+@pytest.mark.parametrize("overdue", ["1", "2", "4"])
+@pytest.mark.parametrize("seconds", [300.0, 7.0])
+def test_a_pause_is_bounded_though_the_time_of_handlers_is_over(
+    websocket, listener, clock, overdue, seconds
+):
+    """Whichever handler pauses: what it holds for ever ends with paused_timeout."""
+
+    def work(session, data):
+        if data == overdue:
+            session.pause_reading()
+        return Deferred()
+
+    listener.on_message = work
+    browser = websocket(paused_timeout=seconds, handler_timeout=5)
+    browser.send(b"".join(frame(f"4{number}") for number in range(6)) + HANGUP)
+    clock.advance(5)
+    assert listener.received == [str(number) for number in range(int(overdue) + 1)]
+    clock.advance(seconds - 1)
+    assert listener.reasons == []
+    clock.advance(1)
+    assert listener.reasons == [GONE]
+    assert browser.site.server.sessions == {}
+
+
+@pytest.mark.parametrize("paused", ["0", "1", "3"])
+def test_a_handler_may_pause_while_it_is_cancelled(ahead, listener, clock, paused):
+    """Nothing is delivered before the application resumes."""
+
+    def work(session, data):
+        if data == paused:
+            return Deferred(lambda _: session.pause_reading())
+        return Deferred()
+
+    listener.on_message = work
+    for number in range(5):
+        ahead.receive(str(number))
+    ahead.fail(GONE)
+    clock.advance(30)
+    assert listener.received == [str(number) for number in range(int(paused) + 1)]
+    clock.advance(200)
+    assert listener.reasons == []
+    ahead.resume_reading()
+    clock.advance(0)
+    assert listener.received == list("01234")
+    assert listener.reasons == [GONE]
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_pause_does_not_begin_again_when_its_handler_is_cancelled(
+    ahead, listener, clock
+):
+    """No message was taken since."""
+
+    def work(session, _):
+        session.pause_reading()
+        return Deferred()
+
+    listener.on_message = work
+    ahead.receive("one")
+    ahead.receive("two")
+    ahead.fail(GONE)
+    clock.advance(299)
+    assert listener.reasons == []
+    clock.advance(1)
+    assert listener.reasons == [GONE]
+
+
 # Heartbeats while the application holds the reading.
 
 

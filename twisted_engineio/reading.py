@@ -257,11 +257,10 @@ class Reading(Conversation):
 
     def _goes_on(self, held: Inbox) -> bool:
         """Return whether reading goes on though it has just been held again."""
-        last = held[-1] if held else None
-        if isinstance(last, CloseReason) and held.holds(Hold.RATE):
-            self._finish(last)  # as if it had come now
-        elif held.client is Client.OVERDUE and held.handler is not None:
-            return self._give_up_handler(held)
+        if held.client is not Client.HERE and held.holds(Hold.RATE):
+            self._finish(held.end)  # as if it had come now
+        elif held.client is Client.OVERDUE and self._give_up_handler(held):
+            return True
         elif held.client is not Client.HERE:
             self._await_last_messages(held)
         return False
@@ -299,12 +298,11 @@ class Reading(Conversation):
             self._read_on(inbox)
 
     def _give_up_handler(self, inbox: Inbox) -> bool:
-        """Cancel the running handler; return whether reading may go on."""
+        """Cancel the running handler, if any; return whether reading may go on."""
         handler, inbox.handler = inbox.handler, None
-        assert handler is not None  # the callers have looked
-        free = inbox.let_go(Hold.BUSY)
-        handler.cancel()
-        return free and self.state is not State.CLOSED
+        if handler is not None:
+            handler.cancel()  # before we look: it may end the session, or pause it
+        return self.state is not State.CLOSED and inbox.let_go(Hold.BUSY)
 
     def _is_over(self) -> bool:
         """Return whether the client is gone, even if its messages still wait."""

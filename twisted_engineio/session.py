@@ -392,12 +392,8 @@ class Session(Sending, Reading):
             sid=self.sid[:6],
             seconds=self.server.config.paused_timeout,
         )
-        if inbox.client is Client.HERE:
-            self._finish(CloseReason.APPLICATION_ERROR)
-        elif isinstance(end := inbox[-1], CloseReason):
-            self._finish(end)
-        else:  # a close packet
-            self._finish(CloseReason.TRANSPORT_CLOSE)
+        here = inbox.client is Client.HERE
+        self._finish(CloseReason.APPLICATION_ERROR if here else inbox.end)
 
     def _beaten(self) -> None:
         """Have a heart that has beaten; for a session that is watched."""
