@@ -512,6 +512,135 @@ def test_a_pause_does_not_begin_again_when_its_handler_is_cancelled(
     assert listener.reasons == [GONE]
 
 
+# What is sent to a client that is gone.
+
+
+@pytest.fixture
+def stuck(ahead):
+    """Give a session whose transport is full, and holds much."""
+    ahead.transport.writable = False
+    ahead.transport.buffered = 500_000
+    return ahead
+
+
+@pytest.mark.parametrize("how", ["send", "send_many", "broadcast", "volatile"])
+@pytest.mark.parametrize("corked", [False, True])
+def test_what_is_sent_to_who_is_gone_is_dropped(stuck, listener, clock, how, corked):
+    """However much it is: the messages that it sent are delivered all the same."""
+
+    def reply(session, data):
+        jobs.append(Deferred())
+        for _ in range(30):
+            if how == "send":
+                assert session.send("x" * 100_000)
+            elif how == "send_many":
+                assert session.send_many(["x" * 100_000])
+            elif how == "broadcast":
+                session.server.broadcast("x" * 100_000)
+            else:
+                assert not session.send("x", volatile=True)
+        assert session.buffered == 0
+        return jobs[-1]
+
+    jobs = [Deferred()]
+    listener.on_message = lambda *_: jobs[0]
+    for number in range(5):
+        stuck.receive(str(number))
+    stuck.transport.abandon = lambda _: setattr(stuck.transport, "corked", corked)
+    stuck.fail(GONE)
+    listener.on_message = reply
+    for number in range(5):
+        jobs[number].callback(None)
+        clock.advance(0.1)
+    assert listener.received == list("01234")
+    assert listener.reasons == [GONE]
+
+
+@pytest.mark.parametrize("wait", ["drained", "flushed"])
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_who_waits_for_the_outbox_of_who_is_gone_goes_on(
+    stuck, listener, clock, wait, end
+):
+    """Nothing is buffered any more, so a handler finishes as it would have."""
+
+    async def reply(session, data):
+        session.send(data * 1000)
+        await getattr(session, wait)()
+        done.append(data)
+
+    done = []
+    listener.on_message = reply
+    for data in "abcd":
+        stuck.receive(data)
+    assert done == []
+    assert stuck.buffered > 500_000
+    end(stuck)
+    assert done == listener.received == list("abcd")
+    assert len(listener.reasons) == 1
+    assert clock.getDelayedCalls() == []
+
+
+def test_an_application_that_pauses_until_it_is_drained_loses_nothing(
+    stuck, listener, clock
+):
+    """As the documentation shows it."""
+
+    def reply(session, data):
+        session.send(data * 1000)
+        session.pause_reading()
+        session.drained().addCallback(lambda _: session.resume_reading())
+
+    listener.on_message = reply
+    for data in "abcd":
+        stuck.receive(data)
+    stuck.fail(GONE)
+    clock.pump([0.0] * 4)
+    assert listener.received == list("abcd")
+    assert listener.reasons == [GONE]
+
+
+def test_a_websocket_that_is_full_when_its_client_leaves_is_no_hindrance(
+    websocket, listener, clock
+):
+    """The socket that was full is gone, too."""
+
+    async def reply(session, data):
+        if not session.send(data * 1000):
+            await session.drained()
+            done.append(data)
+
+    done = []
+    listener.on_message = reply
+    browser = websocket(high_water_mark=1000, low_water_mark=1000, max_buffered=2500)
+    browser.wire.fill()
+    browser.send(frame("4aa") + frame("4bb") + frame("4cc"))
+    assert done == []
+    browser.lose()
+    clock.advance(0)
+    assert done == ["aa"]  # nobody reads the others, so they need not wait
+    assert listener.received == ["aa", "bb", "cc"]
+    assert listener.reasons == [GONE]
+
+
+def test_an_error_behind_the_wait_of_who_is_gone_is_still_an_error(
+    stuck, listener, logged
+):
+    """It ends the session, as any."""
+
+    async def reply(session, data):
+        session.send(data * 1000)
+        await session.drained()
+        raise ValueError
+
+    listener.on_message = reply
+    stuck.receive("a")
+    stuck.receive("b")
+    stuck.fail(GONE)
+    assert listener.received == ["a"]
+    assert listener.reasons == [CloseReason.APPLICATION_ERROR]
+    logged.take(ValueError)
+
+
 # Heartbeats while the application holds the reading.
 
 

@@ -112,6 +112,10 @@ class Conversation:
     def _finish(self, reason: CloseReason) -> None:
         """Close the session."""
 
+    def is_over(self) -> bool:
+        """Return whether the client is gone, even if its messages still wait."""
+        raise NotImplementedError
+
     def _too_slow(self) -> None:
         """End a client that does not read what it is sent."""
 

@@ -278,6 +278,12 @@ class Reading(Conversation):
         self.transport.abandon(reason)
         inbox.client = Client.GONE
         self._await_last_messages(inbox)
+        outbox, self._outbox = self._outbox, None
+        if outbox is not None:
+            # Nobody reads what is queued; let handlers that wait for that go on.
+            outbox.clear()
+            for waiter in outbox.settled(0):
+                waiter.callback(None)
 
     def _await_last_messages(self, inbox: Inbox) -> None:
         self.reading_stopped()
@@ -304,14 +310,15 @@ class Reading(Conversation):
             handler.cancel()  # before we look: it may end the session, or pause it
         return self.state is not State.CLOSED and inbox.let_go(Hold.BUSY)
 
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
         """Return whether the client is gone, even if its messages still wait."""
-        inbox = self._inbox
-        gone = inbox is not None and inbox.client is not Client.HERE
-        return gone or self.state is State.CLOSED
+        return self.state is State.CLOSED or any(
+            inbox is not None and inbox.client is not Client.HERE
+            for inbox in (self._inbox, self._reading)
+        )
 
     def _application_failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError) and self._is_over():
+        if failure.check(CancelledError) and self.is_over():
             return  # it was cancelled because of that
         self.server.log.failure(
             "the application failed; session {sid}... ends",

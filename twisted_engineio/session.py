@@ -32,7 +32,7 @@ fail                finish     finish(reason), behind messages  finish          
                                that wait to be read, but not
                                for the rate; -> client gone
 send                raise      transport or outbox; too much:   raise           raise
-                               arm *verdict*
+                               arm *verdict*; client gone: drop
 close               finish     -> CLOSING, arm *linger*         nothing         nothing
 abort               finish     -> CLOSING, arm *verdict*        arm *verdict*   nothing
 transport ready     nothing    flush                            flush, finish   nothing
@@ -365,7 +365,7 @@ class Session(Sending, Reading):
         """
         self._heartbeat.check()
         self._heartbeat.client_came()
-        return self._is_over()
+        return self.is_over()
 
     def _goodbye(self) -> None:
         self._heartbeat.linger(self.server.config.close_timeout, self._unread)
