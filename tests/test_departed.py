@@ -901,6 +901,71 @@ def test_a_poll_that_is_lost_ends_a_busy_session(site, listener, clock, work):
     assert listener.reasons == [CloseReason.TRANSPORT_ERROR]
 
 
+POST = "POST /engine.io/?{} HTTP/1.1\r\nHost: example.com\r\nContent-Length: {}\r\n\r\n"
+
+
+@pytest.mark.parametrize("begun", [b"", b"4", b"4three\x1e4fou", b"1"])
+@pytest.mark.parametrize("end", ["lost", "silent"])
+def test_a_post_that_is_whole_too_late_is_not_acknowledged(
+    site, listener, clock, work, begun, end
+):
+    """What it says is dropped, so its client must not be told that it was taken."""
+    server, connect = site()
+    connect().get("EIO=4&transport=polling")
+    [sid] = server.sessions
+    query = f"EIO=4&transport=polling&sid={sid}"
+    poll = connect().get(query)
+    assert connect().post(query, b"4one\x1e4two").answer.body == b"ok"
+    late = connect().send(POST.format(query, len(begun) + 1).encode() + begun)
+    if end == "lost":
+        poll.lose()
+    else:
+        clock.advance(25)
+        clock.advance(20)
+    assert late.answers == []
+    late.send(b"x")
+    assert late.answer.status == 400
+    assert late.answer.json() == {"code": 1, "message": "Session ID unknown"}
+    clock.advance(30)
+    assert listener.received == ["one", "two"]
+    assert len(listener.reasons) == 1
+
+
+@pytest.mark.parametrize("transport", ["polling", "sse"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_second_post_beside_another_is_not_acknowledged(
+    site, listener, clock, work, transport, whole
+):
+    """It ends the session, behind the messages that wait."""
+    server, connect = site(transports=("polling", "sse"))
+    connect().get(f"EIO=4&transport={transport}")
+    [sid] = server.sessions
+    query = f"EIO=4&transport={transport}&sid={sid}"
+    assert connect().post(query, b"4one\x1e4two").answer.body == b"ok"
+    first = connect().send(POST.format(query, 2).encode())
+    second = connect().send(POST.format(query, 2).encode() + b"4b" * whole)
+    assert second.answer.status == 400
+    assert second.answer.json() == {"code": 1, "message": "Session ID unknown"}
+    first.send(b"4a")
+    assert first.answer.status == 400
+    clock.advance(30)
+    assert listener.received == ["one", "two"]
+    assert listener.reasons == [CloseReason.TRANSPORT_ERROR]
+
+
+def test_who_is_gone_does_not_come_back_by_an_upgrade(server, listener, work):
+    """A WebSocket that opens late finds nobody, though messages wait."""
+    session = join(server, RecordingTransport())
+    session.receive("one")
+    session.receive("two")
+    session.fail(GONE)
+    assert not session.upgrade(RecordingTransport("websocket"))
+    work.jobs[0].callback(None)
+    assert not session.upgrade(RecordingTransport("websocket"))
+    work.jobs[1].callback(None)
+    assert listener.reasons == [GONE]
+
+
 @pytest.mark.parametrize("transport", ["polling", "sse"])
 def test_a_client_that_posts_may_be_pinged_while_its_application_is_busy(
     site, listener, clock, work, transport

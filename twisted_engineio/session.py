@@ -245,7 +245,7 @@ class Session(Sending, Reading):
 
         """
         server = self.server
-        if self.state is not State.OPEN or self.probe is not None:
+        if self.state is not State.OPEN or self.is_over() or self.probe is not None:
             return False
         if candidate.name not in upgrades_from(self.transport.name, server.config):
             return False
