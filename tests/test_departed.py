@@ -22,6 +22,7 @@ from twisted.web.resource import Resource
 from twisted_engineio import CloseReason, Config, EngineIOResource, EngineIOSite, State
 from twisted_engineio.application import Admission
 from twisted_engineio.exceptions import Refused
+from twisted_engineio.packet import Packet, PacketType
 from twisted_engineio.revision import REVISION_3
 from twisted_engineio.server import Entry
 from twisted_engineio.transport import READ_AHEAD
@@ -447,15 +448,16 @@ def test_any_time_may_be_allowed(make_server, open_session, listener, clock):
 
 @pytest.mark.parametrize("overdue", ["1", "2", "4"])
 @pytest.mark.parametrize("seconds", [300.0, 7.0])
+@pytest.mark.parametrize("waits", [True, False])
 def test_a_pause_is_bounded_though_the_time_of_handlers_is_over(
-    websocket, listener, clock, overdue, seconds
+    websocket, listener, clock, overdue, seconds, waits
 ):
     """Whichever handler pauses: what it holds for ever ends with paused_timeout."""
 
     def work(session, data):
         if data == overdue:
             session.pause_reading()
-        return Deferred()
+        return Deferred() if waits or data != overdue else None
 
     listener.on_message = work
     browser = websocket(paused_timeout=seconds, handler_timeout=5)
@@ -724,12 +726,120 @@ def test_beats_count_against_a_rate_though_messages_wait(
     session.receive_packet(PONG)
     assert session.room > 0
     session.receive_packet(PONG)
-    assert session.room == 0  # one too many: it waits, and nothing more is read
+    assert session.room == 0  # one too many: nothing more is read
     session.receive_packet(CLOSE)
     assert listener.reasons == []  # what is too fast stays in order
     clock.advance(1)
     assert session.room > 0
     assert session.transport.calls == ["pause", "pause"]
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("before", [0, 3, 4, 5, 9])
+@pytest.mark.parametrize(
+    "beat", [frame("3"), frame("3") * 3, frame(b"", PING_FRAME) + frame("3")]
+)
+def test_who_answers_is_kept_though_its_answer_is_one_too_many(
+    websocket, listener, clock, together, before, beat
+):
+    """Behind an application that is busy, with whatever came before, as it came."""
+    listener.on_message = lambda _, data: Deferred() if data == "slow" else None
+    browser = websocket(max_messages_per_second=5)
+    pings, burst = 0, frame("4quick") * before + frame("4slow") + frame("4next")
+    for _ in range(110):
+        clock.advance(1)
+        if browser.texts.count("2") > pings:
+            pings += 1
+            for data in [burst + beat] if together else [burst, beat]:
+                browser.send(data)
+            burst = b""
+    assert listener.reasons == []
+    assert pings == 4
+    assert not browser.session.is_over()
+    assert "next" not in listener.received
+
+
+@pytest.mark.parametrize("limit", ["max_messages_per_second", "max_bytes_per_second"])
+def test_pings_of_revision_3_are_answered_though_they_are_too_many(
+    make_server, listener, clock, work, limit
+):
+    """Whichever limit it is; each costs, so the client is read as late as it must."""
+    transport = RecordingTransport()
+    transport.reads_ahead = True
+    entry = Entry(handshake(), REVISION_3, "sid", Admission())
+    session = make_server(**{limit: 2}).open(entry, transport)
+    session.receive("one")
+    transport.written.clear()
+    ping = Packet(PacketType.PING, "x" * (limit == "max_bytes_per_second"))
+    for _ in range(7):  # with the message 8: 6 too many
+        session.receive_packet(ping)
+    assert len(transport.written) == 7
+    assert session.room == 0
+    for _ in range(2):
+        clock.advance(1)
+        assert session.room == 0
+    clock.advance(2)
+    assert session.room > 0
+    assert listener.reasons == []
+
+
+def test_beats_that_are_too_many_end_a_session_where_the_operator_wants_it_so(
+    make_server, open_session, listener, work
+):
+    """A busy application excuses no flood."""
+    session = open_session(make_server(max_messages_per_second=3, over_rate="close"))
+    session.receive("one")
+    for _ in range(3):
+        session.receive_packet(PONG)
+    assert listener.reasons == [CloseReason.RATE_EXCEEDED]
+
+
+def test_a_pong_that_comes_while_the_session_closes_costs_nothing(
+    make_server, open_session, listener, work
+):
+    """Nothing is read on afterwards."""
+    session = open_session(make_server(max_messages_per_second=1, over_rate="close"))
+    session.transport.writable = False
+    session.receive("one")
+    session.close()
+    for _ in range(3):
+        session.receive_packet(PONG)
+    assert listener.reasons == []
+    session.abort()
+
+
+def test_a_flood_of_pongs_is_told_once(make_server, browse, clock, work):
+    """And is paid for at the rate, however much came in one read."""
+    from fakes import Onlooker
+
+    seen = Onlooker()
+    server = make_server(max_messages_per_second=10, observers=[seen])
+    browser = browse(server).upgrade("EIO=4&transport=websocket")
+    browser.send(frame("4one"))
+    browser.send(frame("3") * 109)
+    told = [each[1] for each in seen.events if each[0] == "limit_reached"]
+    assert told == ["max_messages_per_second"]
+    clock.pump([0.5] * 19)
+    assert browser.wire.producerState == "paused"
+    clock.pump([0.5] * 2)
+    assert browser.wire.producerState == "producing"
+
+
+def test_a_pong_that_was_under_way_when_reading_stopped_counts(
+    websocket, listener, clock, work
+):
+    """It was read before the socket was not."""
+    browser = websocket()
+    browser.send(frame("4one") + frame(bytes(40_000), BINARY))
+    clock.advance(25)
+    browser.send(frame(bytes(40_000), BINARY))
+    assert browser.wire.producerState == "paused"
+    browser.send(frame("3"))
+    work.jobs[0].callback(None)  # there is room again, so silence is no excuse
+    for _ in range(3):
+        clock.advance(20)
+        browser.send(frame("3"))
+    assert listener.reasons == []
 
 
 # WebSockets, which read on.
@@ -837,6 +947,8 @@ def test_a_websocket_that_is_too_fast_is_not_read_ahead(websocket, listener, clo
     browser.send(frame("3") * 3)
     assert browser.wire.producerState == "paused"
     clock.advance(1)
+    assert browser.wire.producerState == "paused"  # pongs do not wait, but cost
+    clock.advance(0.5)
     assert browser.wire.producerState == "producing"
     job.callback(None)
 

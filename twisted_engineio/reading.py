@@ -8,7 +8,8 @@ Rules of this file:
 2. When nothing holds the reading any more, what waits is read first, one by one, for
    each message may hold it again; then the transport is resumed.
 3. A paused transport reads on while there is ``room``, so that the end of its client is
-   seen at once. Pings and pongs that come meanwhile need not wait; messages do.
+   seen at once. Pings and pongs that come meanwhile never wait, also one too many: or
+   a client that has answered would seem to be silent. Messages do.
 4. When the client is gone its transport is abandoned, and what came before that is
    still delivered. For ``handler_timeout`` seconds: then a handler that has not
    finished is cancelled, and so is each later one that does not finish at once.
@@ -33,9 +34,9 @@ from .inbox import Client, Hold, Inbox
 from .packet import Packet, PacketType
 from .transport import READ_AHEAD
 
-__all__ = ["Reading"]
+__all__ = ["BEATS", "Reading"]
 
-_BEATS = (PacketType.PING, PacketType.PONG)
+BEATS = (PacketType.PING, PacketType.PONG)
 _OPEN = State.OPEN  # a name of the module's own, for the message path
 
 
@@ -147,17 +148,18 @@ class Reading(Conversation):
             self.receive(packet.data)
         elif packet.type is PacketType.CLOSE:
             self._finish(CloseReason.TRANSPORT_CLOSE)
-        elif packet.type in _BEATS:
+        elif packet.type in BEATS:
             self._beat(packet)
 
     def _reads_now(self, packet: Packet) -> bool:
         """Return whether a packet is acted on at once, though messages wait."""
+        if packet.type in BEATS:
+            return True
         inbox = self._inbox
-        if inbox is None or inbox.holds(Hold.RATE):
-            return False
-        if packet.type is PacketType.CLOSE:
-            return not inbox  # nothing came before it
-        return packet.type in _BEATS and self.transport.reads_ahead
+        assert inbox is not None  # or there is nothing to wait for
+        # An end may pass if nothing came before it, unless that was too fast.
+        close = packet.type is PacketType.CLOSE
+        return close and not inbox and not inbox.holds(Hold.RATE)
 
     def _beat(self, packet: Packet) -> None:
         if self.state is State.OPENING:
@@ -309,13 +311,6 @@ class Reading(Conversation):
         if handler is not None:
             handler.cancel()  # before we look: it may end the session, or pause it
         return self.state is not State.CLOSED and inbox.let_go(Hold.BUSY)
-
-    def is_over(self) -> bool:
-        """Return whether the client is gone, even if its messages still wait."""
-        return self.state is State.CLOSED or any(
-            inbox is not None and inbox.client is not Client.HERE
-            for inbox in (self._inbox, self._reading)
-        )
 
     def _application_failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) and self.is_over():

@@ -69,7 +69,7 @@ __all__ = ["Owner", "Session", "State"]
 _IN_ORDER = (CloseReason.PARSE_ERROR, CloseReason.TRANSPORT_CLOSE)
 _LOST = (CloseReason.PING_TIMEOUT, CloseReason.TRANSPORT_ERROR)
 """Ends that come behind messages: always, and where those have been acknowledged."""
-_PING, _PONG = Packet(PacketType.PING), Packet(PacketType.PONG)
+_PING = Packet(PacketType.PING)
 
 
 class Session(Sending, Reading):
@@ -346,8 +346,7 @@ class Session(Sending, Reading):
 
     def _owes_pong(self) -> bool:
         """Tell whether the client has yet to answer a ping that has left."""
-        left, held = self._outbox or (), self._inbox or ()
-        return self._heartbeat.owes_pong and _PING not in left and _PONG not in held
+        return self._heartbeat.owes_pong and _PING not in (self._outbox or ())
 
     def probe_failed(self) -> None:
         """Go on as before: the candidate is gone."""
