@@ -759,28 +759,62 @@ def test_who_answers_is_kept_though_its_answer_is_one_too_many(
     assert "next" not in listener.received
 
 
-@pytest.mark.parametrize("limit", ["max_messages_per_second", "max_bytes_per_second"])
-def test_pings_of_revision_3_are_answered_though_they_are_too_many(
-    make_server, listener, clock, work, limit
-):
-    """Whichever limit it is; each costs, so the client is read as late as it must."""
-    transport = RecordingTransport()
-    transport.reads_ahead = True
-    entry = Entry(handshake(), REVISION_3, "sid", Admission())
-    session = make_server(**{limit: 2}).open(entry, transport)
-    session.receive("one")
-    transport.written.clear()
-    ping = Packet(PacketType.PING, "x" * (limit == "max_bytes_per_second"))
+@pytest.fixture
+def pinging(make_server, work):
+    """Open a session of revision 3 with limits, whose application is busy."""
+
+    def make(**limits):
+        transport = RecordingTransport()
+        transport.reads_ahead = True
+        entry = Entry(handshake(), REVISION_3, "sid", Admission())
+        session = make_server(**limits).open(entry, transport)
+        session.receive("one")
+        transport.written.clear()
+        return session
+
+    return make
+
+
+def test_pings_of_revision_3_are_answered_though_they_are_too_many(pinging, clock):
+    """Each costs, so the client is read as late as it must."""
+    session = pinging(max_messages_per_second=2)
     for _ in range(7):  # with the message 8: 6 too many
-        session.receive_packet(ping)
-    assert len(transport.written) == 7
-    assert session.room == 0
-    for _ in range(2):
-        clock.advance(1)
+        session.receive_packet(PING)
+    assert len(session.transport.written) == 7
+    for _ in range(3):
         assert session.room == 0
-    clock.advance(2)
+        clock.advance(1)
     assert session.room > 0
+
+
+def test_the_bytes_of_pings_are_paid_for_by_the_next(pinging, clock):
+    """So what came in one read is the most that a client is ahead."""
+    session = pinging(max_bytes_per_second=10)
+    session.receive_packet(Packet(PacketType.PING, "x" * 17))  # 10 too many
+    assert session.room == 0
+    session.receive_packet(Packet(PacketType.PING, "x" * 10))
+    assert len(session.transport.written) == 2
+    clock.advance(1)
+    assert session.room > 0
+    session.receive_packet(PING)  # it has no bytes
+    assert session.room > 0
+    session.receive_packet(Packet(PacketType.PING, "x" * 10))
+    clock.advance(1.9)
+    assert session.room == 0
+    clock.advance(0.1)
+    assert session.room > 0
+
+
+@pytest.mark.parametrize("over_rate", ["pause", "close"])
+def test_a_large_message_makes_no_flood_of_what_has_no_bytes(
+    websocket, listener, work, over_rate
+):
+    """It is paid for with the next bytes: a pong, or a control frame, is read."""
+    browser = websocket(max_bytes_per_second=10, over_rate=over_rate)
+    browser.send(frame("4" + "x" * 500))
+    browser.send(frame("3") + frame(b"ka", PING_FRAME))
     assert listener.reasons == []
+    assert browser.session.room > 0
 
 
 def test_beats_that_are_too_many_end_a_session_where_the_operator_wants_it_so(

@@ -71,33 +71,32 @@ class LimitedSession(Session):
         """Take what it costs of what does not wait: what is too much is paid later."""
         if self.state is not State.OPEN:
             return
-        now = self.server.clock.seconds()
-        exceeded = []
+        now, wait, exceeded = self.server.clock.seconds(), 0.0, []
         for limit, bucket, cost in (
             ("max_messages_per_second", self._packets, packets),
             ("max_bytes_per_second", self._bytes, size),
         ):
-            if bucket is not None:
-                if bucket.wait(cost, now):
-                    exceeded.append(limit)
+            if bucket is not None and cost:
+                over = bucket.wait(cost, now) > 0.0
                 bucket.take(cost)
+                if over:
+                    exceeded.append(limit)
+                    wait = max(wait, bucket.wait(0, now))
         held = self._inbox is not None and self._inbox.holds(Hold.RATE)
         if exceeded and not held:  # if it is, a flood only adds to what it owes
             for limit in exceeded:
                 self.limit_reached(limit)
-            self._slow_down(self._owed(now))
-
-    def _owed(self, now: float) -> float:
-        """Tell for how many seconds nothing more is read."""
-        buckets = (self._packets, self._bytes)
-        return max(bucket.wait(0, now) for bucket in buckets if bucket is not None)
+            self._slow_down(wait)
 
     def _let_go(self, why: Hold) -> None:
-        """Read on, unless something is still to be paid for."""
-        if why is Hold.RATE and (owed := self._owed(self.server.clock.seconds())):
-            self._hold(why, owed)
-        else:
-            super()._let_go(why)
+        """Read on, unless packets are still to be paid for."""
+        if why is Hold.RATE and self._packets is not None:
+            # Bytes are owed after any large message, and paid for with the next bytes.
+            owed = self._packets.wait(0, self.server.clock.seconds())
+            if owed:
+                self._hold(why, owed)
+                return
+        super()._let_go(why)
 
     def _slow_down(self, seconds: float) -> None:
         if self.server.config.over_rate == "pause":
