@@ -22,6 +22,7 @@ from twisted.web.resource import Resource
 from twisted_engineio import CloseReason, Config, EngineIOResource, EngineIOSite, State
 from twisted_engineio.application import Admission
 from twisted_engineio.exceptions import Refused
+from twisted_engineio.packet import Packet, PacketType
 from twisted_engineio.revision import REVISION_3
 from twisted_engineio.server import Entry
 from twisted_engineio.transport import READ_AHEAD
@@ -445,6 +446,203 @@ def test_any_time_may_be_allowed(make_server, open_session, listener, clock):
     assert listener.reasons == [GONE]
 
 
+@pytest.mark.parametrize("overdue", ["1", "2", "4"])
+@pytest.mark.parametrize("seconds", [300.0, 7.0])
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_pause_is_bounded_though_the_time_of_handlers_is_over(
+    websocket, listener, clock, overdue, seconds, waits
+):
+    """Whichever handler pauses: what it holds for ever ends with paused_timeout."""
+
+    def work(session, data):
+        if data == overdue:
+            session.pause_reading()
+        return Deferred() if waits or data != overdue else None
+
+    listener.on_message = work
+    browser = websocket(paused_timeout=seconds, handler_timeout=5)
+    browser.send(b"".join(frame(f"4{number}") for number in range(6)) + HANGUP)
+    clock.advance(5)
+    assert listener.received == [str(number) for number in range(int(overdue) + 1)]
+    clock.advance(seconds - 1)
+    assert listener.reasons == []
+    clock.advance(1)
+    assert listener.reasons == [GONE]
+    assert browser.site.server.sessions == {}
+
+
+@pytest.mark.parametrize("paused", ["0", "1", "3"])
+def test_a_handler_may_pause_while_it_is_cancelled(ahead, listener, clock, paused):
+    """Nothing is delivered before the application resumes."""
+
+    def work(session, data):
+        if data == paused:
+            return Deferred(lambda _: session.pause_reading())
+        return Deferred()
+
+    listener.on_message = work
+    for number in range(5):
+        ahead.receive(str(number))
+    ahead.fail(GONE)
+    clock.advance(30)
+    assert listener.received == [str(number) for number in range(int(paused) + 1)]
+    clock.advance(200)
+    assert listener.reasons == []
+    ahead.resume_reading()
+    clock.advance(0)
+    assert listener.received == list("01234")
+    assert listener.reasons == [GONE]
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_pause_does_not_begin_again_when_its_handler_is_cancelled(
+    ahead, listener, clock
+):
+    """No message was taken since."""
+
+    def work(session, _):
+        session.pause_reading()
+        return Deferred()
+
+    listener.on_message = work
+    ahead.receive("one")
+    ahead.receive("two")
+    ahead.fail(GONE)
+    clock.advance(299)
+    assert listener.reasons == []
+    clock.advance(1)
+    assert listener.reasons == [GONE]
+
+
+# What is sent to a client that is gone.
+
+
+@pytest.fixture
+def stuck(ahead):
+    """Give a session whose transport is full, and holds much."""
+    ahead.transport.writable = False
+    ahead.transport.buffered = 500_000
+    return ahead
+
+
+@pytest.mark.parametrize("how", ["send", "send_many", "broadcast", "volatile"])
+@pytest.mark.parametrize("corked", [False, True])
+def test_what_is_sent_to_who_is_gone_is_dropped(stuck, listener, clock, how, corked):
+    """However much it is: the messages that it sent are delivered all the same."""
+
+    def reply(session, data):
+        jobs.append(Deferred())
+        for _ in range(30):
+            if how == "send":
+                assert session.send("x" * 100_000)
+            elif how == "send_many":
+                assert session.send_many(["x" * 100_000])
+            elif how == "broadcast":
+                session.server.broadcast("x" * 100_000)
+            else:
+                assert not session.send("x", volatile=True)
+        assert session.buffered == 0
+        return jobs[-1]
+
+    jobs = [Deferred()]
+    listener.on_message = lambda *_: jobs[0]
+    for number in range(5):
+        stuck.receive(str(number))
+    stuck.transport.abandon = lambda _: setattr(stuck.transport, "corked", corked)
+    stuck.fail(GONE)
+    listener.on_message = reply
+    for number in range(5):
+        jobs[number].callback(None)
+        clock.advance(0.1)
+    assert listener.received == list("01234")
+    assert listener.reasons == [GONE]
+
+
+@pytest.mark.parametrize("wait", ["drained", "flushed"])
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_who_waits_for_the_outbox_of_who_is_gone_goes_on(
+    stuck, listener, clock, wait, end
+):
+    """Nothing is buffered any more, so a handler finishes as it would have."""
+
+    async def reply(session, data):
+        session.send(data * 1000)
+        await getattr(session, wait)()
+        done.append(data)
+
+    done = []
+    listener.on_message = reply
+    for data in "abcd":
+        stuck.receive(data)
+    assert done == []
+    assert stuck.buffered > 500_000
+    end(stuck)
+    assert done == listener.received == list("abcd")
+    assert len(listener.reasons) == 1
+    assert clock.getDelayedCalls() == []
+
+
+def test_an_application_that_pauses_until_it_is_drained_loses_nothing(
+    stuck, listener, clock
+):
+    """As the documentation shows it."""
+
+    def reply(session, data):
+        session.send(data * 1000)
+        session.pause_reading()
+        session.drained().addCallback(lambda _: session.resume_reading())
+
+    listener.on_message = reply
+    for data in "abcd":
+        stuck.receive(data)
+    stuck.fail(GONE)
+    clock.pump([0.0] * 4)
+    assert listener.received == list("abcd")
+    assert listener.reasons == [GONE]
+
+
+def test_a_websocket_that_is_full_when_its_client_leaves_is_no_hindrance(
+    websocket, listener, clock
+):
+    """The socket that was full is gone, too."""
+
+    async def reply(session, data):
+        if not session.send(data * 1000):
+            await session.drained()
+            done.append(data)
+
+    done = []
+    listener.on_message = reply
+    browser = websocket(high_water_mark=1000, low_water_mark=1000, max_buffered=2500)
+    browser.wire.fill()
+    browser.send(frame("4aa") + frame("4bb") + frame("4cc"))
+    assert done == []
+    browser.lose()
+    clock.advance(0)
+    assert done == ["aa"]  # nobody reads the others, so they need not wait
+    assert listener.received == ["aa", "bb", "cc"]
+    assert listener.reasons == [GONE]
+
+
+def test_an_error_behind_the_wait_of_who_is_gone_is_still_an_error(
+    stuck, listener, logged
+):
+    """It ends the session, as any."""
+
+    async def reply(session, data):
+        session.send(data * 1000)
+        await session.drained()
+        raise ValueError
+
+    listener.on_message = reply
+    stuck.receive("a")
+    stuck.receive("b")
+    stuck.fail(GONE)
+    assert listener.received == ["a"]
+    assert listener.reasons == [CloseReason.APPLICATION_ERROR]
+    logged.take(ValueError)
+
+
 # Heartbeats while the application holds the reading.
 
 
@@ -528,12 +726,154 @@ def test_beats_count_against_a_rate_though_messages_wait(
     session.receive_packet(PONG)
     assert session.room > 0
     session.receive_packet(PONG)
-    assert session.room == 0  # one too many: it waits, and nothing more is read
+    assert session.room == 0  # one too many: nothing more is read
     session.receive_packet(CLOSE)
     assert listener.reasons == []  # what is too fast stays in order
     clock.advance(1)
     assert session.room > 0
     assert session.transport.calls == ["pause", "pause"]
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("before", [0, 3, 4, 5, 9])
+@pytest.mark.parametrize(
+    "beat", [frame("3"), frame("3") * 3, frame(b"", PING_FRAME) + frame("3")]
+)
+def test_who_answers_is_kept_though_its_answer_is_one_too_many(
+    websocket, listener, clock, together, before, beat
+):
+    """Behind an application that is busy, with whatever came before, as it came."""
+    listener.on_message = lambda _, data: Deferred() if data == "slow" else None
+    browser = websocket(max_messages_per_second=5)
+    pings, burst = 0, frame("4quick") * before + frame("4slow") + frame("4next")
+    for _ in range(110):
+        clock.advance(1)
+        if browser.texts.count("2") > pings:
+            pings += 1
+            for data in [burst + beat] if together else [burst, beat]:
+                browser.send(data)
+            burst = b""
+    assert listener.reasons == []
+    assert pings == 4
+    assert not browser.session.is_over()
+    assert "next" not in listener.received
+
+
+@pytest.fixture
+def pinging(make_server, work):
+    """Open a session of revision 3 with limits, whose application is busy."""
+
+    def make(**limits):
+        transport = RecordingTransport()
+        transport.reads_ahead = True
+        entry = Entry(handshake(), REVISION_3, "sid", Admission())
+        session = make_server(**limits).open(entry, transport)
+        session.receive("one")
+        transport.written.clear()
+        return session
+
+    return make
+
+
+def test_pings_of_revision_3_are_answered_though_they_are_too_many(pinging, clock):
+    """Each costs, so the client is read as late as it must."""
+    session = pinging(max_messages_per_second=2)
+    for _ in range(7):  # with the message 8: 6 too many
+        session.receive_packet(PING)
+    assert len(session.transport.written) == 7
+    for _ in range(3):
+        assert session.room == 0
+        clock.advance(1)
+    assert session.room > 0
+
+
+def test_the_bytes_of_pings_are_paid_for_by_the_next(pinging, clock):
+    """So what came in one read is the most that a client is ahead."""
+    session = pinging(max_bytes_per_second=10)
+    session.receive_packet(Packet(PacketType.PING, "x" * 17))  # 10 too many
+    assert session.room == 0
+    session.receive_packet(Packet(PacketType.PING, "x" * 10))
+    assert len(session.transport.written) == 2
+    clock.advance(1)
+    assert session.room > 0
+    session.receive_packet(PING)  # it has no bytes
+    assert session.room > 0
+    session.receive_packet(Packet(PacketType.PING, "x" * 10))
+    clock.advance(1.9)
+    assert session.room == 0
+    clock.advance(0.1)
+    assert session.room > 0
+
+
+@pytest.mark.parametrize("over_rate", ["pause", "close"])
+def test_a_large_message_makes_no_flood_of_what_has_no_bytes(
+    websocket, listener, work, over_rate
+):
+    """It is paid for with the next bytes: a pong, or a control frame, is read."""
+    browser = websocket(max_bytes_per_second=10, over_rate=over_rate)
+    browser.send(frame("4" + "x" * 500))
+    browser.send(frame("3") + frame(b"ka", PING_FRAME))
+    assert listener.reasons == []
+    assert browser.session.room > 0
+
+
+def test_beats_that_are_too_many_end_a_session_where_the_operator_wants_it_so(
+    make_server, open_session, listener, work
+):
+    """A busy application excuses no flood."""
+    session = open_session(make_server(max_messages_per_second=3, over_rate="close"))
+    session.receive("one")
+    for _ in range(3):
+        session.receive_packet(PONG)
+    assert listener.reasons == [CloseReason.RATE_EXCEEDED]
+
+
+def test_a_pong_that_comes_while_the_session_closes_costs_nothing(
+    make_server, open_session, listener, work
+):
+    """Nothing is read on afterwards."""
+    session = open_session(make_server(max_messages_per_second=1, over_rate="close"))
+    session.transport.writable = False
+    session.receive("one")
+    session.close()
+    for _ in range(3):
+        session.receive_packet(PONG)
+    assert listener.reasons == []
+    session.abort()
+
+
+def test_a_flood_of_pongs_is_told_once(make_server, browse, clock, work):
+    """And is paid for at the rate, however much came in one read."""
+    from fakes import Onlooker
+
+    seen = Onlooker()
+    server = make_server(max_messages_per_second=10, observers=[seen])
+    browser = browse(server).upgrade("EIO=4&transport=websocket")
+    browser.send(frame("4one"))
+    browser.send(frame("3") * 109)
+    told = [each[1] for each in seen.events if each[0] == "limit_reached"]
+    assert told == ["max_messages_per_second"]
+    clock.pump([0.5] * 19)
+    assert browser.wire.producerState == "paused"
+    clock.pump([0.5] * 2)
+    assert browser.wire.producerState == "producing"
+
+
+def test_a_pong_that_was_under_way_when_reading_stopped_counts(
+    websocket, listener, clock, work
+):
+    """It was read before the socket was not."""
+    browser = websocket()
+    browser.send(frame("4one") + frame(bytes(40_000), BINARY))
+    clock.advance(25)
+    browser.send(frame(bytes(40_000), BINARY))
+    assert browser.wire.producerState == "paused"
+    browser.send(frame("3"))
+    work.jobs[0].callback(None)  # there is room again, so silence is no excuse
+    for _ in range(3):
+        clock.advance(20)
+        browser.send(frame("3"))
+    assert listener.reasons == []
 
 
 # WebSockets, which read on.
@@ -641,6 +981,8 @@ def test_a_websocket_that_is_too_fast_is_not_read_ahead(websocket, listener, clo
     browser.send(frame("3") * 3)
     assert browser.wire.producerState == "paused"
     clock.advance(1)
+    assert browser.wire.producerState == "paused"  # pongs do not wait, but cost
+    clock.advance(0.5)
     assert browser.wire.producerState == "producing"
     job.callback(None)
 
@@ -703,6 +1045,71 @@ def test_a_poll_that_is_lost_ends_a_busy_session(site, listener, clock, work):
     assert listener.received == ["one", "two"]
     work.jobs[1].callback(None)
     assert listener.reasons == [CloseReason.TRANSPORT_ERROR]
+
+
+POST = "POST /engine.io/?{} HTTP/1.1\r\nHost: example.com\r\nContent-Length: {}\r\n\r\n"
+
+
+@pytest.mark.parametrize("begun", [b"", b"4", b"4three\x1e4fou", b"1"])
+@pytest.mark.parametrize("end", ["lost", "silent"])
+def test_a_post_that_is_whole_too_late_is_not_acknowledged(
+    site, listener, clock, work, begun, end
+):
+    """What it says is dropped, so its client must not be told that it was taken."""
+    server, connect = site()
+    connect().get("EIO=4&transport=polling")
+    [sid] = server.sessions
+    query = f"EIO=4&transport=polling&sid={sid}"
+    poll = connect().get(query)
+    assert connect().post(query, b"4one\x1e4two").answer.body == b"ok"
+    late = connect().send(POST.format(query, len(begun) + 1).encode() + begun)
+    if end == "lost":
+        poll.lose()
+    else:
+        clock.advance(25)
+        clock.advance(20)
+    assert late.answers == []
+    late.send(b"x")
+    assert late.answer.status == 400
+    assert late.answer.json() == {"code": 1, "message": "Session ID unknown"}
+    clock.advance(30)
+    assert listener.received == ["one", "two"]
+    assert len(listener.reasons) == 1
+
+
+@pytest.mark.parametrize("transport", ["polling", "sse"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_second_post_beside_another_is_not_acknowledged(
+    site, listener, clock, work, transport, whole
+):
+    """It ends the session, behind the messages that wait."""
+    server, connect = site(transports=("polling", "sse"))
+    connect().get(f"EIO=4&transport={transport}")
+    [sid] = server.sessions
+    query = f"EIO=4&transport={transport}&sid={sid}"
+    assert connect().post(query, b"4one\x1e4two").answer.body == b"ok"
+    first = connect().send(POST.format(query, 2).encode())
+    second = connect().send(POST.format(query, 2).encode() + b"4b" * whole)
+    assert second.answer.status == 400
+    assert second.answer.json() == {"code": 1, "message": "Session ID unknown"}
+    first.send(b"4a")
+    assert first.answer.status == 400
+    clock.advance(30)
+    assert listener.received == ["one", "two"]
+    assert listener.reasons == [CloseReason.TRANSPORT_ERROR]
+
+
+def test_who_is_gone_does_not_come_back_by_an_upgrade(server, listener, work):
+    """A WebSocket that opens late finds nobody, though messages wait."""
+    session = join(server, RecordingTransport())
+    session.receive("one")
+    session.receive("two")
+    session.fail(GONE)
+    assert not session.upgrade(RecordingTransport("websocket"))
+    work.jobs[0].callback(None)
+    assert not session.upgrade(RecordingTransport("websocket"))
+    work.jobs[1].callback(None)
+    assert listener.reasons == [GONE]
 
 
 @pytest.mark.parametrize("transport", ["polling", "sse"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes import CLOSE_FRAME, PONG, Onlooker, frame
+from fakes import CLOSE, CLOSE_FRAME, PONG, Onlooker, frame
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -250,6 +250,23 @@ def test_who_left_a_busy_application_is_not_read_at_its_rate(limited, listener, 
     for number in range(60):
         session.receive(str(number))
     session.fail(CloseReason.TRANSPORT_CLOSE)
+    assert listener.closed == []
+    job.callback(None)
+    assert listener.received == ["0", "1"]
+    assert listener.reasons == [CloseReason.TRANSPORT_CLOSE]
+    assert clock.getDelayedCalls() == []
+
+
+def test_who_said_goodbye_to_a_busy_application_is_not_read_at_its_rate(
+    limited, listener, clock
+):
+    """The same of a close packet as of a connection that is lost."""
+    job = Deferred()
+    listener.on_message = lambda *_: None if job.called else job
+    session, _ = limited(max_messages_per_second=2)
+    for number in range(60):
+        session.receive(str(number))
+    session.receive_packet(CLOSE)
     assert listener.closed == []
     job.callback(None)
     assert listener.received == ["0", "1"]

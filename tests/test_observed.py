@@ -90,19 +90,23 @@ def test_messages_and_packets_are_told_as_they_come(session, onlooker):
 def test_what_waits_for_the_application_is_told_in_its_turn(
     session, onlooker, listener
 ):
-    """Once, when the session acts on it."""
+    """Once, when the session acts on it; a pong does not wait."""
     job = Deferred()
     listener.on_message = lambda *_: job if not job.called else None
     session.receive("one")
     session.receive("two")
     session.receive_packet(Packet(MESSAGE, b"three"))
     session.receive_packet(PONG)
-    assert onlooker.events == [("packet_received", MESSAGE, "one")]
+    session.receive_packet(Packet(PacketType.NOOP))
+    assert onlooker.events == [
+        ("packet_received", MESSAGE, "one"),
+        ("packet_received", PacketType.PONG, ""),
+    ]
     job.callback(None)
-    assert onlooker.events[1:] == [
+    assert onlooker.events[2:] == [
         ("packet_received", MESSAGE, "two"),
         ("packet_received", MESSAGE, b"three"),
-        ("packet_received", PacketType.PONG, ""),
+        ("packet_received", PacketType.NOOP, ""),
     ]
 
 

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from .exceptions import CloseReason
+from .inbox import Client, Inbox
 from .log_limit import LimitedLog
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from .deadlines import Deadlines
     from .handshake import Handshake
     from .heartbeat import Heartbeat
-    from .inbox import Inbox
     from .outbox import Outbox
     from .probe import Probe
     from .revision import Revision
@@ -111,6 +111,13 @@ class Conversation:
 
     def _finish(self, reason: CloseReason) -> None:
         """Close the session."""
+
+    def is_over(self) -> bool:
+        """Return whether the client is gone, even if its messages still wait."""
+        return self.state is State.CLOSED or any(
+            inbox is not None and inbox.client is not Client.HERE
+            for inbox in (self._inbox, self._reading)
+        )
 
     def _too_slow(self) -> None:
         """End a client that does not read what it is sent."""

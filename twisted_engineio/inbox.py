@@ -92,6 +92,14 @@ class Inbox(deque[Incoming]):
         self.size -= _size_of(item)
         return item
 
+    @property
+    def end(self) -> CloseReason:
+        """Why the client is gone; what tells so is the last that waits."""
+        last = self[-1]
+        if isinstance(last, CloseReason):
+            return last
+        return CloseReason.TRANSPORT_CLOSE  # a close packet
+
     def hold(self, why: Hold) -> None:
         """
         Wait for this, until it lets go.

@@ -2,7 +2,8 @@
 A session whose client may send only so much a second.
 
 A server without such limits never makes one, so its message path pays nothing. What is
-one too many waits in the inbox, or ends the session: ``over_rate`` says which.
+one too many waits in the inbox, or ends the session: ``over_rate`` says which. Pings,
+pongs and control frames do not wait; what comes behind them does, for as long.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .inbox import Hold
 from .observed import ObservedSession
 from .outbox import size_of
 from .packet import Packet, PacketType
+from .reading import BEATS
 from .revision import Revision
 from .session import Session
 from .transport import Transport
@@ -51,29 +53,45 @@ class LimitedSession(Session):
 
     def receive_packet(self, packet: Packet) -> None:
         """Count a packet that is no message, and act on it likewise."""
-        now = self._inbox is None or self._reads_now(packet)
-        if now and packet.type is not PacketType.MESSAGE:
+        if packet.type in BEATS:
+            self._owe(1, size_of(packet.data))
+        elif packet.type is not PacketType.MESSAGE and (
+            self._inbox is None or self._reads_now(packet)
+        ):
             # What waits is counted when its turn comes, a message when delivered.
             self._count(packet.data)
         if self.state is not State.CLOSED:
             super().receive_packet(packet)
 
     def control_frames(self, count: int) -> None:
-        """Count control frames as packets; what is one too many is paid for later."""
-        packets = self._packets
-        if packets is None or self.state is not State.OPEN:
+        """Count control frames as packets."""
+        self._owe(count, 0)
+
+    def _owe(self, packets: int, size: int) -> None:
+        """Take what it costs of what does not wait: what is too much is paid later."""
+        if self.state is not State.OPEN:
             return
-        now = self.server.clock.seconds()
-        exceeded = packets.wait(count, now) > 0.0
-        packets.take(count)
+        now, wait, exceeded = self.server.clock.seconds(), 0.0, []
+        for limit, bucket, cost in (
+            ("max_messages_per_second", self._packets, packets),
+            ("max_bytes_per_second", self._bytes, size),
+        ):
+            if bucket is not None and cost:
+                over = bucket.wait(cost, now) > 0.0
+                bucket.take(cost)
+                if over:
+                    exceeded.append(limit)
+                    wait = max(wait, bucket.wait(0, now))
         held = self._inbox is not None and self._inbox.holds(Hold.RATE)
         if exceeded and not held:  # if it is, a flood only adds to what it owes
-            self.limit_reached("max_messages_per_second")
-            self._slow_down(packets.wait(0, now))
+            for limit in exceeded:
+                self.limit_reached(limit)
+            self._slow_down(wait)
 
     def _let_go(self, why: Hold) -> None:
-        """Read on, unless control frames are still to be paid for."""
+        """Read on, unless packets are still to be paid for."""
         if why is Hold.RATE and self._packets is not None:
+            # Bytes are owed after any large message, and paid for with the next bytes.
             owed = self._packets.wait(0, self.server.clock.seconds())
             if owed:
                 self._hold(why, owed)

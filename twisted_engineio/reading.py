@@ -8,7 +8,8 @@ Rules of this file:
 2. When nothing holds the reading any more, what waits is read first, one by one, for
    each message may hold it again; then the transport is resumed.
 3. A paused transport reads on while there is ``room``, so that the end of its client is
-   seen at once. Pings and pongs that come meanwhile need not wait; messages do.
+   seen at once. Pings and pongs that come meanwhile never wait, also one too many: or
+   a client that has answered would seem to be silent. Messages do.
 4. When the client is gone its transport is abandoned, and what came before that is
    still delivered. For ``handler_timeout`` seconds: then a handler that has not
    finished is cancelled, and so is each later one that does not finish at once.
@@ -33,9 +34,9 @@ from .inbox import Client, Hold, Inbox
 from .packet import Packet, PacketType
 from .transport import READ_AHEAD
 
-__all__ = ["Reading"]
+__all__ = ["BEATS", "Reading"]
 
-_BEATS = (PacketType.PING, PacketType.PONG)
+BEATS = (PacketType.PING, PacketType.PONG)
 _OPEN = State.OPEN  # a name of the module's own, for the message path
 
 
@@ -147,17 +148,18 @@ class Reading(Conversation):
             self.receive(packet.data)
         elif packet.type is PacketType.CLOSE:
             self._finish(CloseReason.TRANSPORT_CLOSE)
-        elif packet.type in _BEATS:
+        elif packet.type in BEATS:
             self._beat(packet)
 
     def _reads_now(self, packet: Packet) -> bool:
         """Return whether a packet is acted on at once, though messages wait."""
+        if packet.type in BEATS:
+            return True
         inbox = self._inbox
-        if inbox is None or inbox.holds(Hold.RATE):
-            return False
-        if packet.type is PacketType.CLOSE:
-            return not inbox  # nothing came before it
-        return packet.type in _BEATS and self.transport.reads_ahead
+        assert inbox is not None  # or there is nothing to wait for
+        # An end may pass if nothing came before it, unless that was too fast.
+        close = packet.type is PacketType.CLOSE
+        return close and not inbox and not inbox.holds(Hold.RATE)
 
     def _beat(self, packet: Packet) -> None:
         if self.state is State.OPENING:
@@ -257,11 +259,10 @@ class Reading(Conversation):
 
     def _goes_on(self, held: Inbox) -> bool:
         """Return whether reading goes on though it has just been held again."""
-        last = held[-1] if held else None
-        if isinstance(last, CloseReason) and held.holds(Hold.RATE):
-            self._finish(last)  # as if it had come now
-        elif held.client is Client.OVERDUE and held.handler is not None:
-            return self._give_up_handler(held)
+        if held.client is not Client.HERE and held.holds(Hold.RATE):
+            self._finish(held.end)  # as if it had come now
+        elif held.client is Client.OVERDUE and self._give_up_handler(held):
+            return True
         elif held.client is not Client.HERE:
             self._await_last_messages(held)
         return False
@@ -279,6 +280,12 @@ class Reading(Conversation):
         self.transport.abandon(reason)
         inbox.client = Client.GONE
         self._await_last_messages(inbox)
+        outbox, self._outbox = self._outbox, None
+        if outbox is not None:
+            # Nobody reads what is queued; let handlers that wait for that go on.
+            outbox.clear()
+            for waiter in outbox.settled(0):
+                waiter.callback(None)
 
     def _await_last_messages(self, inbox: Inbox) -> None:
         self.reading_stopped()
@@ -299,21 +306,14 @@ class Reading(Conversation):
             self._read_on(inbox)
 
     def _give_up_handler(self, inbox: Inbox) -> bool:
-        """Cancel the running handler; return whether reading may go on."""
+        """Cancel the running handler, if any; return whether reading may go on."""
         handler, inbox.handler = inbox.handler, None
-        assert handler is not None  # the callers have looked
-        free = inbox.let_go(Hold.BUSY)
-        handler.cancel()
-        return free and self.state is not State.CLOSED
-
-    def _is_over(self) -> bool:
-        """Return whether the client is gone, even if its messages still wait."""
-        inbox = self._inbox
-        gone = inbox is not None and inbox.client is not Client.HERE
-        return gone or self.state is State.CLOSED
+        if handler is not None:
+            handler.cancel()  # before we look: it may end the session, or pause it
+        return self.state is not State.CLOSED and inbox.let_go(Hold.BUSY)
 
     def _application_failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError) and self._is_over():
+        if failure.check(CancelledError) and self.is_over():
             return  # it was cancelled because of that
         self.server.log.failure(
             "the application failed; session {sid}... ends",

@@ -274,7 +274,7 @@ class EngineIOResource(Resource):
         whole = partial(self._received, asked, session, transport)
         if collect is None or not collect(whole, transport):
             self._deliver(request, transport)
-        elif session.state is State.CLOSED:
+        elif session.is_over():
             # Another POST is in progress: that has ended it.
             raise Refused(ErrorCode.UNKNOWN_SID, "the session is over")
 
@@ -283,7 +283,7 @@ class EngineIOResource(Resource):
     ) -> None:
         """Deliver a body that has come, unless its session has gone on meanwhile."""
         try:
-            if session.state is State.CLOSED:
+            if session.is_over():
                 raise Refused(ErrorCode.UNKNOWN_SID, "the session is over")
             if session.carrier(asked.transport) is not transport:
                 raise Refused(

@@ -8,6 +8,8 @@ Rules of this file:
 2. Buffered is what is queued and what the transport still holds. A transport that is
    writable holds little (``Transport.writable``), so the message path need not ask.
 3. Who reads too slowly is ended a turn later, never while the application sends.
+4. When the client is gone, nothing is buffered and nobody waits: what is sent while its
+   last messages are delivered is dropped. The heart has stopped then: ``_GONE``.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from .packet import Encoded, Message, Outgoing, require_message
 __all__ = ["Sending"]
 
 _MESSAGES = (str, bytes, Encoded)
+_GONE = Waiting.NOTHING  # as an open session does whose client is gone, and no other
 _OPEN = State.OPEN  # to look it up takes longer than all else that send asks
 
 
@@ -101,7 +104,8 @@ class Sending(Conversation):
         Wait until ``low_water_mark`` bytes or less are buffered.
 
         Returns:
-            A Deferred; it fails with ``SessionClosed`` if the session ends first.
+            A Deferred; it fails with ``SessionClosed`` if the session ends first. When
+            the client is gone and its last messages are delivered, it fires at once.
 
         """
         return self._when_at_most(self.server.config.low_water_mark)
@@ -111,7 +115,7 @@ class Sending(Conversation):
         Wait until all that was sent so far has left the queue, for the socket.
 
         Returns:
-            A Deferred; it fails with ``SessionClosed`` if the session ends first.
+            A Deferred, as that of ``drained``.
 
         """
         return self._when_at_most(-1)
@@ -119,6 +123,8 @@ class Sending(Conversation):
     def _when_at_most(self, size: int) -> Deferred[None]:
         if self.state is State.CLOSED:
             return fail(SessionClosed(self.sid, self.reason))
+        if self.is_over():
+            return succeed(None)
         outbox = self._outbox
         queued = outbox.size if outbox is not None else 0
         spent = outbox is None or outbox.spent
@@ -133,9 +139,9 @@ class Sending(Conversation):
         """
         The bytes that are queued, and those that the transport still holds.
 
-        When the session is over there are none.
+        When the session is over, or its client is gone, there are none.
         """
-        if self.state is State.CLOSED:
+        if self._heartbeat.waiting is _GONE:
             return 0
         queued = 0 if self._outbox is None else self._outbox.size
         return queued + self.transport.buffered
@@ -174,8 +180,9 @@ class Sending(Conversation):
         self._outbox.append(item)
 
     def _enqueue(self, item: Outgoing) -> bool:
-        if self._heartbeat.waiting is Waiting.VERDICT:
-            return False
+        waiting = self._heartbeat.waiting
+        if waiting is Waiting.VERDICT or waiting is _GONE:
+            return waiting is _GONE  # or it is too much
         self._queue(item)
         return self._weigh()
 
@@ -184,7 +191,7 @@ class Sending(Conversation):
         config, size = self.server.config, self.buffered
         goes = (
             self.transport.corked
-            and self._heartbeat.waiting is not Waiting.VERDICT
+            and self._heartbeat.waiting not in (Waiting.VERDICT, _GONE)
             and size <= config.high_water_mark
             and size + size_of(data) <= config.max_buffered
         )

@@ -32,7 +32,7 @@ fail                finish     finish(reason), behind messages  finish          
                                that wait to be read, but not
                                for the rate; -> client gone
 send                raise      transport or outbox; too much:   raise           raise
-                               arm *verdict*
+                               arm *verdict*; client gone: drop
 close               finish     -> CLOSING, arm *linger*         nothing         nothing
 abort               finish     -> CLOSING, arm *verdict*        arm *verdict*   nothing
 transport ready     nothing    flush                            flush, finish   nothing
@@ -69,7 +69,7 @@ __all__ = ["Owner", "Session", "State"]
 _IN_ORDER = (CloseReason.PARSE_ERROR, CloseReason.TRANSPORT_CLOSE)
 _LOST = (CloseReason.PING_TIMEOUT, CloseReason.TRANSPORT_ERROR)
 """Ends that come behind messages: always, and where those have been acknowledged."""
-_PING, _PONG = Packet(PacketType.PING), Packet(PacketType.PONG)
+_PING = Packet(PacketType.PING)
 
 
 class Session(Sending, Reading):
@@ -245,7 +245,7 @@ class Session(Sending, Reading):
 
         """
         server = self.server
-        if self.state is not State.OPEN or self.probe is not None:
+        if self.state is not State.OPEN or self.is_over() or self.probe is not None:
             return False
         if candidate.name not in upgrades_from(self.transport.name, server.config):
             return False
@@ -346,8 +346,7 @@ class Session(Sending, Reading):
 
     def _owes_pong(self) -> bool:
         """Tell whether the client has yet to answer a ping that has left."""
-        left, held = self._outbox or (), self._inbox or ()
-        return self._heartbeat.owes_pong and _PING not in left and _PONG not in held
+        return self._heartbeat.owes_pong and _PING not in (self._outbox or ())
 
     def probe_failed(self) -> None:
         """Go on as before: the candidate is gone."""
@@ -365,7 +364,7 @@ class Session(Sending, Reading):
         """
         self._heartbeat.check()
         self._heartbeat.client_came()
-        return self._is_over()
+        return self.is_over()
 
     def _goodbye(self) -> None:
         self._heartbeat.linger(self.server.config.close_timeout, self._unread)
@@ -392,12 +391,8 @@ class Session(Sending, Reading):
             sid=self.sid[:6],
             seconds=self.server.config.paused_timeout,
         )
-        if inbox.client is Client.HERE:
-            self._finish(CloseReason.APPLICATION_ERROR)
-        elif isinstance(end := inbox[-1], CloseReason):
-            self._finish(end)
-        else:  # a close packet
-            self._finish(CloseReason.TRANSPORT_CLOSE)
+        here = inbox.client is Client.HERE
+        self._finish(CloseReason.APPLICATION_ERROR if here else inbox.end)
 
     def _beaten(self) -> None:
         """Have a heart that has beaten; for a session that is watched."""
