@@ -114,10 +114,12 @@ class Conversation:
 
     def is_over(self) -> bool:
         """Return whether the client is gone, even if its messages still wait."""
-        return self.state is State.CLOSED or any(
-            inbox is not None and inbox.client is not Client.HERE
-            for inbox in (self._inbox, self._reading)
-        )
+        if self.state is State.CLOSED:
+            return True
+        inbox, reading = self._inbox, self._reading  # none, as a rule
+        if inbox is not None and inbox.client is not Client.HERE:
+            return True
+        return reading is not None and reading.client is not Client.HERE
 
     def _too_slow(self) -> None:
         """End a client that does not read what it is sent."""

@@ -34,7 +34,7 @@ from twisted.python.failure import Failure
 from .access_log import Upgrade
 from .asked import Asked, host_and_port
 from .exceptions import Refused
-from .fields import HeaderFields
+from .fields import HeaderFields, lower
 from .handshake import Handshake, QueryFields, parse_query
 from .heartbeat import overslept
 from .proxies import TrustedProxies
@@ -102,7 +102,7 @@ def read_head(
     uri, block = found.groups()
     text = block.decode("ascii")
     lines = _LINE.findall(text)
-    headers = {name.lower(): value for name, value in lines}
+    headers = {lower(name): value for name, value in lines}
     plain = (
         len(headers) == len(lines)  # none is repeated
         and headers.get("upgrade", "").lower() == "websocket"

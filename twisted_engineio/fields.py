@@ -9,12 +9,16 @@ times what it sent. As text it holds that, and no more.
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from functools import lru_cache
 from typing import Generic, TypeVar, overload
 
-__all__ = ["HeaderFields", "RawFields", "read_headers"]
+__all__ = ["HeaderFields", "RawFields", "lower", "read_headers"]
 
 Raw = TypeVar("Raw", str, bytes)
 Other = TypeVar("Other")
+
+lower = lru_cache(maxsize=256)(str.lower)
+"""A header's name in lower case: they are a few, and come with each request."""
 
 
 class RawFields(Mapping[str, str], Generic[Raw]):

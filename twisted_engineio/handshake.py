@@ -81,8 +81,9 @@ class Handshake:
 
     def forget_parsed(self) -> None:
         """Keep the text of the query alone: it may be kept for long from now on."""
-        if isinstance(self.query, RawFields):
-            self.query.forget()
+        query = self.query
+        if type(query) is QueryFields:  # isinstance asks an abstract class, for long
+            query.forget()
 
     @property
     def base64(self) -> bool:

@@ -153,5 +153,6 @@ class PacedChannel(TimedChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Leave the queue."""
-        self.site.engineio_places.slices.remove(self._take_turn)
+        if self.paused:
+            self.site.engineio_places.slices.remove(self._take_turn)
         super().connectionLost(reason)

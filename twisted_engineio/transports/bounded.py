@@ -55,6 +55,9 @@ class Pace(enum.Enum):
     STOPPED = "not at all"
 
 
+_FREE = Pace.FREE  # a name of the module's own, for each connection
+
+
 class BoundedWebSocket(WebSocketServerProtocol):
     """
     Autobahn's WebSocket with bounds.
@@ -77,7 +80,7 @@ class BoundedWebSocket(WebSocketServerProtocol):
     message_data: Any
     state: int
     _unread: bytearray | None = None  # received before it was open, or its turn came
-    _pace = Pace.FREE
+    _pace = _FREE
     _ahead = 0  # bytes that were read while paused, of a message that is not whole
     _pinged: bytes | None = None  # a ping to answer after the read, if the socket may
     _close_due = 0.0  # when it is aborted, on the clock, since it has begun to close
@@ -103,7 +106,7 @@ class BoundedWebSocket(WebSocketServerProtocol):
         # Of what is not compressed it has: that is no more than was read.
         return (
             self._perMessageCompress is not None
-            and self._pace is not Pace.FREE
+            and self._pace is not _FREE
             and self.receiver.room <= 0
         )
 
@@ -180,8 +183,8 @@ class BoundedWebSocket(WebSocketServerProtocol):
 
     def resume(self) -> None:
         """Read on, after what has been received."""
-        if self._pace is not Pace.FREE:
-            self._pace = Pace.FREE
+        if self._pace is not _FREE:
+            self._pace = _FREE
             vars(self).pop("dataReceived", None)
             self._go_on()
         elif self._unread is None:

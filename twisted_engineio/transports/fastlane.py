@@ -218,7 +218,7 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         )
         return position
 
-    def _read(self, data: bytes, position: int) -> int:
+    def _read(self, data: bytes, position: int) -> int:  # noqa: C901  likewise
         """
         Read some whole frames of any size.
 
@@ -229,6 +229,8 @@ class FastWebSocketTransport(LeanWebSocketTransport):
         end = len(data)
         limit = position + _STRIDE
         while position < end and position < limit:
+            if data[position] == 0x88 and self._hangs_up(data, position):
+                return end
             if 0x88 <= data[position] <= 0x8A:
                 beyond = self._read_control(data, position, limit)
                 if beyond == position:
@@ -265,13 +267,13 @@ class FastWebSocketTransport(LeanWebSocketTransport):
 
     def _read_control(self, data: bytes, position: int, limit: int) -> int:
         """
-        Read whole pings and pongs, or a close frame.
+        Read whole pings and pongs.
 
         A flood of them must cost less than to send it: of the pings only the last is
         looked at, for it is the only one that is answered.
 
         Returns:
-            The position behind them, or behind all if the connection closes.
+            The position behind them.
 
         """
         end, ping, count = len(data), b"", 0
@@ -290,8 +292,6 @@ class FastWebSocketTransport(LeanWebSocketTransport):
             self._answer_ping()
         if count:
             self.receiver.control_frames(count)
-        elif data[position] == 0x88 and self._hangs_up(data, position):
-            return end
         return position
 
     def _frame_at(self, data: bytes, position: int) -> tuple[int, int]:
