@@ -416,8 +416,9 @@ class Session(Sending, Reading):
         self.reason = reason = self.reason or reason
         self._heartbeat.stop()
         server = self.server
-        server.handlers.end(self._handler_late)
         inbox, self._inbox = self._inbox, None
+        if inbox is not None or self._reading is not None:
+            server.handlers.end(self._handler_late)
         if inbox is not None:
             inbox.cancel()
             if inbox.handler is not None:
