@@ -275,10 +275,10 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check every value, so that a mistake shows before anything listens."""
-        for name in _SECONDS:
-            self._require_number(name, float, _SECONDS_ABOVE_0)
         for name in _INTERVALS:
             check_interval(name, getattr(self, name))
+        for name in _SECONDS:
+            self._require_number(name, float, _SECONDS_ABOVE_0)
         for name in _AMOUNTS:
             self._require_number(name, int, "a whole number above 0")
         self._check_limits()
@@ -473,8 +473,10 @@ def check_interval(name: str, value: object) -> None:
             probably in milliseconds, as in JavaScript.
 
     """
-    seconds = _check_number(name, value, float, _SECONDS_ABOVE_0)
-    if seconds > _HOUR:
+    # Of an int that no float can hold, too, this says more than that it is not finite.
+    huge = isinstance(value, int) and value > _HOUR
+    if huge or _check_number(name, value, float, _SECONDS_ABOVE_0) > _HOUR:
+        seconds: Any = value
         # A number far above is none in milliseconds either.
         meant = seconds / 1000 if seconds <= 1000 * _HOUR else 25
         raise ConfigError(
