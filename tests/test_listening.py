@@ -139,8 +139,12 @@ def test_a_lock_of_an_earlier_process_of_this_id_is_stale(path, left):
 def test_a_start_that_fails_leaves_no_lock(path):
     """Twisted takes it before it finds that the socket is somebody else's."""
     taken = CannotListenError(None, bytes(path), OSError(98, "in use"))
-    with pytest.raises(CannotStart):
-        service(fail(taken)).privilegedStartService()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        with pytest.raises(CannotStart):
+            service(fail(taken)).privilegedStartService()
+    assert path.exists()
     assert not path.with_name("s.lock").is_symlink()
 
 
