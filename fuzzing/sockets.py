@@ -163,7 +163,10 @@ class Siege:
             assert time.monotonic() < end, f"{self._before} before, and now {counts}"
             time.sleep(0.05)
         log = self._logged()
-        assert not _TROUBLE.search(log), "there is trouble in the log"
+        trouble = _TROUBLE.search(log)
+        if trouble is not None:
+            start = max(0, trouble.start() - 300)
+            raise AssertionError(f"trouble in the log: {log[start : start + 4000]}")
         assert self._victim.poll() is None
 
     def _counts(self) -> dict[str, int]:

@@ -350,6 +350,11 @@ class Attackers(ClientFactory):
             else:
                 each.reset()
 
+    def look(self) -> None:
+        """Read: Twisted does not report the end of a connection that is paused."""
+        for each in list(self.alive):
+            each.transport.resumeProducing()
+
     def kill(self) -> int:
         """Reset what is left; return how many connections that is."""
         left = list(self.alive)

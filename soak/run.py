@@ -29,6 +29,8 @@ ORDERLY = {Ending.BYE: 1, Ending.TOLD: 1}
 REHEARSAL = Size(sessions=200, life=3.0, pause=1.0, rate=100, endings=ORDERLY)
 LAST_GUESTS = Size(100, life=60.0, pause=0.5, rate=100, endings={Ending.DRAINED: 1})
 REHEARSAL_SECONDS = 5.0
+LOOK = 1.0
+"""Seconds in which a client finds out that its connection was ended."""
 ATTACK_RATE = 4000.0
 """Bytes that each attacker sends in a second, as far as the server takes them."""
 QUIET = 60.0
@@ -131,6 +133,9 @@ class Run:
         for each in attackers:
             each.stop()
         await self._end(crowd)
+        for each in attackers:
+            each.look()
+        await deferLater(clock, LOOK)
         self._complain_about_attackers(attackers)
         sampling.stop()
         await ended

@@ -245,6 +245,32 @@ def test_a_head_request_is_described_without_what_it_holds(
     assert len(line) < 400
 
 
+@pytest.mark.parametrize("byte", [b"\x80", b"\x87", b"\x80\x99"])
+def test_a_request_of_any_bytes_can_stand_in_a_line(server, house, byte):
+    """Twisted's own text of a request fails beyond ASCII, with a traceback."""
+    said = []
+    root, page = Resource(), Resource()
+    page.render_GET = lambda request: said.append(repr(request)) or b""
+    root.putChild(b"page", page)
+    browser = Browser(EngineIOSite(root, server))
+    house.append(browser)
+    browser.send(b"GET /page?%b HTTP/1.1\r\nHost: x\r\n\r\n" % byte)
+    (line,) = said
+    assert line.startswith("<EngineIORequest at 0x")
+    assert " GET /page?" in line
+    assert line.isprintable()
+
+
+def test_a_request_that_has_not_come_can_stand_in_a_line(server, house):
+    """It has no method yet."""
+    site = EngineIOSite(Resource(), server)
+    browser = Browser(site)
+    house.append(browser)
+    browser.send(b"GET /page HTTP/1.1\r\n")
+    (request,) = browser.wire.protocol._channel.requests
+    assert repr(request).endswith("(no method yet) (no uri yet) (no clientproto yet)>")
+
+
 class Page(Resource):
     """Answers to HEAD with a body, which twisted.web warns of."""
 

@@ -323,7 +323,13 @@ class EngineIORequest(BoundedRequest):
 
     def __repr__(self) -> str:
         """Describe it for a log, where its URI is to be tamed."""
-        return tame(super().__repr__())
+        # Not twisted.web's, which raises where a URI has other than ASCII bytes: the
+        # log would then hold two tracebacks in place of its line.
+        said: tuple[Any, ...] = (self.method, self.uri, self.clientproto)
+        line = " ".join(
+            each.decode("latin-1") if isinstance(each, bytes) else each for each in said
+        )
+        return tame(f"<{type(self).__name__} at {id(self):#x} {line}>")
 
     def answer_whole(self, kind: bytes, body: bytes) -> bool:
         """

@@ -126,7 +126,9 @@ class Side(Application):
         return (
             list(self.seen),
             self.wire.value(),
-            self.wire.disconnecting,
+            # What is behind a broken rule may break another one, which ends it at once:
+            # how much of that is read depends on how the read was cut.
+            self.wire.disconnecting and not self.transport.failedByMe,
             self.wire.disconnected,
             self.wire.producerState,
             self.session.state,
