@@ -23,6 +23,8 @@ SECRETS: Final = ("sid", "lastEventId", "ticket", "token")
 _SHOWN: Final = ("sid", "lastEventId")
 """Those of which the beginning is left."""
 _LEFT: Final = 6
+# Of another script's letters a cut after six bytes may leave a part, which is no text.
+_BEGINNING: Final = re.compile(rb"[\x00-\x7f]{,%d}" % _LEFT)
 _DELIMITER: Final = rb"(?:^|[?&;#]|%(?:25)*(?:3f|26|3b|23))"
 _EQUALS: Final = rb"(?:=|%(?:25)*3d)"
 _VALUE: Final = rb"[^&#\s\"']*"
@@ -57,8 +59,9 @@ class Redaction:
 
 
 def shorten(sid: bytes) -> bytes:
-    """Return the beginning of an id that is longer than that."""
-    return (sid[:_LEFT] if len(sid) > _LEFT else b"") + b"..."
+    """Return the beginning of an id that is longer than that, as far as it is ASCII."""
+    beginning = _BEGINNING.match(sid) if len(sid) > _LEFT else None
+    return (beginning[0] if beginning else b"") + b"..."
 
 
 def _replace(found: re.Match[bytes]) -> bytes:
