@@ -164,8 +164,9 @@ class Asked:
             Refused: If it says that it saw what is no event, or another session's.
 
         """
-        sid, event = self.query.get("sid", ""), self.last_event_id
-        if not event or not self.listens:
+        sid = self.query.get("sid", "")
+        event = self.last_event_id if self.listens else None
+        if not event:
             return sid, 0
         try:
             seen_sid, number = read_event_id(event)

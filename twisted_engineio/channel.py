@@ -20,6 +20,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
@@ -68,6 +69,14 @@ class EngineIOChannel(PacedChannel):
     timeOut = property(lambda self: None, lambda self, seconds: None)
     _admitted: Deferred[Entry] | None = None
     owner: Any = None  # the protocol that holds it, for HTTP/2 may take its place
+    _host: IAddress | None = None
+
+    def getHost(self) -> IAddress:
+        """Return where the connection came to: each request asks, and it stays."""
+        host = self._host
+        if host is None:
+            host = self._host = super().getHost()
+        return host
 
     def request_begins(self, data: bytes) -> bytes:
         """Drop what its answer won't depend on."""
@@ -131,7 +140,9 @@ class EngineIOChannel(PacedChannel):
 
     def take_admission(self) -> Deferred[Entry] | None:
         """Give what the application says to the first request, once."""
-        admitted, self._admitted = self._admitted, None
+        admitted = self._admitted
+        if admitted is not None:
+            self._admitted = None
         return admitted
 
     def given_away(self) -> None:

@@ -59,6 +59,9 @@ class Connections:
 
     Attributes:
         limit: How many there may be, WebSockets included; ``None`` for any number.
+        begin: Counts a connection; called with the protocol that owns it.
+        end: Counts a connection no longer, if it is counted: it is lost, or another
+            protocol's. Called as ``begin``.
 
     """
 
@@ -74,6 +77,9 @@ class Connections:
         self.limit = limit
         self._websockets = websockets
         self._owners: set[Stoppable] = set()
+        # The set's own methods, for each connection calls both.
+        self.begin: Callable[[Stoppable], None] = self._owners.add
+        self.end: Callable[[Stoppable], None] = self._owners.discard
 
     def __len__(self) -> int:
         """Return how many there are, WebSockets included."""
@@ -84,26 +90,6 @@ class Connections:
         limit = self.limit
         # Not len(self): this is asked for each connection.
         return limit is not None and len(self._owners) + self._websockets() >= limit
-
-    def begin(self, owner: Stoppable) -> None:
-        """
-        Count a connection.
-
-        Args:
-            owner: Its protocol.
-
-        """
-        self._owners.add(owner)
-
-    def end(self, owner: Stoppable) -> None:
-        """
-        Count a connection no longer: it is lost, or another protocol's.
-
-        Args:
-            owner: As for ``begin``.
-
-        """
-        self._owners.discard(owner)
 
     def stop(self) -> None:
         """Close the connections on which no request is in progress."""

@@ -256,13 +256,15 @@ class Door(Protocol):
         """
         self.site = site
         self._address = address
-        self._silent = site.engineio_places.silent
+        places = site.engineio_places
+        self._silent = places.silent
+        self._connections = places.connections
         self._due = 0.0
 
     def connectionMade(self) -> None:
         """Read what has come already, or begin to wait for the first bytes."""
         transport = self.transport
-        self.site.engineio_places.connections.begin(self)
+        self._connections.begin(self)
         # If it is ours alone: somebody may have read of it before, and feed us.
         if self._is_plain() and transport.protocol is self:
             self.site.server.websockets.descriptors.take_all(transport)
@@ -281,7 +283,7 @@ class Door(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Wait no longer: the client left without a word."""
         self._silent.end(self._timed_out)
-        self.site.engineio_places.connections.end(self)
+        self._connections.end(self)
 
     def stop(self) -> None:
         """Close the connection: the port stops, and nothing has come."""
@@ -354,7 +356,7 @@ class Door(Protocol):
 
         """
         self._silent.end(self._timed_out)
-        self.site.engineio_places.connections.end(self)
+        self._connections.end(self)
         transport = self.transport
         attach(transport, protocol)
         protocol.makeConnection(transport)

@@ -67,6 +67,9 @@ class Stage(enum.Enum):
     OVER = "over"
 
 
+_SERVING: Final = Stage.SERVING  # a name of the module's own, for each session's end
+
+
 class Drained(Protocol):
     """What is drained: a server."""
 
@@ -162,7 +165,7 @@ class Drain:
 
     def settle(self) -> None:
         """Be over if nothing is left."""
-        if self.stage in (Stage.DRAINING, Stage.CUT_OFF):
+        if self.stage is not _SERVING and self.stage is not Stage.OVER:
             server = self._server
             gone = self.stage is Stage.CUT_OFF or not server.connected
             if gone and not server.sessions and not self._goodbyes:

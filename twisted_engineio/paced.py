@@ -79,7 +79,7 @@ class PacedChannel(TimedChannel):
             self.paused = True  # LineReceiver's loop ends after this request
         elif self._buffer or (self._dataBuffer and any(self._dataBuffer)):
             self.paused = self._share_is_over()
-        else:
+        elif self._left != _SHARE:
             self._left = _SHARE
         HTTPChannel.requestDone(self, request)  # super() takes longer than the rest
         if self.paused and self.stage is Stage.OPEN:

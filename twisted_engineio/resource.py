@@ -175,11 +175,10 @@ class EngineIOResource(Resource):
             about = (origin, asked.host, asked.is_secure)
             if not self._ask_cors(self._cors.allows, *about):
                 self._refuse_origin()
-        headers = asked.answer_headers
         if asked.request.method == b"OPTIONS":
-            self._cors.add_preflight_headers(origin, headers)
-        else:
-            self._cors.add_headers(origin, headers)
+            self._cors.add_preflight_headers(origin, asked.answer_headers)
+        elif self._cors.lists:
+            self._cors.add_headers(origin, asked.answer_headers)
 
     def _check_script(self, asked: Asked) -> None:
         headers = asked.view.headers
@@ -208,7 +207,7 @@ class EngineIOResource(Resource):
             raise Refused(ErrorCode.BAD_REQUEST, "allow_upgrades is off")
         if revision_of(asked.query, config) is not session.revision:
             raise Refused(ErrorCode.BAD_REQUEST, "the session has another EIO")
-        if asked.listens and session.revision is not REVISION_4:
+        if session.revision is not REVISION_4 and asked.listens:
             raise Refused(ErrorCode.BAD_REQUEST, "sse is of revision 4 only")
 
     def _count_attempt(self, session: Session) -> None:
@@ -218,8 +217,9 @@ class EngineIOResource(Resource):
             raise _too_many_attempts(session)
 
     def _may_exchange(self, asked: Asked, session: Session) -> bool:
-        if session.carrier(asked.transport) is not None:
-            return asked.transport != "websocket"
+        name = asked.transport
+        if name == session.transport.name or session.carrier(name) is not None:
+            return name != "websocket"
         # The GET of a stream brings its candidate into being.
         upgrades = upgrades_from(session.transport.name, self.engineio.config)
         return asked.listens and "sse" in upgrades
@@ -227,8 +227,8 @@ class EngineIOResource(Resource):
     # Requests of a session.
 
     def _exchange(self, asked: Asked, session: Session, seen: int) -> None:
-        request = asked.request
-        if asked.listens:
+        request, listens = asked.request, asked.listens
+        if listens:
             transport: object = self._stream(session, seen)
         else:
             transport = session.carrier(asked.transport)
@@ -237,7 +237,7 @@ class EngineIOResource(Resource):
         assert isinstance(transport, (PollingTransport, EventSourceTransport))
         self._tell_headers(asked, session)
         if request.method == b"GET":
-            if asked.listens and transport is session.transport:
+            if listens and transport is session.transport:
                 session.client_resumed()
             _begin(transport, request, seen)
         elif request.method == b"POST":
@@ -307,8 +307,11 @@ class EngineIOResource(Resource):
 
     def _upgrade(self, asked: Asked, session: Session) -> None:
         def opened(candidate: WebSocketTransport) -> None:
-            if not session.upgrade(candidate):
-                candidate.abandon(CloseReason.TRANSPORT_CLOSE)
+            try:
+                if not session.upgrade(candidate):
+                    candidate.abandon(CloseReason.TRANSPORT_CLOSE)
+            except Exception:
+                self._cut_off(candidate.transport)
 
         self._hand_over(asked, self._websocket(asked, session, opened))
 
@@ -370,10 +373,13 @@ class EngineIOResource(Resource):
     def _open_websocket(self, entry: Entry, asked: Asked) -> None:
         def opened(transport: WebSocketTransport) -> None:
             try:
-                self.engineio.open(entry, transport)
-            except (Refused, Reject) as error:
-                self._tell_refused(asked, error)
-                transport.abandon(CloseReason.TRANSPORT_CLOSE)
+                try:
+                    self.engineio.open(entry, transport)
+                except (Refused, Reject) as error:
+                    self._tell_refused(asked, error)
+                    transport.abandon(CloseReason.TRANSPORT_CLOSE)
+            except Exception:
+                self._cut_off(transport.transport)
 
         self.engineio.refuse_when_stopped()
         self._set_cookie(entry, asked)
@@ -388,18 +394,12 @@ class EngineIOResource(Resource):
             asked.take_over(transport)
         except Exception:
             # Not to be answered: the connection is no longer twisted.web's.
-            self.engineio.log.failure("a WebSocket failed; its connection is cut")
-            connection.abortConnection()
+            self._cut_off(connection)
 
-    def _opened(
-        self, opened: Callable[[WebSocketTransport], None], transport: Any
-    ) -> None:
-        """Do what is due when a WebSocket is open; if that fails, leave nothing."""
-        try:
-            opened(transport)
-        except Exception:
-            self.engineio.log.failure("a WebSocket failed; its connection is cut")
-            transport.transport.abortConnection()
+    def _cut_off(self, connection: Any) -> None:
+        """Leave nothing of a WebSocket that failed while it was opened."""
+        self.engineio.log.failure("a WebSocket failed; its connection is cut")
+        connection.abortConnection()
 
     def _set_cookie(self, entry: Entry, asked: Asked) -> None:
         cookie = self.engineio.config.cookie
@@ -412,14 +412,15 @@ class EngineIOResource(Resource):
         session: Session | Entry,
         opened: Callable[[WebSocketTransport], None],
     ) -> WebSocketTransport:
-        websockets = self.engineio.websockets
+        websockets, query = self.engineio.websockets, asked.query
+        greets = not query.get("sid")
         transport: WebSocketTransport = websockets.protocol(
-            partial(self._opened, opened),
+            opened,
             asked.extra_headers(),
             session.revision.codec,
             # A client says so for the session, or for the one transport.
-            base64=asked.query.get("b64") == "1" or session.handshake.base64,
-            greets=not asked.query.get("sid"),
+            base64=query.get("b64") == "1" or (not greets and session.handshake.base64),
+            greets=greets,
         )
         transport.factory = websockets
         return transport

@@ -214,10 +214,8 @@ class Server(Admitting):
         entry.handshake.forget_parsed()
         transport.receiver = session
         self._sessions[session.sid] = session
-        self.tell(lambda each: each.session_opened(session))
-        if (reason := session.reason) is not None:
-            # An observer has ended it; the application never hears of it.
-            self.tell(lambda each: each.session_closed(session, reason))
+        if self.observers:
+            self._tell_opened(session)
         try:
             session.open(*self._first_packets(session))
         except Exception:
@@ -228,6 +226,12 @@ class Server(Admitting):
                 self._forget(session)
                 self._drain.settle()
         return session
+
+    def _tell_opened(self, session: Session) -> None:
+        self.tell(lambda each: each.session_opened(session))
+        if (reason := session.reason) is not None:
+            # An observer has ended it; the application never hears of it.
+            self.tell(lambda each: each.session_closed(session, reason))
 
     def _forget(self, session: Session) -> None:
         if self._sessions.pop(session.sid, None) is not None:
@@ -363,7 +367,8 @@ class Server(Admitting):
                 if not goodbye.called:
                     self.outlives(goodbye)
                 self._drain.wait_for(goodbye)
-        self.tell(lambda each: each.session_closed(session, reason))
+        if self.observers:
+            self.tell(lambda each: each.session_closed(session, reason))
         self._drain.settle()
 
     def outlives(self, handler: Deferred[object]) -> None:

@@ -95,6 +95,7 @@ class LeanWebSocketTransport(WebSocketTransport):
     current_frame: Any = None
     trafficStats = TrafficStats()  # one for all: nobody reads it
     send_queue: Any = ()  # for writes in slices, which nobody asks for
+    _wskey: Any = None  # a handshake's key, where Autobahn has read it
 
     @classmethod
     def for_factory(cls, factory: WebSocketFactory) -> type[WebSocketTransport]:
@@ -189,8 +190,8 @@ class LeanWebSocketTransport(WebSocketTransport):
 
     def _forget_handshake(self) -> None:
         # Not by asking for the dictionary: Python has made none so far.
-        if not hasattr(self, "_wskey"):  # Autobahn had no part in it
-            super()._forget_handshake()
+        if self._wskey is None:  # Autobahn had no part in it
+            del self._greets, self._opened, self._headers
             return
         # A new dictionary: one that was large stays large.
         self.__dict__ = {
