@@ -236,7 +236,7 @@ def test_what_owns_a_connection_is_told_once():
             stopped.append(self)
             connections.end(self)
 
-    connections = Connections(None, lambda: 0)
+    connections = Connections(None, [])
     owners = [Owner(), Owner()]
     for each in owners:
         connections.begin(each)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Admitting", "Entry", "make_sid"]
 
 _PLAIN: Final = Admission()
+_AT_ONCE: Final = (type(None), str, Admission)
+"""What a function returns that has not to be waited for, as a rule."""
 _FULL: Final = "{limit} is reached; clients refused since the last such line: {count}"
 _OF_ALL: Final = ("max_sessions", "max_connections", "max_handshakes_per_second")
 """The limits of the whole server: whoever is refused, its operator should know."""
@@ -169,7 +171,9 @@ class Admitting:
                 ErrorCode.UNSUPPORTED_PROTOCOL_VERSION,
                 "EIO is neither 4 nor, where allow_eio3 is on, 3",
             )
-        if not isinstance(admission, Admission):
+        if admission is None:
+            admission = _PLAIN
+        elif not isinstance(admission, Admission):
             self._require_yes(admission)
             admission = _PLAIN
         sid = self._ask(self._make_sid, handshake)
@@ -181,7 +185,7 @@ class Admitting:
         """Refuse whom the application admits with anything but a plain yes."""
         # Elsewhere returning False refuses a client: who means that must not let
         # everybody in, and whoever means something else is to hear of it.
-        if said is not None and said is not True:
+        if said is not True:
             self.log.error(
                 "admit returned {said}, and not None, True or an Admission; the"
                 " client is refused: raise Reject to refuse one",
@@ -210,6 +214,8 @@ class Admitting:
             result = function(handshake)
         except Exception:
             return self._no_answer(Failure())
+        if type(result) in _AT_ONCE:
+            return result
         if hasattr(result, "__await__"):  # a Deferred has it, too
             # What has __await__ is a coroutine here; a type checker can't know.
             result = ensureDeferred(result)  # type: ignore[arg-type]

@@ -114,13 +114,6 @@ class Asked:
         headers = self.request.requestHeaders
         self.opening = read_handshake(headers, deflate=deflate)
 
-    def log_upgrade(self) -> None:
-        """Write the line of an access log that twisted.web won't write any more."""
-        site: Any = self.request.site
-        if getattr(site, "logs_upgrades", False):
-            self.request.code = 101
-            site.log(self.request)
-
     def take_over(self, transport: WebSocketTransport) -> None:
         """
         Let its connection become a WebSocket; the request is over with that.
@@ -130,6 +123,11 @@ class Asked:
 
         """
         assert self.opening is not None  # check_websocket has made it
+        site: Any = self.request.site
+        if getattr(site, "logs_upgrades", False):
+            # twisted.web won't write this line of an access log any more.
+            self.request.code = 101
+            site.log(self.request)
         rest = take_over(self.request, transport)
         transport.begin(self.opening, rest)
 

@@ -16,7 +16,7 @@ Driven by the site (``is_full``, ``stop``) and by the protocols that own a conne
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.protocol import Protocol as TwistedProtocol
@@ -37,6 +37,12 @@ class Stoppable(Protocol):
 
     def stop(self) -> None:
         """Close the connection unless a request is in progress."""
+
+
+class Counted(Protocol):
+    """What counts connections: Autobahn's factory."""
+
+    countConnections: int
 
 
 def limit_of(config: Config) -> int | None:
@@ -65,13 +71,13 @@ class Connections:
 
     """
 
-    def __init__(self, limit: int | None, websockets: Callable[[], int]) -> None:
+    def __init__(self, limit: int | None, websockets: Collection[Counted]) -> None:
         """
         Make it for a port that has no connections.
 
         Args:
             limit: How many there may be.
-            websockets: Returns how many more there are, as WebSockets.
+            websockets: Count those that are WebSockets.
 
         """
         self.limit = limit
@@ -83,13 +89,14 @@ class Connections:
 
     def __len__(self) -> int:
         """Return how many there are, WebSockets included."""
-        return len(self._owners) + self._websockets()
+        count = len(self._owners)
+        for each in self._websockets:
+            count += each.countConnections
+        return count
 
     def is_full(self) -> bool:
         """Return whether a new connection is one too many."""
-        limit = self.limit
-        # Not len(self): this is asked for each connection.
-        return limit is not None and len(self._owners) + self._websockets() >= limit
+        return self.limit is not None and len(self) >= self.limit
 
     def stop(self) -> None:
         """Close the connections on which no request is in progress."""

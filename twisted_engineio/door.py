@@ -209,13 +209,6 @@ class Knock(Asked):
             )
         return self._view
 
-    def log_upgrade(self) -> None:
-        """Write a line of the access log, if there is one."""
-        site: Any = self._door.site
-        if site.logs_upgrades:
-            peer = self._door.transport.getPeer()
-            site.log(Upgrade(self.uri, self._headers, peer))
-
     def take_over(self, transport: WebSocketTransport) -> None:
         """
         Let its connection become a WebSocket.
@@ -225,6 +218,9 @@ class Knock(Asked):
 
         """
         connection = self._door.transport
+        site: Any = self._door.site
+        if site.logs_upgrades:
+            site.log(Upgrade(self.uri, self._headers, connection.getPeer()))
         # As twisted.web does. Not once on the port: Linux hands an option on when a
         # connection comes, not when it is accepted, so who waits already goes without.
         if type(connection) is PlainConnection or ITCPTransport.providedBy(connection):

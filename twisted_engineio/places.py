@@ -22,6 +22,7 @@ from .time_slices import TimeSlices
 
 if TYPE_CHECKING:
     from .server import Server
+    from .transports.factory import WebSocketFactory
 
 __all__ = ["PATH", "Places", "put"]
 
@@ -95,6 +96,7 @@ class Places:
         self.clock: IReactorTime = server.clock
         self.log_limit = server.log.limit
         self.slices = TimeSlices(self.clock, _SLICE)
+        self._websockets: list[WebSocketFactory] = []
         self.connections = Connections(limit_of(server.config), self._websockets)
         self.add(server, path)
 
@@ -115,7 +117,9 @@ class Places:
             raise ConfigError(
                 "path", f"{path!r} is another server's; give each a path of its own"
             )
-        configs = [each.config for each in self._servers.values()]
+        servers = self._servers.values()
+        self._websockets[:] = {each.websockets for each in servers}
+        configs = [each.config for each in servers]
         self.request_timeout = min(each.request_timeout for each in configs)
         self.keep_alive_timeout = max(each.keep_alive_timeout for each in configs)
         self.patience = min(self.request_timeout, self.keep_alive_timeout)
@@ -124,12 +128,6 @@ class Places:
         self.closing = Deadlines(
             self.clock, min(each.close_timeout for each in configs)
         )
-
-    def _websockets(self) -> int:
-        count = 0
-        for each in self._servers.values():
-            count += each.websockets.countConnections
-        return count
 
     def server_at(self, path: bytes) -> Server | None:
         """

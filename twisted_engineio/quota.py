@@ -92,7 +92,10 @@ class Quota:
 
         """
         self._check(address)
-        self._count(address, 1)
+        if self._most_of_one is None:
+            self._inside += 1  # without a call, for each session
+        else:
+            self._count(address, 1)
 
     def leave(self, address: str | None) -> None:
         """

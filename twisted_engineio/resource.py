@@ -344,7 +344,8 @@ class EngineIOResource(Resource):
             self._open_websocket(entry, asked)
             return
         transport = self._transport(entry, asked)
-        self._set_cookie(entry, asked)
+        if self.engineio.config.cookie is not None:
+            self._set_cookie(entry, asked)
         session = self.engineio.open(entry, transport)
         if session.state is State.CLOSED:
             raise Refused(ErrorCode.BAD_REQUEST, "the application failed")
@@ -382,15 +383,16 @@ class EngineIOResource(Resource):
                 self._cut_off(transport.transport)
 
         self.engineio.refuse_when_stopped()
-        self._set_cookie(entry, asked)
-        self._tell_headers(asked, None)
+        if self.engineio.config.cookie is not None:
+            self._set_cookie(entry, asked)
+        if self.engineio.hearing.headers:
+            self._tell_headers(asked, None)
         transport = self._websocket(asked, entry, opened)
         self._hand_over(asked, transport)
 
     def _hand_over(self, asked: Asked, transport: WebSocketTransport) -> None:
         connection = asked.connection
         try:
-            asked.log_upgrade()
             asked.take_over(transport)
         except Exception:
             # Not to be answered: the connection is no longer twisted.web's.
@@ -403,8 +405,8 @@ class EngineIOResource(Resource):
 
     def _set_cookie(self, entry: Entry, asked: Asked) -> None:
         cookie = self.engineio.config.cookie
-        if cookie is not None:
-            asked.answer_headers.addRawHeader(b"Set-Cookie", cookie.header(entry.sid))
+        assert cookie is not None  # or there is nothing to set
+        asked.answer_headers.addRawHeader(b"Set-Cookie", cookie.header(entry.sid))
 
     def _websocket(
         self,

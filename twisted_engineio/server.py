@@ -360,7 +360,7 @@ class Server(Admitting):
         except Exception:
             self._goodbye_failed(Failure(), session)
         else:
-            if hasattr(result, "__await__"):
+            if result is not None and hasattr(result, "__await__"):
                 # What has __await__ is a coroutine here, or a Deferred.
                 goodbye: Deferred[object] = ensureDeferred(result)  # type: ignore[arg-type]
                 goodbye.addErrback(self._goodbye_failed, session)

@@ -188,11 +188,17 @@ class LeanWebSocketTransport(WebSocketTransport):
         self.factory.countConnections -= 1
         self.factory.lost()
 
+    def _tell_opened(self) -> None:
+        if self._wskey is not None:
+            super()._tell_opened()
+            return
+        # Autobahn had no part in it: without a call, for each connection.
+        opened = self._opened
+        del self._greets, self._opened, self._headers
+        opened(self)
+
     def _forget_handshake(self) -> None:
         # Not by asking for the dictionary: Python has made none so far.
-        if self._wskey is None:  # Autobahn had no part in it
-            del self._greets, self._opened, self._headers
-            return
         # A new dictionary: one that was large stays large.
         self.__dict__ = {
             name: value
