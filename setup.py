@@ -82,6 +82,10 @@ setup(
     # Said aloud because of "pip install -e": it then puts this folder on the path as a
     # whole, instead of claiming the name "twisted" for our one file.
     package_dir={"": "."},
-    package_data={"twisted_engineio": ["py.typed", "*.html", "js/*"]},
+    package_data={
+        "twisted_engineio": ["py.typed", "js/*"],
+        "twisted_engineio.monitoring": ["*.html"],
+        "twisted_engineio.web": ["static/*"],
+    },
     zip_safe=False,
 )

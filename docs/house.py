@@ -11,25 +11,39 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NAMES = (
-    ("The roof", "knows the command line, the house and its wings"),
-    ("The wings", "know the house, which knows nothing of them"),
-    ("Third floor: the door", "knows URLs"),
-    ("Second floor: the wires", "knows HTTP requests and sockets"),
-    ("First floor: one conversation", "knows a clock and a Transport"),
-    ("Ground floor: words", "knows the standard library"),
+    ("cli", "knows the command line, and all below"),
+    ("The wings", "are known by no floor, and can be removed"),
+    ("web", "knows URLs, and the connections of a Site"),
+    ("server", "knows the sessions"),
+    ("transports", "know requests, sockets and a Session"),
+    ("session", "knows a clock and a Transport"),
+    ("config", "knows every limit"),
+    ("policy", "knows no session"),
+    ("protocol", "knows what stands on the wire"),
+    ("Ground floor", "knows the standard library"),
 )
-PACKAGES = {"__init__", "codecs", "testing", "transports", "wamp"}
-"""What only holds other modules, or only names them."""
+
+
+def label(name: str, folders: tuple[str, ...]) -> str:
+    """Name a module: without its folder where that is its floor's name."""
+    return name.removeprefix(f"{folders[0]}.").replace(".", "/")
 
 
 def floors() -> list[tuple[str, str, list[str]]]:
     """Give the floors from the top down: name, what it knows, its modules."""
     known = runpy.run_path(str(Path(__file__).parent.parent / "tests/test_floors.py"))
+    modules = [
+        name
+        for name, path in known["MODULES"].items()
+        if path.name not in ("__init__.py", "_version.py")
+    ]
     held = [
-        [name.replace(".", "/") for name in names if name not in PACKAGES]
+        [label(each, names) for each in modules if each.partition(".")[0] in names]
         for names, _ in reversed(known["FLOORS"])
     ]
-    return [(*told, each) for told, each in zip(NAMES, held, strict=True)]
+    return [
+        (*told, each) for told, each in zip(NAMES, filter(None, held), strict=True)
+    ]
 
 
 FLOORS = floors()

@@ -25,7 +25,9 @@ class Echo(Application):
 port = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
 server = Server(Echo())
 root = Resource()
-root.putChild(b"", File(str(files("twisted_engineio") / "live.html")))
+root.putChild(
+    b"", File(str(files("twisted_engineio") / "web" / "static" / "live.html"))
+)
 root.putChild(b"engine.io", EngineIOResource(server))
 reactor.listenTCP(port, EngineIOSite(root, server))
 reactor.addSystemEventTrigger("before", "shutdown", server.stop)

@@ -24,8 +24,8 @@ from twisted_engineio import (
     Server,
 )
 from twisted_engineio.application import Admission
-from twisted_engineio.revision import REVISION_4
-from twisted_engineio.server import Entry
+from twisted_engineio.server.server import Entry
+from twisted_engineio.session.revision import REVISION_4
 from twisted_engineio.transports.polling import PollingTransport
 
 __all__ = ["ADDRESS", "CONFIGS", "HOST", "KNOWN", "LISTED", "UPGRADE", "House", "calm"]

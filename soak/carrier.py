@@ -16,8 +16,8 @@ from typing import Any, ClassVar, Protocol
 from benchmarks import wire
 from soak.connection import Connection
 from soak.plan import Plan
-from twisted_engineio.codecs import Codec
-from twisted_engineio.packet import Packet, PacketType
+from twisted_engineio.protocol.codec import Codec
+from twisted_engineio.protocol.packet import Packet, PacketType
 
 CLOSE = Packet(PacketType.CLOSE)
 NOOP = Packet(PacketType.NOOP)

@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 from benchmarks import wire
 from soak.carrier import CLOSE, NOOP, PROBE, Carrier, Client
 from soak.connection import Answer, Connection
-from twisted_engineio.packet import Packet, PacketType
+from twisted_engineio.protocol.packet import Packet, PacketType
 
 STALE = 30.0
 """Seconds after which an idle connection is not written to any more: the server closes

@@ -33,8 +33,8 @@ from soak.carrier import CLOSE, Carrier
 from soak.carriers import CARRIERS, EventSource
 from soak.plan import Ending, Plan, chance_of
 from soak.words import Bodies, Heard, Mark, Spoilt, Stream, make, read
-from twisted_engineio.codecs import v3, v4
-from twisted_engineio.packet import Packet, PacketType
+from twisted_engineio.protocol import codec_v3, codec_v4
+from twisted_engineio.protocol.packet import Packet, PacketType
 
 PATIENCE = 120.0
 """Seconds that anything may take, far more than a busy machine needs."""
@@ -91,7 +91,7 @@ class Session:
         self.plan = plan
         self.chance: random.Random = chance_of(seed, f"{plan.who}/life")
         self.source = f"127.0.1.{1 + self.chance.randrange(200)}"
-        self.codec = v3 if plan.revision == 3 else v4
+        self.codec = codec_v3 if plan.revision == 3 else codec_v4
         self.sid = ""
         self.stage = Stage.OPENING
         self._bodies = bodies

@@ -47,7 +47,7 @@ are still on their way up, and may have twice as much."""
 OBJECTS = 2000
 """Objects, of some 200,000, that may be more after all than after the rehearsal:
 caches and free lists, none of which grows with the sessions."""
-KINDS = {"twisted_engineio.log_limit._Kind": 50}
+KINDS = {"twisted_engineio.policy.limited_log._Kind": 50}
 """Objects that may be more: of each kind of line that a client has caused there is one,
 from the first on, and there are few kinds."""
 DELAYED_SHARE = 0.05

@@ -25,12 +25,12 @@ from twisted_engineio import (
     Session,
 )
 from twisted_engineio.application import Admission
-from twisted_engineio.outbox import Outbox
-from twisted_engineio.packet import Outgoing, Packet, PacketType
-from twisted_engineio.revision import REVISION_4
-from twisted_engineio.server import Entry, make_sid
+from twisted_engineio.protocol.packet import Outgoing, Packet, PacketType
+from twisted_engineio.server.server import Entry, make_sid
+from twisted_engineio.session.interfaces import NOBODY
+from twisted_engineio.session.revision import REVISION_4
+from twisted_engineio.session.send_queue import Outbox
 from twisted_engineio.testing import lines
-from twisted_engineio.transport import NOBODY
 
 CLOSE = Packet(PacketType.CLOSE)
 GOODBYE = Packet(PacketType.CLOSE, "1000")

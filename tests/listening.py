@@ -6,7 +6,7 @@ from typing import Any
 
 from fakes import Browser
 
-from twisted_engineio.codecs import v4
+from twisted_engineio.protocol import codec_v4
 
 QUERY = "EIO=4&transport=sse"
 
@@ -92,4 +92,4 @@ def read_payload(data: str) -> list[Any]:
     """Read an event's payload."""
     for written, plain in (("%0D", "\r"), ("%0A", "\n"), ("%25", "%")):
         data = data.replace(written, plain)
-    return list(v4.decode_payload(data.encode(), binary=False))
+    return list(codec_v4.decode_payload(data.encode(), binary=False))

@@ -12,7 +12,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from twisted_engineio.transports import fastlane
+from twisted_engineio.transports.websocket import frames as fastlane
 
 __all__ = ["TCPBrowser"]
 

@@ -53,7 +53,7 @@ A page::
 
     make run
 
-.. run by tests/test_tap.py
+.. run by tests/cli/test_options.py
 
 .. code-block:: console
 
@@ -87,7 +87,7 @@ def test_blocks_are_found_wherever_they_stand(tmp_path, monkeypatch):
     found = [(each.kind, each.text, each.run_by) for each in blocks_of(path)]
     assert found == [
         ("commands", "make run\n", None),
-        ("console", "$ crossbar start\n", "tests/test_tap.py"),
+        ("console", "$ crossbar start\n", "tests/cli/test_options.py"),
         ("python", "a = 1\n\nb = 2\n", None),
         ("json", '{"a": 1}\n', None),
         ("commands", "make test\n", None),

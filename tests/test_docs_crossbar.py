@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.web.resource import IResource
 
 from twisted_engineio import crossbar, wamp
-from twisted_engineio.wamp.envelope import Op, Problem, read
+from twisted_engineio.wamp.messages import Op, Problem, read
 
 DOCS = Path(__file__).parent.parent / "docs"
 TEXT = (DOCS / "crossbar.rst").read_text(encoding="utf-8")

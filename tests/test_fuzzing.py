@@ -13,12 +13,12 @@ import pytest
 from fuzzing import CORPUS, TARGETS, module_of, work
 from fuzzing import __main__ as report
 from twisted_engineio import Packet, PacketType, resource
-from twisted_engineio.channel import EngineIOChannel
-from twisted_engineio.codecs import v3, v4
-from twisted_engineio.cors import Cors
-from twisted_engineio.door import Knock
-from twisted_engineio.revision import REVISION_4
-from twisted_engineio.transports import fastlane
+from twisted_engineio.policy.cors import Cors
+from twisted_engineio.protocol import codec_v3, codec_v4
+from twisted_engineio.session.revision import REVISION_4
+from twisted_engineio.transports.websocket import frames as fastlane
+from twisted_engineio.web.fast_http import Knock
+from twisted_engineio.web.http1.channel import EngineIOChannel
 
 INPUTS = [
     pytest.param(path.parent.name, path, id=f"{path.parent.name}/{path.name}")
@@ -83,27 +83,27 @@ def unescaped(payload, index):
 # What to break, and in what way, for each target to see.
 SABOTAGE = {
     "codec_v3": [
-        (v3, "_from_units", lambda packet, _: v3._from_text(packet)),
-        (v3, "_to_length", lambda digits: int(digits)),
-        (v4, "from_base64", lax),
+        (codec_v3, "_from_units", lambda packet, _: codec_v3._from_text(packet)),
+        (codec_v3, "_to_length", lambda digits: int(digits)),
+        (codec_v4, "from_base64", lax),
     ],
     "codec_v4": [
-        (v4, "from_base64", lax),
-        (v4, "_BARE", {"": Packet(PacketType.NOOP)}),
+        (codec_v4, "from_base64", lax),
+        (codec_v4, "_BARE", {"": Packet(PacketType.NOOP)}),
     ],
     "door": [
         (Knock, "origin", property(lambda self: None)),
-        ("twisted_engineio.door", "_OTHER", frozenset()),
+        ("twisted_engineio.web.fast_http", "_OTHER", frozenset()),
         (EngineIOChannel, "take_admission", lambda self: None),
     ],
     "handshake": [
         (resource, "index_of", lambda query: query.get("j")),
         (resource.EngineIOResource, "_check_origin", lambda *_: None),
-        ("twisted_engineio.admitting", "revision_of", lambda *_: REVISION_4),
+        ("twisted_engineio.server.admission", "revision_of", lambda *_: REVISION_4),
     ],
     "headers": [
         (Cors, "_is_listed", lambda self, origin: "listed.example" in origin),
-        ("twisted_engineio.proxies", "_hops", lambda _: iter(())),
+        ("twisted_engineio.policy.forwarded", "_hops", lambda _: iter(())),
     ],
     "jsonp": [
         ("fuzzing.targets.jsonp", "wrap", unescaped),
@@ -116,7 +116,7 @@ SABOTAGE = {
     ],
     "sse": [
         ("fuzzing.targets.sse", "escape", lambda payload: payload),
-        ("twisted_engineio.transports.replay.Ring", "can_resume", lambda *_: True),
+        ("twisted_engineio.transports.sse.replay.Ring", "can_resume", lambda *_: True),
     ],
 }
 

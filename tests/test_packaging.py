@@ -20,7 +20,7 @@ PROJECT = Path(__file__).parent.parent
 LEFT_OUT = {".ci/run"}
 """What is for a checkout only."""
 
-OF_EXTRAS = ["twisted_engineio.metrics"]
+OF_EXTRAS = ["twisted_engineio.monitoring.metrics"]
 """Modules that need an extra, and are imported by who asks for them."""
 
 # Where Twisted itself comes from, and whether it is whole.
@@ -67,8 +67,8 @@ def test_the_wheel_holds_the_package_and_the_plugin(wheel):
         names = set(archive.namelist())
     assert {
         "twisted_engineio/__init__.py",
-        "twisted_engineio/live.html",
-        "twisted_engineio/status.html",
+        "twisted_engineio/web/static/live.html",
+        "twisted_engineio/monitoring/status.html",
         "twisted_engineio/py.typed",
         "twisted/plugins/engineio_plugin.py",
     } <= names

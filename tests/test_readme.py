@@ -15,7 +15,7 @@ from doc_blocks import DOCS, PROJECT, blocks_of
 from programs import free_port, program, started
 
 from twisted_engineio import Application, Config, Reject, tap
-from twisted_engineio.handshake import Handshake
+from twisted_engineio.protocol.handshake import Handshake
 
 README = (PROJECT / "README.rst").read_text(encoding="utf-8")
 APPLICATION, MOUNTING, TESTING = (

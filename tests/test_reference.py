@@ -9,11 +9,11 @@ import pytest
 from fakes import NOOP, PROBE_PING, UPGRADE, Onlooker, RecordingTransport, frame
 
 from twisted_engineio import Config, Cookie
-from twisted_engineio.codecs import v4
-from twisted_engineio.transport import Transport
+from twisted_engineio.protocol import codec_v4
+from twisted_engineio.session.interfaces import Transport
 from twisted_engineio.transports.jsonp import JSONPTransport
 from twisted_engineio.transports.polling import PollingTransport
-from twisted_engineio.transports.websocket import WebSocketTransport
+from twisted_engineio.transports.websocket.transport import WebSocketTransport
 
 POLLING = "EIO=4&transport=polling"
 WEBSOCKET = "EIO=4&transport=websocket"
@@ -145,9 +145,9 @@ def test_a_queue_that_leaves_is_told(make_server, open_session):
 @pytest.mark.parametrize(
     "transport",
     [
-        PollingTransport(v4, Config()),
-        JSONPTransport(v4, Config(), "0"),
-        WebSocketTransport(lambda _: None, {}, v4),
+        PollingTransport(codec_v4, Config()),
+        JSONPTransport(codec_v4, Config(), "0"),
+        WebSocketTransport(lambda _: None, {}, codec_v4),
     ],
 )
 def test_a_transport_is_what_a_session_asks_for(transport):

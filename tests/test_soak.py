@@ -273,8 +273,13 @@ def test_too_few_samples_are_no_proof():
             "10000 more objects of kind all than before",
         ),
         (
-            {"objects_after": {"all": 60_000, "twisted_engineio.session.Session": 1}},
-            "1 more objects of kind twisted_engineio.session.Session than before",
+            {
+                "objects_after": {
+                    "all": 60_000,
+                    "twisted_engineio.session.session.Session": 1,
+                }
+            },
+            "1 more objects of kind twisted_engineio.session.session.Session than before",
         ),
         ({"log": "x\nTraceback (most recent call last):\n"}, "the server's log says"),
         ({"log": "[-] Unhandled Error\n"}, "the server's log says"),

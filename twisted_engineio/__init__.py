@@ -9,7 +9,6 @@ does it all.
 
 from __future__ import annotations
 
-from .access_log import redacted_log
 from .application import Admission, Application, EchoApplication
 from .config import Config
 from .cookie import Cookie
@@ -26,16 +25,17 @@ from .exceptions import (
     SessionClosed,
     Unavailable,
 )
-from .flow import Flow
-from .handshake import Handshake
+from .monitoring.session_log import SessionLog
 from .observer import Observer
-from .packet import Encoded, Packet, PacketType
-from .protected import protect
-from .resource import EngineIOResource
-from .server import Server
-from .session import Session, State
-from .session_log import SessionLog
-from .site import EngineIOSite
+from .protocol.handshake import Handshake
+from .protocol.packet import Encoded, Packet, PacketType
+from .server.server import Server
+from .session.session import Session, State
+from .stream.consumer import Flow
+from .web.access_log import redacted_log
+from .web.resource import EngineIOResource
+from .web.site import EngineIOSite
+from .web.site_limits import protect
 
 __version__ = "0.1.0"
 

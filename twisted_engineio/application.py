@@ -18,8 +18,8 @@ from .config import check_interval
 
 if TYPE_CHECKING:
     from .exceptions import CloseReason
-    from .handshake import Handshake
-    from .session import Session
+    from .protocol.handshake import Handshake
+    from .session.session import Session
 
 __all__ = ["Admission", "Application", "EchoApplication", "misspelt_hooks"]
 

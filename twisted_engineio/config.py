@@ -16,9 +16,9 @@ from typing import Any, Final, Self, TypeAlias
 
 from .cookie import Cookie
 from .exceptions import ConfigError
-from .origins import listed_origin
-from .packet import Encoded
-from .proxies import TrustedProxies
+from .policy.forwarded import TrustedProxies
+from .policy.origins import listed_origin
+from .protocol.packet import Encoded
 
 __all__ = ["TRANSPORTS", "Config", "check_interval"]
 

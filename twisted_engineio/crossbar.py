@@ -23,10 +23,10 @@ from .application import Application, EchoApplication
 from .config import Config
 from .cookie import Cookie
 from .exceptions import ConfigError
-from .loading import load
-from .resource import EngineIOResource
-from .server import Server
+from .server.load_application import load
+from .server.server import Server
 from .wamp import WampApplication, connect
+from .web.resource import EngineIOResource
 
 __all__ = ["mount", "root"]
 

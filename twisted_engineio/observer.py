@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from twisted.web.http_headers import Headers
 
     from .exceptions import CloseReason, PayloadTooLarge, Refused, Reject
-    from .handshake import Handshake
-    from .packet import Outgoing, PacketType
-    from .session import Session
+    from .protocol.handshake import Handshake
+    from .protocol.packet import Outgoing, PacketType
+    from .session.session import Session
 
 __all__ = ["Observer"]
 

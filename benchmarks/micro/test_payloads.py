@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from twisted_engineio.codecs import v4
+from twisted_engineio.protocol import codec_v4
 
 MESSAGES: dict[str, list[str | bytes]] = {
     "one of 32 B": ["x" * 32],
@@ -20,7 +20,7 @@ payloads = pytest.mark.parametrize("messages", MESSAGES.values(), ids=MESSAGES.k
 
 def encode(messages: list[str | bytes]) -> bytes:
     """Write a payload."""
-    return v4.encode_payload(messages, binary=False)[0]
+    return codec_v4.encode_payload(messages, binary=False)[0]
 
 
 @payloads
@@ -33,5 +33,5 @@ def test_encode(benchmark: BenchmarkFixture, messages: list[str | bytes]) -> Non
 def test_decode(benchmark: BenchmarkFixture, messages: list[str | bytes]) -> None:
     """What a POST brings."""
     body = encode(messages)
-    found = benchmark(lambda: list(v4.decode_payload(body, binary=False)))
+    found = benchmark(lambda: list(codec_v4.decode_payload(body, binary=False)))
     assert len(found) == len(messages)

@@ -18,7 +18,7 @@ from fuzzing.items import Item, plain, read, rewritten, size_of
 from fuzzing.targets.codec_v4 import packet_slowly as packet_of_revision_4
 from fuzzing.work import bounded
 from twisted_engineio import InvalidPacket, Packet
-from twisted_engineio.codecs import v3
+from twisted_engineio.protocol import codec_v3
 
 MAX_DIGITS = 16
 
@@ -29,7 +29,7 @@ def check(data: bytes) -> None:
     _check_payload(data, binary=True)
     text = data.decode("latin-1")
     try:
-        packet = v3.decode_packet(text)
+        packet = codec_v3.decode_packet(text)
     except InvalidPacket:
         packet = None
     assert packet == packet_slowly(text)
@@ -44,13 +44,13 @@ def _check_payload(data: bytes, *, binary: bool) -> None:
     assert sum(map(size_of, items)) <= len(data)
     if items:
         for wanted in (True, False):
-            body, is_binary = v3.encode_payload(map(plain, items), binary=wanted)
-            again = read(v3.decode_payload(body, binary=is_binary))
+            body, is_binary = codec_v3.encode_payload(map(plain, items), binary=wanted)
+            again = read(codec_v3.decode_payload(body, binary=is_binary))
             assert again == ([rewritten(each) for each in items], True)
 
 
 def _decode(data: bytes, binary: bool) -> Iterator[Item]:
-    yield from v3.decode_payload(data, binary=binary)
+    yield from codec_v3.decode_payload(data, binary=binary)
 
 
 def read_slowly(body: bytes) -> Iterator[Item]:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from fuzzing.items import Item, plain, read, rewritten, size_of
 from fuzzing.work import bounded
 from twisted_engineio import InvalidPacket, Packet, PacketType
-from twisted_engineio.codecs import v4
+from twisted_engineio.protocol import codec_v4
 
 BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=))?")
 
@@ -26,22 +26,22 @@ BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/
 def check(data: bytes) -> None:
     """Read bytes as a payload, and as a packet."""
     items, is_whole = bounded(
-        lambda: read(v4.decode_payload(data, binary=False)), data, 60 + 20 * len(data)
+        lambda: read(codec_v4.decode_payload(data, binary=False)), data, 60 + 20 * len(data)
     )
     assert (items, is_whole) == read(read_slowly(data))
     assert sum(map(size_of, items)) <= len(data)
     if items:
-        body, is_binary = v4.encode_payload(map(plain, items), binary=True)
+        body, is_binary = codec_v4.encode_payload(map(plain, items), binary=True)
         assert not is_binary
-        again = read(v4.decode_payload(body, binary=False))
+        again = read(codec_v4.decode_payload(body, binary=False))
         assert again == ([rewritten(each) for each in items], True)
-    assert read(v4.decode_payload(data, binary=True)) == ([], False)
+    assert read(codec_v4.decode_payload(data, binary=True)) == ([], False)
     _check_packet(data.decode("latin-1"))
 
 
 def _check_packet(text: str) -> None:
     try:
-        packet = v4.decode_packet(text)
+        packet = codec_v4.decode_packet(text)
     except InvalidPacket:
         packet = None
     assert packet == packet_slowly(text)

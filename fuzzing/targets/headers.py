@@ -21,10 +21,10 @@ from urllib.parse import parse_qsl
 
 from fuzzing.work import bounded
 from twisted_engineio import Config
-from twisted_engineio.compression import choose_coding
-from twisted_engineio.cors import Cors, is_well_formed
-from twisted_engineio.handshake import parse_query
-from twisted_engineio.proxies import TrustedProxies
+from twisted_engineio.policy.compression import choose_coding
+from twisted_engineio.policy.cors import Cors, is_well_formed
+from twisted_engineio.policy.forwarded import TrustedProxies
+from twisted_engineio.protocol.handshake import parse_query
 
 PROXIES = TrustedProxies(["10.0.0.0/8", "2001:db8::/32"])
 PROXY, STRANGER, CLIENT = "10.0.0.1", "198.51.100.7", "203.0.113.9"

@@ -21,7 +21,7 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from fuzzing.script import Script
-from twisted_engineio.transports.replay import Ring, escape, read_event_id
+from twisted_engineio.transports.sse.replay import Ring, escape, read_event_id
 
 SID = "a.sid"
 MAX_EVENTS, MAX_SIZE = 5, 400

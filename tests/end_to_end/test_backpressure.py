@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IConsumer
 from twisted.protocols.basic import FileSender
 
 from twisted_engineio import CloseReason, Config, Session
-from twisted_engineio.transports.backlog import unsent
+from twisted_engineio.transports.write_buffer import unsent
 
 MIB = 1_048_576
 CHUNK = bytes(MIB)

@@ -11,7 +11,7 @@ from fuzzing.sockets import Siege, besiege
 # What a server would do wrong, each seen by another of the checks.
 UNHANDLED = """
 from twisted.internet.defer import fail
-from twisted_engineio.transports.websocket import WebSocketTransport
+from twisted_engineio.transports.websocket.transport import WebSocketTransport
 WebSocketTransport.onClose = lambda *_: fail(ValueError("nobody asks")) and None
 """
 LEAKY = """

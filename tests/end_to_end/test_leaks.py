@@ -19,10 +19,10 @@ from twisted.web.http import HTTPChannel
 from ways import SLOW_WAYS, WAYS, Choosy, Way
 
 from twisted_engineio import CloseReason, Config, Session
-from twisted_engineio.probe import Probe
-from twisted_engineio.request import EngineIORequest
+from twisted_engineio.session.upgrade import Probe
 from twisted_engineio.transports.polling import PollingTransport
-from twisted_engineio.transports.websocket import WebSocketTransport
+from twisted_engineio.transports.websocket.transport import WebSocketTransport
+from twisted_engineio.web.body_limit import EngineIORequest
 
 SESSIONS = 5000
 AT_ONCE = 50

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.protocol import Protocol
 
 from twisted_engineio import Packet, PacketType
-from twisted_engineio.codecs import v4
+from twisted_engineio.protocol import codec_v4
 
 PATIENT = 60.0
 """Seconds that an answer may take from a server that is asleep."""
@@ -96,7 +96,7 @@ class Posting(Pinged):
 
     def take(self, payload: bytes) -> None:
         """Act on the packets of a payload, and keep the messages."""
-        for item in v4.decode_payload(payload, binary=False):
+        for item in codec_v4.decode_payload(payload, binary=False):
             if item == Packet(PacketType.PING):
                 self.take_ping()
             elif isinstance(item, str):

@@ -22,7 +22,7 @@ class EndpointParser:
     def parseStreamServer(self, reactor, *args, **options):
         """Make an endpoint; a mistake is a ValueError."""
         # Whoever reads any endpoint's description imports this file.
-        from twisted_engineio.endpoint import parse_endpoint
+        from twisted_engineio.stream.endpoint import parse_endpoint
 
         return parse_endpoint(reactor, *args, **options)
 

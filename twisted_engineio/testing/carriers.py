@@ -21,8 +21,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol, TypeAlias
 
-from ..codecs import v4
-from ..packet import Packet, PacketType
+from ..protocol import codec_v4
+from ..protocol.packet import Packet, PacketType
 from .lines import BINARY, CLOSE, TEXT, Answer, HttpLine, frame, read_frames
 
 __all__ = ["CARRIERS", "Carrier", "Item", "PostingCarrier", "Traveller"]
@@ -159,7 +159,7 @@ class PostingCarrier(Carrier):
         """Whether nothing is in flight to the client."""
 
     def _read(self, payload: bytes) -> None:
-        for item in v4.decode_payload(payload, binary=False):
+        for item in codec_v4.decode_payload(payload, binary=False):
             self._client.take(self, item)
 
     @property
@@ -170,7 +170,7 @@ class PostingCarrier(Carrier):
     def send(self, items: list[Item]) -> None:
         """Send a POST."""
         self._posts += 1
-        body, _ = v4.encode_payload(items, binary=False)
+        body, _ = codec_v4.encode_payload(items, binary=False)
         kind = {"Content-Type": "text/plain;charset=UTF-8"}
         request = self._client.request("POST", self.name, kind, body)
         self._poster.ask(request, self._posted)
@@ -294,7 +294,7 @@ class StreamCarrier(PostingCarrier):
 
     def _read(self, payload: bytes) -> None:
         super()._read(payload)
-        *_, self._last = v4.decode_payload(payload, binary=False)
+        *_, self._last = codec_v4.decode_payload(payload, binary=False)
         self._settle()
 
 
@@ -340,7 +340,7 @@ class WebSocketCarrier(Carrier):
                 self._talk = Talk.OVER
                 self._write(frame((1000).to_bytes(2, "big"), CLOSE))
             else:
-                self._write(frame(v4.encode_packet(item)))
+                self._write(frame(codec_v4.encode_packet(item)))
 
     def _write(self, data: bytes) -> None:
         self._line.transport.send(data)
@@ -352,7 +352,7 @@ class WebSocketCarrier(Carrier):
         frames, self._data = read_frames(self._data + data)
         for opcode, payload in frames:
             if opcode == TEXT:
-                self._client.take(self, v4.decode_packet(payload.decode()))
+                self._client.take(self, codec_v4.decode_packet(payload.decode()))
             elif opcode == BINARY:
                 self._client.take(self, payload)
             else:  # a close frame: no server of ours pings by frame

@@ -17,12 +17,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-from ..packet import Packet, PacketType, require_message
+from ..protocol.packet import Packet, PacketType, require_message
 from .carriers import CARRIERS, Carrier, Item, PostingCarrier
 from .lines import Answer, HttpLine
 
 if TYPE_CHECKING:
-    from ..session import Session
+    from ..session.session import Session
     from .server import MemoryServer
 
 __all__ = ["HandshakeRefused", "MemoryClient"]

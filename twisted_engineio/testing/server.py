@@ -18,17 +18,17 @@ from twisted.web.resource import Resource
 from zope.interface import alsoProvides
 
 from ..config import TRANSPORTS, Config
-from ..resource import EngineIOResource
-from ..server import Server
-from ..site import EngineIOSite
+from ..server.server import Server
+from ..web.resource import EngineIOResource
+from ..web.site import EngineIOSite
 from .client import ClientState, MemoryClient
 from .connection import MemoryTransport
 
 if TYPE_CHECKING:
     from ..application import Application
-    from ..server import Entry
-    from ..session import Session
-    from ..transport import Transport
+    from ..server.server import Entry
+    from ..session.interfaces import Transport
+    from ..session.session import Session
 
 __all__ = ["MemoryServer"]
 

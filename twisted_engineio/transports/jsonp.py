@@ -18,9 +18,9 @@ from ..exceptions import ErrorCode, InvalidPacket, Refused
 from .polling import PollingTransport
 
 if TYPE_CHECKING:
-    from ..codecs import Codec
     from ..config import Config
-    from ..packet import Outgoing, Packet
+    from ..protocol.codec import Codec
+    from ..protocol.packet import Outgoing, Packet
 
 __all__ = ["JAVASCRIPT", "JSONPTransport", "index_of", "unwrap", "wrap"]
 

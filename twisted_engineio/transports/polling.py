@@ -25,16 +25,16 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
-from ..answer import BINARY, PLAIN, answer
-from ..codecs import Codec
-from ..compression import choose_coding, compress, compress_once
 from ..exceptions import CloseReason
-from ..outbox import Outbox
-from ..packet import Encoded, Outgoing, Packet, PacketType
-from ..transport import NOBODY
-from .backlog import unsent
-from .held import pack
-from .posting import PostingTransport
+from ..policy.compression import choose_coding, compress, compress_once
+from ..protocol.codec import Codec
+from ..protocol.packet import Encoded, Outgoing, Packet, PacketType
+from ..session.interfaces import NOBODY
+from ..session.send_queue import Outbox
+from .http_post import PostingTransport
+from .http_response import BINARY, PLAIN, answer
+from .packed_headers import pack
+from .write_buffer import unsent
 
 if TYPE_CHECKING:
     from ..config import Config

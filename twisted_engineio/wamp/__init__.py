@@ -8,6 +8,6 @@ a router, Crossbar for one.
 from __future__ import annotations
 
 from .bridge import WampApplication
-from .link import connect
+from .connection import connect
 
 __all__ = ["WampApplication", "connect"]

@@ -33,11 +33,11 @@ from twisted.python.failure import Failure
 
 from ..application import Application
 from ..exceptions import CloseReason
-from ..packet import Encoded
-from ..session import Session, State
-from .envelope import BadRequest, Op, Problem, Request, read, write
-from .member import Member, Subscription
-from .topics import Topics
+from ..protocol.packet import Encoded
+from ..session.session import Session, State
+from .client import Member, Subscription
+from .messages import BadRequest, Op, Problem, Request, read, write
+from .subscriptions import Topics
 
 __all__ = ["WampApplication"]
 

@@ -1,0 +1,24 @@
+"""The two doors between a conversation and its wire."""
+
+from __future__ import annotations
+
+from fakes import PING, RecordingTransport
+
+from twisted_engineio import CloseReason
+from twisted_engineio.session.interfaces import NOBODY
+
+
+def test_nobody_takes_everything_and_does_nothing():
+    """A transport that feeds nobody needs no condition for it."""
+    assert NOBODY.receive("data") is None
+    assert NOBODY.receive_packet(PING) is None
+    assert NOBODY.transport_ready() is None
+    assert NOBODY.limit_reached("max_packets") is None
+    assert NOBODY.fail(CloseReason.TRANSPORT_ERROR) is None
+
+
+def test_a_session_holds_no_transport_that_it_left(session):
+    """Once it has moved or ended, what the old transport reads reaches nobody."""
+    transport: RecordingTransport = session.transport
+    session.fail(CloseReason.PARSE_ERROR)
+    assert transport.receiver is NOBODY

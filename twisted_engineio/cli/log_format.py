@@ -1,0 +1,256 @@
+"""
+What ``twistd engineio`` writes into its logs: bounded, as text or as JSON.
+
+Rules of this file:
+
+1. Every line of Twisted's and Autobahn's that a client can cause passes a
+   ``BoundedObserver``, which cuts it and limits its rate; lines of the application's
+   pass as they are, unless they are errors that reached Twisted alone.
+2. JSON is one object for each line, from the first line of twistd's on: also what is
+   printed, and tracebacks. It is written to wherever twistd writes text.
+3. SIGUSR1 opens the access log again by its name, and then calls the handler that the
+   signal had before.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import FileLogObserver, ILogObserver, LogEvent, formatEvent
+from twisted.python import threadable
+from twisted.python.failure import Failure
+from twisted.python.reflect import qual, safe_str
+from twisted.python.usage import UsageError
+from twisted.scripts import twistd as twistd_script
+from zope.interface import implementer
+
+from ..policy.limited_log import MOST, LineLimit, tame, tame_value
+
+__all__ = [
+    "TWISTED",
+    "BoundedObserver",
+    "as_json",
+    "check_access_log",
+    "check_log_format",
+    "json_observer",
+]
+
+TWISTED: Final = ("_SomeApplicationRunner", "_getLogObserver")
+"""What is known here of twistd: by which it makes the observer of its own log."""
+_FORMATS: Final = ("text", "json")
+_OTHERS: Final = ("twisted.", "autobahn.")
+"""Whose lines are bounded here: ours are where they are written."""
+_LEGACY: Final = ("Ignoring malformed Range header",)
+"""How lines begin that clients cause, and that Twisted logs without a name."""
+_FIRST: Final = MOST + 33
+"""Characters of the first line that Twisted logged as text, in which a client's begin
+after its own 33 or more."""
+_LINE: Final = 400
+"""Characters of a line of an error that was logged as text."""
+_RESERVED: Final = frozenset(
+    ("format", "isError", "message", "system", "time", "failure", "why", "logLevel")
+)
+"""What Twisted puts into an event besides what begins with ``log_``."""
+
+
+@implementer(ILogObserver)
+class BoundedObserver:
+    """A log observer that passes on no more than a client may cause."""
+
+    def __init__(
+        self, observer: Callable[[LogEvent], object], clock: IReactorTime
+    ) -> None:
+        """
+        Make one before another observer.
+
+        Args:
+            observer: What is passed on to.
+            clock: What to measure time with.
+
+        """
+        self._observer = observer
+        self._limit = LineLimit(clock)
+
+    def __call__(self, event: LogEvent) -> None:
+        """Pass an event on, or count it."""
+        kind = _kind_of(event)
+        if kind is None:
+            self._observer(event)
+            return
+
+        def report(count: int) -> None:
+            self._observer(_count_of(event, count))
+
+        # No client causes a line in another thread, from where no timer may be set.
+        if _is_elsewhere() or self._limit.admits(kind, report):
+            self._observer(_tamed(event))
+
+    def flush(self) -> None:
+        """Write now how many lines were left out."""
+        self._limit.flush()
+
+
+def _is_elsewhere() -> bool:
+    io_thread: object = threadable.ioThread
+    return io_thread is not None and not threadable.isInIOThread()
+
+
+def _kind_of(event: LogEvent) -> object:
+    """Return what a line is counted as; None if no client can cause it."""
+    namespace = event.get("log_namespace") or ""
+    if namespace.startswith(_OTHERS):
+        return namespace, event.get("log_format")
+    if namespace == "log_legacy":
+        if event.get("isError"):
+            failure = event.get("failure")
+            return failure.type if isinstance(failure, Failure) else "error"
+        text = str(event.get("log_text"))
+        return next((each for each in _LEGACY if text.startswith(each)), None)
+    return None
+
+
+def _count_of(event: LogEvent, count: int) -> LogEvent:
+    kept = ("log_level", "log_namespace", "log_system", "log_time", "time", "system")
+    like = tame(formatEvent(event).partition("\n")[0])
+    text = f"lines left out: {count}, like: {like}"
+    return {
+        **{name: event[name] for name in kept if name in event},
+        "log_format": "{log_text}",
+        "log_text": text,
+        "count": count,
+        "message": (text,),
+        "isError": 0,
+    }
+
+
+def _tamed(event: LogEvent) -> LogEvent:
+    """Return a copy that can stand in a log."""
+    tamed = {name: tame_value(value) for name, value in event.items()}
+    if event.get("log_namespace") == "log_legacy":
+        # Made of all that there is, before it came here: of a traceback, too.
+        first, *rest = str(event.get("log_text")).splitlines() or [""]
+        lines = [tame(first, _FIRST), *(tame(each, _LINE) for each in rest)]
+        text = "\n".join(lines)
+        tamed["message"] = (text,)
+    else:
+        text = tame(formatEvent(event), _LINE)
+    return {**tamed, "log_format": "{log_text}", "log_text": text}
+
+
+# JSON.
+
+
+def as_json(event: LogEvent) -> str:
+    """
+    Format an event as a line of JSON.
+
+    Args:
+        event: An event of ``twisted.logger``.
+
+    Returns:
+        An object with ``time``, ``level``, ``logger`` and ``message``; then the event's
+        own fields; and of an exception ``exception``, its class, and ``traceback``.
+
+    """
+    level = event.get("log_level")
+    seconds = event.get("log_time")
+    when = datetime.fromtimestamp(seconds or 0.0, UTC)
+    failure = event.get("log_failure") or event.get("failure")
+    message = formatEvent(event)
+    said: dict[str, Any] = {
+        "time": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": getattr(level, "name", "info"),
+        "logger": event.get("log_namespace") or "-",
+        "message": message,
+    }
+    for name, value in event.items():
+        if not name.startswith("log_") and name not in _RESERVED:
+            said.setdefault(name, _plain(value))
+    if isinstance(failure, Failure):
+        said["message"] = _message_with(failure, event, message)
+        said["exception"] = qual(failure.type or type(failure.value))
+        said["traceback"] = failure.getTraceback()
+    return json.dumps(said) + "\n"
+
+
+def _message_with(failure: Failure, event: LogEvent, message: str) -> str:
+    """Return what was said of a failure, without its traceback."""
+    if event.get("log_namespace") == "log_legacy":
+        return str(event.get("why") or "Unhandled Error")
+    return message or safe_str(failure.value)
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON has for a value; the text of anything else."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    return tame(safe_str(value), _LINE)
+
+
+# Options.
+
+
+def check_log_format(name: str, twistd: Mapping[str, Any] | None) -> None:
+    """
+    Check that the log can be written in a format.
+
+    Args:
+        name: ``text`` or ``json``.
+        twistd: The options of twistd itself, if it runs us.
+
+    Raises:
+        UsageError: If the format is unknown, or twistd writes elsewhere.
+
+    """
+    if name not in _FORMATS:
+        known = ", ".join(_FORMATS)
+        raise UsageError(f"--log-format: {name!r} is unknown; known are {known}")
+    for option in ("syslog", "logger"):
+        if name == "json" and twistd is not None and twistd.get(option):
+            raise UsageError(
+                f"--log-format: json cannot be written with twistd's --{option};"
+                " leave that out"
+            )
+
+
+def json_observer(twistd: Mapping[str, Any]) -> FileLogObserver:
+    """
+    Make the observer that twistd would make, to write JSON.
+
+    Args:
+        twistd: The options of twistd itself.
+
+    """
+    script: Any = twistd_script
+    logger = script._SomeApplicationRunner.loggerFactory(twistd)
+    observer: FileLogObserver = logger._getLogObserver()
+    observer.formatEvent = as_json
+    return observer
+
+
+def check_access_log(path: str | None) -> None:
+    """
+    Check that an access log can be written.
+
+    Args:
+        path: The file, if there is to be one.
+
+    Raises:
+        UsageError: If it cannot.
+
+    """
+    if path is None:
+        return
+    try:
+        with open(path, "ab"):
+            pass
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"--access-log: {path!r}: {why}") from None

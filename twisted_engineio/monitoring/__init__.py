@@ -1,0 +1,1 @@
+"""Counters, Prometheus metrics, the status page and the session log."""

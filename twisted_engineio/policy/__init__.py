@@ -1,0 +1,1 @@
+"""Rules that need no session: quotas, rates, proxies, origins, redaction."""

@@ -1,0 +1,176 @@
+"""
+What a client says when it opens a session, and the open packet that answers it.
+
+Everything here is immutable: a ``Handshake`` lives as long as its session, the request
+that it was read from does not. The wire's milliseconds appear in this file only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
+from typing import Final
+from urllib.parse import parse_qsl, unquote_plus
+
+from ..config import Config
+from .fields import RawFields
+from .packet import Packet, PacketType
+
+__all__ = [
+    "Handshake",
+    "QueryFields",
+    "open_packet",
+    "parse_query",
+    "upgrades_from",
+]
+
+_MAX_QUERY: Final = 16_384
+"""Bytes of a query that are read. twisted.web takes no longer line of HTTP/1.1."""
+_MAX_FIELDS: Final = 64
+"""Fields of a query that are read, whatever they are called, and kept as long as the
+session: 16 KB of them would take a megabyte. Behind them only ``_KEYS`` are read."""
+_KEYS: Final = ("EIO", "transport", "sid", "t", "j", "b64", "lastEventId")
+"""The protocol's own; clients write a page's query before them."""
+
+
+def _encoded(key: str) -> str:
+    """Return a pattern for a key, each character of it percent-encoded or not."""
+    return "".join(f"(?:{each}|%(?i:{ord(each):02x}))" for each in key)
+
+
+_KNOWN: Final = re.compile(
+    "&(?=[{}%])(?:{})(?:=[^&]*)?(?![^&])".format(
+        "".join(each[0] for each in _KEYS),
+        "|".join(f"(?P<{key}>{_encoded(key)})" for key in _KEYS),
+    )
+)
+
+_BETTER: Final = {"polling": ("sse", "websocket"), "sse": ("websocket",)}
+"""What a session on a transport may move to, where it is switched on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """
+    A client's first request, or any other, reduced to what is worth keeping.
+
+    Attributes:
+        transport: The transport it came on, ``"polling"`` or another.
+        query: The query string, decoded; of a repeated key the last value.
+        headers: The request's headers, names in lower case; of a repeated header
+            all values joined by ``", "``.
+        client_address: The client's IP address, or ``None`` on a UNIX socket.
+        is_secure: Whether it came over TLS.
+        method: Its method; a handshake's is always GET.
+        server_address: The IP address and port that it came to, or ``None`` on a UNIX
+            socket. Behind a proxy, that is where the proxy finds this server.
+
+    """
+
+    transport: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    client_address: str | None = None
+    is_secure: bool = False
+    method: str = "GET"
+    server_address: tuple[str, int] | None = None
+
+    def forget_parsed(self) -> None:
+        """Keep the text of the query alone: it may be kept for long from now on."""
+        query = self.query
+        if type(query) is QueryFields:  # isinstance asks an abstract class, for long
+            query.forget()
+
+    @property
+    def base64(self) -> bool:
+        """Whether the client asked for binary as text, with ``b64=1``."""
+        return self.query.get("b64") == "1"
+
+
+def parse_query(raw: bytes) -> dict[str, str]:
+    """
+    Read a query string; whatever it holds, it is read.
+
+    Engine.IO protocol v4, "Query parameters". Of a repeated key the last value counts.
+    The protocol's keys are found wherever they stand; of others, those among the first
+    64 fields.
+
+    Args:
+        raw: What stands behind the ``?`` of the request's URI; 16,384 bytes of it
+            count.
+
+    """
+    text = raw[:_MAX_QUERY].decode("latin-1")
+    if "%" in text or "+" in text or text.count("&") >= _MAX_FIELDS:
+        fields = text.split("&", _MAX_FIELDS)
+        rest = "&".join(("", *fields[_MAX_FIELDS:]))
+        query = dict(parse_qsl("&".join(fields[:_MAX_FIELDS]), keep_blank_values=True))
+        found = {each.lastgroup: each for each in _KNOWN.finditer(rest)}
+        for key, last in found.items():
+            assert key is not None  # each alternative has a name
+            query[key] = unquote_plus(rest[last.end(key) + 1 : last.end()])
+        return query
+    # What every client sends in fact needs no decoding.
+    query = {}
+    for pair in text.split("&"):
+        if pair:
+            key, _, value = pair.partition("=")
+            query[key] = value
+    return query
+
+
+class QueryFields(RawFields[bytes]):
+    """A query, kept as what stands behind the ``?``."""
+
+    __slots__ = ()
+
+    def parse(self) -> dict[str, str]:
+        """Return all fields."""
+        return parse_query(self._raw)
+
+
+def upgrades_from(transport: str, config: Config) -> list[str]:
+    """List the transports that a session on ``transport`` may move to."""
+    better = _BETTER.get(transport) if config.allow_upgrades else None
+    if better is None:
+        return []
+    return [name for name in config.transports if name in better]
+
+
+def open_packet(
+    sid: str, transport: str, config: Config, interval: float, timeout: float
+) -> Packet:
+    """
+    Make the packet that opens a session.
+
+    Engine.IO protocol v4, "Handshake": intervals in milliseconds.
+
+    Args:
+        sid: The session's id.
+        transport: What carries it.
+        config: The server's options.
+        interval: The session's ``ping_interval``, in seconds.
+        timeout: The session's ``ping_timeout``, in seconds.
+
+    """
+    upgrades = tuple(upgrades_from(transport, config))
+    rest = _promises(upgrades, interval, timeout, config.max_payload)
+    return Packet(PacketType.OPEN, f'{{"sid":{encode_basestring_ascii(sid)},{rest}')
+
+
+@lru_cache(maxsize=64)
+def _promises(
+    upgrades: tuple[str, ...], interval: float, timeout: float, max_payload: int
+) -> str:
+    """Write what an open packet says besides the id: mostly the same to everybody."""
+    data = {
+        "upgrades": upgrades,
+        "pingInterval": round(interval * 1000),
+        "pingTimeout": round(timeout * 1000),
+        "maxPayload": max_payload,
+    }
+    return json.dumps(data, separators=(",", ":"))[1:]

@@ -1,0 +1,1 @@
+"""The registry of sessions: admission, broadcast, shutdown."""

@@ -1,0 +1,58 @@
+"""The application that ``MODULE:NAME`` names: for the command line and for Crossbar."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import traceback
+from typing import Any
+
+from ..application import Application
+from ..exceptions import ConfigError
+
+__all__ = ["load"]
+
+
+def load(name: str) -> Application:
+    """
+    Find an application, and make it if it is to be made.
+
+    Args:
+        name: ``MODULE:NAME`` of its class, of an instance, or of what makes one.
+
+    Raises:
+        ConfigError: If there is none there; its option is ``app``.
+
+    """
+    module_name, separator, attribute = name.partition(":")
+    if not (module_name and separator and attribute):
+        raise ConfigError("app", f"{name!r} must be MODULE:NAME")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # as "python -m" has it, and twistd's script has not
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+        if inspect.isclass(found) or not isinstance(found, Application):
+            found = found()
+    except Exception as error:
+        raise ConfigError("app", f"{name}: {_first_line(error)}") from error
+    if not isinstance(found, Application):
+        kind = type(found).__name__
+        raise ConfigError("app", f"{name} gives a {kind}, not an Application")
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    """Tell in one line what an exception says, and where it was raised."""
+    first = str(error).partition("\n")[0]
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is ours
+    # Neither are those of the import system anything that its user can mend.
+    theirs = [each for each in frames if not _is_of_import(each.filename)]
+    where = f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
+    return f"{type(error).__name__}: {first}{where}"
+
+
+def _is_of_import(filename: str) -> bool:
+    return filename == importlib.__file__ or filename.startswith("<frozen importlib")

@@ -1,0 +1,1 @@
+"""A session: its state, its queues, its heartbeat and its upgrade."""

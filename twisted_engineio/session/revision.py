@@ -1,0 +1,58 @@
+"""
+Which revision of the protocol a client speaks: its codec and its heartbeat.
+
+Engine.IO protocol v4, "Query parameters": ``EIO``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ..protocol.codec import Codec
+from ..protocol import codec_v3, codec_v4
+from .heartbeat import ClientPings, Heartbeat, ServerPings
+
+if TYPE_CHECKING:
+    from ..config import Config
+
+__all__ = ["REVISION_3", "REVISION_4", "Revision", "revision_of"]
+
+
+class Revision(NamedTuple):
+    """
+    All that differs between the revisions.
+
+    Attributes:
+        codec: Reads and writes packets.
+        heartbeat: Makes a session's heartbeat.
+
+    """
+
+    codec: Codec
+    heartbeat: type[Heartbeat]
+
+
+REVISION_3: Final = Revision(codec_v3, ClientPings)
+REVISION_4: Final = Revision(codec_v4, ServerPings)
+
+
+def revision_of(query: Mapping[str, str], config: Config) -> Revision | None:
+    """
+    Tell which revision a request is made in.
+
+    Args:
+        query: The request's query.
+        config: Whether revision 3 is allowed.
+
+    Returns:
+        The revision, or ``None`` if it is none that is spoken here. Where revision 3
+        is allowed, a client that says nothing means it: old ones did not.
+
+    """
+    eio = query.get("EIO")
+    if eio == "4":
+        return REVISION_4
+    if config.allow_eio3 and eio in (None, "3"):
+        return REVISION_3
+    return None

@@ -1,0 +1,131 @@
+"""
+What the halves of a session share: its state, and the server that it belongs to.
+
+``session.py`` has the whole, ``sending.py`` and ``reading.py`` the halves.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from ..exceptions import CloseReason
+from ..policy.limited_log import LimitedLog
+from .receive_queue import Client, Inbox
+
+if TYPE_CHECKING:
+    from ..application import Application
+    from ..config import Config
+    from ..protocol.handshake import Handshake
+    from .heartbeat import Heartbeat
+    from .interfaces import Transport
+    from .revision import Revision
+    from .send_queue import Outbox
+    from .session import Session
+    from .shared_timeout import Deadlines
+    from .upgrade import Probe
+
+__all__ = ["Conversation", "Owner", "State"]
+
+
+class State(enum.Enum):
+    """Where a session is in its life; it only ever moves down this list."""
+
+    OPENING = "opening"
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Owner(Protocol):
+    """What a session asks of the server that it belongs to."""
+
+    clock: IReactorTime
+    config: Config
+    application: Application
+    log: LimitedLog
+    handlers: Deadlines
+
+    def outlives(self, handler: Deferred[object]) -> None:
+        """Cancel a handler whose session is over, unless it finishes in time."""
+
+    def jitter(self) -> float:
+        """Choose the seconds by which a session's first ping comes early."""
+
+    def broadcast(self, data: str | bytes, *, compress: bool = True) -> None:
+        """Send a message to every open session; the application's to call."""
+
+    def is_mistaken(self, session: Session, data: str | bytes) -> bool:
+        """Look at a first message; return whether to keep it from the application."""
+
+    def limit_reached(self, limit: str, about: Session) -> None:
+        """Hear that a session went beyond one of the operator's limits."""
+
+    def session_ended(self, session: Session, reason: CloseReason) -> None:
+        """Forget a session; ``_finish`` calls it, once."""
+
+
+class Conversation:
+    """A session's state, which its halves work on."""
+
+    __slots__ = (
+        "__weakref__",
+        "_ended",
+        "_fresh",
+        "_heartbeat",
+        "_inbox",
+        "_outbox",
+        "_reading",
+        "_upgrades_due",
+        "data",
+        "handshake",
+        "probe",
+        "reason",
+        "revision",
+        "server",
+        "sid",
+        "state",
+        "transport",
+    )
+
+    sid: str
+    revision: Revision
+    handshake: Handshake
+    server: Owner
+    transport: Transport
+    state: State
+    probe: Probe | None
+    reason: CloseReason | None
+    data: Any
+    _heartbeat: Heartbeat
+    # Made when something must wait: most sessions have none most of the time.
+    _outbox: Outbox | None
+    _inbox: Inbox | None
+    _reading: Inbox | None  # an inbox that nothing holds any more, while it is read
+    _ended: list[Deferred[CloseReason]] | None
+    _fresh: bool  # nothing has come yet; no State, for nothing else depends on it
+    _upgrades_due: float  # when the attempts to upgrade so far are used up
+
+    def _finish(self, reason: CloseReason) -> None:
+        """Close the session."""
+
+    def is_over(self) -> bool:
+        """Return whether the client is gone, even if its messages still wait."""
+        if self.state is State.CLOSED:
+            return True
+        inbox, reading = self._inbox, self._reading  # none, as a rule
+        if inbox is not None and inbox.client is not Client.HERE:
+            return True
+        return reading is not None and reading.client is not Client.HERE
+
+    def _too_slow(self) -> None:
+        """End a client that does not read what it is sent."""
+
+    def _paused_too_long(self) -> None:
+        """End a session whose application takes no message."""
+
+    def _beaten(self) -> None:
+        """Have a heart that has beaten."""

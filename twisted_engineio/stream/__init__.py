@@ -1,0 +1,1 @@
+"""Any Twisted protocol over sessions."""

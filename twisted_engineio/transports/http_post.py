@@ -1,0 +1,206 @@
+"""
+Delivery by POST: what polling and server-sent events have in common.
+
+Rules of this file:
+
+1. At most one POST is in progress; a second one ends the session.
+2. A POST is answered once its packets are taken, and forgotten the moment it is
+   answered or lost.
+3. A POST that is broken off delivers nothing, and ends the session.
+
+Driven by the resource (``post``), by the site where it is ours (``begin``,
+``break_off``), and by the session.
+
+Engine.IO protocol v4, "HTTP long-polling".
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+
+from ..exceptions import CloseReason, InvalidPacket
+from ..protocol.codec import Codec
+from ..protocol.packet import Packet
+from ..session.interfaces import NOBODY, Receiver
+from .http_response import HTML, PLAIN, answer
+
+__all__ = ["PostingTransport"]
+
+
+class Stage(enum.Enum):
+    """How far the POST in progress has come."""
+
+    ARRIVING = "arriving"
+    READING = "reading"
+    READ = "read"
+
+
+class PostingTransport:
+    """
+    A session's POSTs; how packets go the other way is a subclass's affair.
+
+    Attributes:
+        writable: Whether ``send`` may be called now.
+        receiver: Whom it feeds.
+
+    """
+
+    __slots__ = (
+        "_busy",
+        "_codec",
+        "_max_packets",
+        "_post",
+        "_stage",
+        "receiver",
+        "writable",
+    )
+
+    def __init__(self, codec: Codec, max_packets: int) -> None:
+        """
+        Make a transport without a request.
+
+        Args:
+            codec: Reads and writes payloads.
+            max_packets: How many packets one POST may hold.
+
+        """
+        self.receiver: Receiver = NOBODY
+        self.writable = False
+        self._codec = codec
+        self._max_packets = max_packets
+        self._post: Request | None = None
+        self._stage = Stage.ARRIVING
+        self._busy = False  # the session's state, not this file's: it says so
+
+    # The resource's side.
+
+    def post(self, request: Request, body: bytes) -> None:
+        """
+        Deliver the packets of a POST, and answer it once they are taken.
+
+        Args:
+            request: The POST; it is answered at once if another is in progress.
+            body: Its whole body.
+
+        """
+        if self._post is not request:
+            if self._post is not None:
+                self.receiver.fail(CloseReason.TRANSPORT_ERROR)
+                answer(request, 400, PLAIN, b"")
+                return
+            self.begin(request)
+        self.cork()
+        self._stage = Stage.READING
+        good = self._read(request, body)
+        self._stage = Stage.READ
+        if not good:
+            self._post = None
+            self.receiver.fail(CloseReason.PARSE_ERROR)
+            answer(request, 400, PLAIN, b"")
+        else:
+            self._take_or_hold()
+        self.uncork()
+
+    def _read(self, request: Request, body: bytes) -> bool:
+        """Feed the packets to the receiver; tell whether all were good."""
+        kind = request.getHeader(b"content-type") or b""
+        binary = kind.lower().startswith(b"application/octet-stream")
+        try:
+            for number, item in enumerate(self._packets(body, binary), 1):
+                if number > self._max_packets:
+                    self.receiver.limit_reached("max_packets")
+                    return False
+                if isinstance(item, Packet):
+                    self.receiver.receive_packet(item)
+                else:
+                    self.receiver.receive(item)
+        except InvalidPacket:
+            return False
+        return True
+
+    # The site's side.
+
+    def begin(self, request: Request) -> None:
+        """
+        See a POST begin to arrive.
+
+        Args:
+            request: The POST, its body still to come.
+
+        """
+        if self._post is not None:
+            self.receiver.fail(CloseReason.TRANSPORT_ERROR)
+        else:
+            self._post = request
+            self._stage = Stage.ARRIVING
+            request.notifyFinish().addBoth(self._post_over, request)
+
+    def break_off(self, request: Request) -> None:
+        """
+        Forget a POST that will not come to its end, though its client is there.
+
+        Args:
+            request: The POST, refused.
+
+        """
+        if self._post is request:
+            self._post = None
+
+    # The session's side.
+
+    @property
+    def buffered(self) -> int:
+        """None: the answer to a POST is two bytes."""
+        return 0
+
+    def cork(self) -> bool:
+        """Hold back what is sent, so that it leaves together."""
+        raise NotImplementedError
+
+    def uncork(self) -> None:
+        """Send what was held back."""
+        raise NotImplementedError
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether the client may send a POST: none is held."""
+        return self._post is None or self._stage is not Stage.READ
+
+    def pause(self) -> None:
+        """Hold the POST that is being read, or a later one, once there is no room."""
+        self._busy = True
+        if self._stage is Stage.READ:
+            self._take_or_hold()
+
+    def resume(self) -> None:
+        """Answer the POST that was held."""
+        self._busy = False
+        if self._stage is Stage.READ:
+            self._take()
+
+    def _take_or_hold(self) -> None:
+        """Answer the POST if its session has room for the next."""
+        if not self._busy or self.receiver.room > 0:
+            self._take()
+        else:
+            self.receiver.reading_stopped()
+
+    def _take(self) -> None:
+        request, self._post = self._post, None
+        if request is not None:
+            answer(request, 200, HTML, b"ok")
+
+    def _packets(self, body: bytes, binary: bool) -> Iterator[str | bytes | Packet]:
+        """Read the packets of a POST's body."""
+        return self._codec.decode_payload(body, binary=binary)
+
+    def _post_over(self, result: Failure | None, request: Request) -> None:
+        """Hear that a POST was answered elsewhere, or that its client left."""
+        if request is self._post:
+            self._post = None
+            if result is not None:
+                self.receiver.fail(CloseReason.TRANSPORT_ERROR)

@@ -1,0 +1,192 @@
+"""
+A client's opening handshake of a WebSocket, checked before anything answers it.
+
+Rules of this file:
+
+1. What RFC 6455, 4.2.1, demands is demanded here, each with an error of ours. Autobahn
+   is given a handshake that is written from what was read here, never the client's own
+   bytes: so it has nothing to refuse, and nothing to quote.
+2. Extensions are offers (RFC 6455, 9.1; RFC 7692, 5 and 7.1). One that is unknown,
+   malformed or not possible is declined, and the next is looked at; none is fine. Where
+   compression is off, the header is not read.
+
+Driven by ``asked.py``, before admission; ``door.py`` knows by its own rules that what
+it takes would pass here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ...exceptions import ErrorCode, Refused
+
+if TYPE_CHECKING:
+    from twisted.web.http_headers import Headers
+
+__all__ = ["KEY", "OpeningHandshake", "choose_offer", "lists", "read_handshake"]
+
+KEY: Final = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
+"""RFC 6455, 4.2.1: 16 bytes in base64; the bits behind the last of them are zero."""
+_HOST: Final = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]*)?"
+)
+"""RFC 3986, 3.2.2: an address or a name, and perhaps a port."""
+_TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2
+_SUBPROTOCOL: Final = re.compile(_TOKEN)
+_PARAMETER: Final = re.compile(
+    rf"({_TOKEN})[ \t]*(?:=[ \t]*(?:({_TOKEN})|\"({_TOKEN})\"))?"
+)
+_ONCE: Final = (b"origin", b"sec-websocket-key", b"sec-websocket-version")
+_VERSION: Final = {"Sec-WebSocket-Version": "13"}  # RFC 6455, 4.4
+
+_DEFLATE: Final = "permessage-deflate"
+_BITS: Final = ("8", "9", "10", "11", "12", "13", "14", "15")
+_PARAMETERS: Final[dict[str, Sequence[str | None]]] = {
+    "client_max_window_bits": (None, *_BITS),
+    "client_no_context_takeover": (None,),
+    # Not 8: zlib cannot compress for a window of 256 bytes without a header.
+    "server_max_window_bits": _BITS[1:],
+    "server_no_context_takeover": (None,),
+}
+"""RFC 7692, 7.1: the parameters of an offer, and the values that can be met."""
+
+
+class OpeningHandshake(NamedTuple):
+    """
+    What a WebSocket is opened with.
+
+    Attributes:
+        key: The ``Sec-WebSocket-Key``.
+        subprotocol: The first that the client offers, as it wrote it, or ``None``.
+        deflate: The first offer of ``permessage-deflate`` that can be taken, without
+            what it only hints at, or ``None``.
+
+    """
+
+    key: str
+    subprotocol: str | None = None
+    deflate: str | None = None
+
+
+def lists(headers: Headers, name: bytes, token: bytes) -> bool:
+    """
+    Return whether a header that is a list has a token, whatever its case.
+
+    Args:
+        headers: A request's headers.
+        name: The header's name.
+        token: The token, in lower case.
+
+    """
+    return any(
+        each.strip(b" \t").lower() == token
+        for value in headers.getRawHeaders(name, ())
+        for each in value.split(b",")
+    )
+
+
+def read_handshake(headers: Headers, *, deflate: bool) -> OpeningHandshake:
+    """
+    Check a request's headers, and return what of them a WebSocket is opened with.
+
+    RFC 6455, 4.2.1.
+
+    Args:
+        headers: The headers of a GET over HTTP/1.1.
+        deflate: Whether compression may be agreed on.
+
+    Raises:
+        Refused: If one is missing, repeated or malformed, or the version is not 13.
+
+    """
+    if not lists(headers, b"upgrade", b"websocket"):
+        raise _bad("Upgrade must list websocket")
+    if not lists(headers, b"connection", b"upgrade"):
+        raise _bad("Connection must list upgrade")
+    hosts = headers.getRawHeaders(b"host", ())
+    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+        raise _bad("Host must be there once: a host, and perhaps a port")
+    for name in _ONCE:
+        if len(headers.getRawHeaders(name, ())) > 1:
+            raise _bad(f"{name.decode()} must not be repeated")
+    if _only(headers, b"sec-websocket-version") != "13":
+        raise _bad("Sec-WebSocket-Version must be 13", _VERSION)
+    key = _only(headers, b"sec-websocket-key")
+    if not KEY.fullmatch(key):
+        raise _bad("Sec-WebSocket-Key must be 16 bytes in base64")
+    subprotocols = headers.getRawHeaders(b"sec-websocket-protocol")
+    offers = headers.getRawHeaders(b"sec-websocket-extensions") if deflate else None
+    return OpeningHandshake(
+        key,
+        None if subprotocols is None else _first_subprotocol(subprotocols),
+        None if offers is None else choose_offer(offers),
+    )
+
+
+def _bad(context: str, headers: Mapping[str, str] = MappingProxyType({})) -> Refused:
+    return Refused(ErrorCode.BAD_REQUEST, context, headers=headers)
+
+
+def _only(headers: Headers, name: bytes) -> str:
+    (value,) = headers.getRawHeaders(name) or (b"",)
+    return value.decode("latin-1")
+
+
+def _elements(values: Sequence[bytes]) -> list[str]:
+    """Split a header that is a list; empty elements are none: RFC 9110, 5.6.1."""
+    split = b",".join(values).decode("latin-1").split(",")
+    return [each for each in (every.strip(" \t") for every in split) if each]
+
+
+def _first_subprotocol(values: Sequence[bytes]) -> str:
+    """Return the first of the subprotocols, which must be unique tokens."""
+    offered = _elements(values)
+    if not offered or not all(map(_SUBPROTOCOL.fullmatch, offered)):
+        raise _bad("Sec-WebSocket-Protocol must be a list of tokens")
+    if len(set(offered)) < len(offered):
+        raise _bad("Sec-WebSocket-Protocol must not repeat a token")
+    # As the reference does: there is a client that takes no for an error.
+    return offered[0]
+
+
+def choose_offer(values: Sequence[bytes]) -> str | None:
+    """
+    Return the first offer of compression that can be taken, or ``None``.
+
+    Args:
+        values: The values of ``Sec-WebSocket-Extensions``.
+
+    Returns:
+        The offer with what binds the server; what a client only says about itself
+        (``client_max_window_bits``, ``client_no_context_takeover``) needs no answer.
+
+    """
+    # A quoted value is a token, too (RFC 6455, 9.1): there is no comma in it.
+    for element in _elements(values):
+        name, *parameters = (each.strip(" \t") for each in element.split(";"))
+        given = _read_parameters(parameters) if name.lower() == _DEFLATE else None
+        if given is not None:
+            binding = [
+                name if value is None else f"{name}={value}"
+                for name, value in given.items()
+                if name.startswith("server_")
+            ]
+            return "; ".join([_DEFLATE, *binding])
+    return None
+
+
+def _read_parameters(parameters: Sequence[str]) -> dict[str, str | None] | None:
+    """Return the parameters of an offer by name, or ``None`` if it must be declined."""
+    given: dict[str, str | None] = {}
+    for each in parameters:
+        found = _PARAMETER.fullmatch(each)
+        if found is None:
+            return None
+        name, value = found[1].lower(), found[2] or found[3]
+        if name in given or value not in _PARAMETERS.get(name, ()):
+            return None
+        given[name] = value
+    return given

@@ -1,0 +1,1 @@
+"""twisted.web: the resource, and the Site of our own port."""

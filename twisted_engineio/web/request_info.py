@@ -1,0 +1,261 @@
+"""
+What one HTTP request asks for: its query, its client, its origin, each read once.
+
+Nothing here decides or answers; ``resource.py`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.web.http_headers import Headers
+
+from ..exceptions import ErrorCode, Refused
+from ..policy.forwarded import Client, TrustedProxies
+from ..protocol.fields import read_headers
+from ..protocol.handshake import Handshake, QueryFields, parse_query
+from ..transports.sse.replay import read_event_id
+from ..transports.websocket.opening_handshake import (
+    OpeningHandshake,
+    lists,
+    read_handshake,
+)
+from .connection_takeover import can_take_over, take_over
+
+if TYPE_CHECKING:
+    from twisted.web.server import Request
+
+    from ..transports.websocket.transport import WebSocketTransport
+
+__all__ = ["Asked", "host_and_port"]
+
+_TWISTED_WEB: Final = frozenset((b"Server", b"Date", b"Content-Type"))
+"""What twisted.web puts into every answer; an answer to a WebSocket is not its own."""
+
+
+class Asked:
+    """
+    A request, read.
+
+    Attributes:
+        request: twisted.web's request, to be answered.
+        query: Its query, decoded; of a repeated key the last value.
+        transport: The transport it names, ``""`` if none.
+        upgrade: Whether it asks for a WebSocket, be it well or badly.
+        opening: What its WebSocket is opened with, once that is checked.
+
+    """
+
+    __slots__ = (
+        "_answer_headers",
+        "_proxies",
+        "_view",
+        "opening",
+        "query",
+        "request",
+        "transport",
+        "upgrade",
+    )
+
+    def __init__(self, request: Request, proxies: TrustedProxies | None) -> None:
+        """
+        Read a request.
+
+        Args:
+            request: twisted.web's request.
+            proxies: Whose word about the client counts, if anybody's.
+
+        """
+        self.request = request
+        self._answer_headers: Headers | None = request.responseHeaders
+        self._proxies = proxies
+        self._view: Handshake | None = None
+        # Not request.args: twisted.web mixes a form's fields in with the query's.
+        self.query = parse_query(request.uri.partition(b"?")[2])
+        self.transport = self.query.get("transport", "")
+        self.upgrade = _wants_websocket(request, self.transport)
+        self.opening: OpeningHandshake | None = None
+
+    # The answer.
+
+    @property
+    def answer_headers(self) -> Headers:
+        """Headers of the answer that it will be given."""
+        if self._answer_headers is None:
+            self._answer_headers = Headers()
+        return self._answer_headers
+
+    def extra_headers(self) -> dict[str, list[str]]:
+        """Give those that its answer is given besides a WebSocket's own."""
+        if self._answer_headers is None:
+            return {}
+        return {
+            name.decode("latin-1"): [each.decode("latin-1") for each in values]
+            for name, values in self._answer_headers.getAllRawHeaders()
+            if name not in _TWISTED_WEB
+        }
+
+    @property
+    def connection(self) -> Any:
+        """The transport of its connection."""
+        return self.request.channel.transport
+
+    def check_websocket(self, *, deflate: bool) -> None:
+        """
+        Check that its connection can become a WebSocket.
+
+        Args:
+            deflate: Whether compression may be agreed on.
+
+        Raises:
+            Refused: If it cannot.
+
+        """
+        if not can_take_over(self.request):
+            raise Refused(ErrorCode.BAD_REQUEST, "a WebSocket needs HTTP/1.1")
+        headers = self.request.requestHeaders
+        self.opening = read_handshake(headers, deflate=deflate)
+
+    def take_over(self, transport: WebSocketTransport) -> None:
+        """
+        Let its connection become a WebSocket; the request is over with that.
+
+        Args:
+            transport: The WebSocket.
+
+        """
+        assert self.opening is not None  # check_websocket has made it
+        site: Any = self.request.site
+        if getattr(site, "logs_upgrades", False):
+            # twisted.web won't write this line of an access log any more.
+            self.request.code = 101
+            site.log(self.request)
+        rest = take_over(self.request, transport)
+        transport.begin(self.opening, rest)
+
+    # The question.
+
+    @property
+    def origin(self) -> str | None:
+        """Its Origin header."""
+        raw: bytes | None = self.request.getHeader(b"origin")
+        return None if raw is None else raw.decode("latin-1")
+
+    @property
+    def wants_script(self) -> bool:
+        """Whether it asks for JSONP: polling with an index, even a bad one."""
+        return "j" in self.query and self.transport == "polling"
+
+    @property
+    def path(self) -> str:
+        """The path that it asks for, without the query."""
+        return self.request.uri.partition(b"?")[0].decode("latin-1")
+
+    @property
+    def listens(self) -> bool:
+        """Whether it asks for a stream of events."""
+        return self.transport == "sse" and self.request.method == b"GET"
+
+    def of_session(self) -> tuple[str, int]:
+        """
+        Tell whose request it is, and the number of the last event that its client saw.
+
+        Raises:
+            Refused: If it says that it saw what is no event, or another session's.
+
+        """
+        sid = self.query.get("sid", "")
+        event = self.last_event_id if self.listens else None
+        if not event:
+            return sid, 0
+        try:
+            seen_sid, number = read_event_id(event)
+        except ValueError as error:
+            raise Refused(ErrorCode.UNKNOWN_SID, str(error)) from None
+        if sid not in ("", seen_sid):
+            raise Refused(ErrorCode.UNKNOWN_SID, "the event is another session's")
+        return seen_sid, number
+
+    @property
+    def last_event_id(self) -> str | None:
+        """
+        The id of the last event that it saw, if it says so.
+
+        A browser that connects again says it in a header, on the URL of its first
+        connection; one that opens a new stream can only write it into the URL.
+        """
+        raw: bytes | None = self.request.getHeader(b"last-event-id")
+        return raw.decode("latin-1") if raw else self.query.get("lastEventId")
+
+    @property
+    def host(self) -> str:
+        """The host, and perhaps port, that the client asked for."""
+        if self._proxies is not None and (host := self._client.host):
+            return host
+        raw: bytes = self.request.getHeader(b"host") or b""
+        return raw.decode("latin-1")
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it came over TLS."""
+        if self._proxies is None:
+            secure: bool = self.request.isSecure()
+            return secure  # without a view, which takes as long as the rest
+        return self.view.is_secure
+
+    @property
+    def view(self) -> Handshake:
+        """An immutable view of it, to keep."""
+        if self._view is None:
+            headers = read_headers(self.request.requestHeaders.getAllRawHeaders())
+            client = self._client_of(headers)
+            self._view = Handshake(
+                self.transport,
+                QueryFields(self.request.uri.partition(b"?")[2], self.query),
+                headers,
+                client.address,
+                self.request.isSecure()
+                if client.is_secure is None
+                else client.is_secure,
+                self.request.method.decode("latin-1"),
+                host_and_port(self.request.getHost()),
+            )
+        return self._view
+
+    @property
+    def _client(self) -> Client:
+        headers = self.request.requestHeaders.getAllRawHeaders()
+        return self._client_of(read_headers(headers))
+
+    def _client_of(self, headers: Mapping[str, str]) -> Client:
+        address = self.request.getClientAddress()
+        known = isinstance(address, (IPv4Address, IPv6Address))
+        peer = address.host if known else None
+        if self._proxies is None:
+            return Client(peer)
+        return self._proxies.client(peer, headers)
+
+
+def host_and_port(address: Any) -> tuple[str, int] | None:
+    """Give an IP address as what it is made of; of any other, nothing."""
+    known = isinstance(address, (IPv4Address, IPv6Address))
+    return (address.host, address.port) if known else None
+
+
+def _wants_websocket(request: Request, transport: str) -> bool:
+    """
+    Return whether a request asks for a WebSocket.
+
+    RFC 9110, 7.8: an Upgrade of HTTP/1.0, or that Connection does not list, is ignored.
+    Only a request that names the transport, too, means it: that one is malformed.
+    """
+    headers = request.requestHeaders
+    if request.method != b"GET" or not headers.hasHeader(b"upgrade"):
+        return False
+    if not lists(headers, b"upgrade", b"websocket"):
+        return False
+    if transport == "websocket":
+        return True
+    return can_take_over(request) and lists(headers, b"connection", b"upgrade")
