@@ -1,7 +1,7 @@
 """
 What this distribution is: its name, its version, what it needs, what it holds.
 
-The version is read from the package, where it stands as ``__version__``.
+The version is read from the package's ``_version.py``.
 """
 
 import re
@@ -11,8 +11,8 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 
-PACKAGE = (HERE / "twisted_engineio" / "__init__.py").read_text(encoding="utf-8")
-VERSION = re.search(r'^__version__ = "(.+)"$', PACKAGE, re.MULTILINE).group(1)
+MODULE = (HERE / "twisted_engineio" / "_version.py").read_text(encoding="utf-8")
+VERSION = re.search(r'^__version__ = "(.+)"$', MODULE, re.MULTILINE).group(1)
 TLS = ["twisted[tls]"]
 METRICS = ["prometheus-client>=0.20"]
 HTTP2 = ["twisted[http2]"]

@@ -41,9 +41,7 @@ def floors() -> list[tuple[str, str, list[str]]]:
         [label(each, names) for each in modules if each.partition(".")[0] in names]
         for names, _ in reversed(known["FLOORS"])
     ]
-    return [
-        (*told, each) for told, each in zip(NAMES, filter(None, held), strict=True)
-    ]
+    return [(*told, each) for told, each in zip(NAMES, filter(None, held), strict=True)]
 
 
 FLOORS = floors()

@@ -23,8 +23,8 @@ from twisted_engineio import (
     Handshake,
     Server,
 )
-from twisted_engineio.application import Admission
 from twisted_engineio.server.server import Entry
+from twisted_engineio.session.interfaces import Admission
 from twisted_engineio.session.revision import REVISION_4
 from twisted_engineio.transports.polling import PollingTransport
 

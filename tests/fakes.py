@@ -24,10 +24,9 @@ from twisted_engineio import (
     Server,
     Session,
 )
-from twisted_engineio.application import Admission
 from twisted_engineio.protocol.packet import Outgoing, Packet, PacketType
 from twisted_engineio.server.server import Entry, make_sid
-from twisted_engineio.session.interfaces import NOBODY
+from twisted_engineio.session.interfaces import NOBODY, Admission
 from twisted_engineio.session.revision import REVISION_4
 from twisted_engineio.session.send_queue import Outbox
 from twisted_engineio.testing import lines

@@ -86,7 +86,10 @@ def test_every_fault_test_stands_in_the_table():
         ("", ["there is none"]),
         ("soon", ["there is none"]),
         ("``tests/test_no.py::test_x``", ["tests/test_no.py::test_x"]),
-        ("``tests/policy/test_cors.py::test_x``", ["tests/policy/test_cors.py::test_x"]),
+        (
+            "``tests/policy/test_cors.py::test_x``",
+            ["tests/policy/test_cors.py::test_x"],
+        ),
         ("``tests/policy/test_cors.py::test_refused`` and more", ["and", "more"]),
         ("``tests/policy/test_cors.py::test_refused``", []),
         ("``tests/session/test_upgrade_machine.py::TestUpgrades``", []),

@@ -279,7 +279,8 @@ def test_too_few_samples_are_no_proof():
                     "twisted_engineio.session.session.Session": 1,
                 }
             },
-            "1 more objects of kind twisted_engineio.session.session.Session than before",
+            "1 more objects of kind twisted_engineio.session.session.Session than"
+            " before",
         ),
         ({"log": "x\nTraceback (most recent call last):\n"}, "the server's log says"),
         ({"log": "[-] Unhandled Error\n"}, "the server's log says"),

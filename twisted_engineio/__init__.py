@@ -9,7 +9,8 @@ does it all.
 
 from __future__ import annotations
 
-from .application import Admission, Application, EchoApplication
+from ._version import __version__ as __version__
+from .application import Application, EchoApplication
 from .config import Config
 from .cookie import Cookie
 from .exceptions import (
@@ -30,14 +31,13 @@ from .observer import Observer
 from .protocol.handshake import Handshake
 from .protocol.packet import Encoded, Packet, PacketType
 from .server.server import Server
+from .session.interfaces import Admission
 from .session.session import Session, State
 from .stream.consumer import Flow
 from .web.access_log import redacted_log
 from .web.resource import EngineIOResource
 from .web.site import EngineIOSite
 from .web.site_limits import protect
-
-__version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022  grouped by module, not by alphabet
     # access_log

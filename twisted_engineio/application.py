@@ -10,51 +10,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
-from dataclasses import dataclass
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final
-
-from .config import check_interval
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .exceptions import CloseReason
     from .protocol.handshake import Handshake
     from .session.session import Session
 
-__all__ = ["Admission", "Application", "EchoApplication", "misspelt_hooks"]
+__all__ = ["Application", "EchoApplication", "misspelt_hooks"]
 
 HOOKS: Final = ("admit", "session_opened", "message_received", "session_closed")
 """The methods that a server calls."""
 _NEAR: Final = 0.9
 """How alike a name must be: two letters of ``message_received`` may be swapped, or one
 be missing, but ``message_received_count`` is a name of its own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Admission:
-    """
-    What ``Application.admit`` may say about the session that it lets in.
-
-    Raises:
-        ConfigError: If an interval cannot work.
-
-    Attributes:
-        data: What the session's ``data`` shall be.
-        ping_interval: As in ``Config``, for this session only; ``None`` for that.
-        ping_timeout: As in ``Config``, for this session only; ``None`` for that.
-
-    """
-
-    data: Any = None
-    ping_interval: float | None = None
-    ping_timeout: float | None = None
-
-    def __post_init__(self) -> None:
-        """Check the intervals, which nobody else will."""
-        for name in ("ping_interval", "ping_timeout"):
-            value = getattr(self, name)
-            if value is not None:
-                check_interval(name, value)
 
 
 class Application:

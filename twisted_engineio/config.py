@@ -1,7 +1,7 @@
 """
 Every limit and interval of the server, in one frozen object.
 
-Seconds and bytes, always: the wire's milliseconds appear in ``handshake.py`` only.
+Seconds and bytes, always: the wire's milliseconds appear in ``open_packet.py`` only.
 Each limit says its reason and who else has it.
 """
 

@@ -2,7 +2,7 @@ from shouting import factory
 from twisted.web.resource import Resource
 
 from twisted_engineio import EngineIOResource, Reject, Server
-from twisted_engineio.stream.application import StreamApplication
+from twisted_engineio.stream import StreamApplication
 
 
 class Members(StreamApplication):

@@ -26,7 +26,9 @@ BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/
 def check(data: bytes) -> None:
     """Read bytes as a payload, and as a packet."""
     items, is_whole = bounded(
-        lambda: read(codec_v4.decode_payload(data, binary=False)), data, 60 + 20 * len(data)
+        lambda: read(codec_v4.decode_payload(data, binary=False)),
+        data,
+        60 + 20 * len(data),
     )
     assert (items, is_whole) == read(read_slowly(data))
     assert sum(map(size_of, items)) <= len(data)

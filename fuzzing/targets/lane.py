@@ -31,8 +31,8 @@ from fuzzing.script import Script
 from fuzzing.wire import Wire
 from fuzzing.work import bounded
 from twisted_engineio import Application, Config, Handshake, Server
-from twisted_engineio.application import Admission
 from twisted_engineio.server.server import Entry
+from twisted_engineio.session.interfaces import Admission
 from twisted_engineio.session.revision import REVISION_3, REVISION_4
 from twisted_engineio.transports.websocket.frames import FastWebSocketTransport
 from twisted_engineio.transports.websocket.transport import WebSocketTransport

@@ -305,7 +305,9 @@ def test_behind_a_proxy_the_answer_says_that_a_token_is_needed(ask):
 
 def test_what_the_docs_mount_runs():
     """The page of the docs shows lines that work."""
-    page = (Path(__file__).parent.parent.parent / "docs" / "metrics.rst").read_text("utf-8")
+    page = (Path(__file__).parent.parent.parent / "docs" / "metrics.rst").read_text(
+        "utf-8"
+    )
     shown = r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)"
     for block, name, resource in zip(
         re.findall(shown, page, re.M),

@@ -1,4 +1,4 @@
-"""Finding the application that MODULE:NAME names; test_options.py has every kind of it."""
+"""Finding the application that MODULE:NAME names; test_options.py has every kind."""
 
 from __future__ import annotations
 

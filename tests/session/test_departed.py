@@ -20,11 +20,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.web.resource import Resource
 
 from twisted_engineio import CloseReason, Config, EngineIOResource, EngineIOSite, State
-from twisted_engineio.application import Admission
 from twisted_engineio.exceptions import Refused
 from twisted_engineio.protocol.packet import Packet, PacketType
 from twisted_engineio.server.server import Entry
-from twisted_engineio.session.interfaces import READ_AHEAD
+from twisted_engineio.session.interfaces import READ_AHEAD, Admission
 from twisted_engineio.session.revision import REVISION_3
 
 HANGUP = frame(b"\x03\xe8", CLOSE_FRAME)

@@ -7,7 +7,6 @@ from fakes import PING, PONG, PROBE_PING, RecordingTransport, handshake
 from twisted.internet.task import Clock
 
 from twisted_engineio import CloseReason, Packet, PacketType
-from twisted_engineio.application import Admission
 from twisted_engineio.server.server import Entry
 from twisted_engineio.session.heartbeat import (
     ClientPings,
@@ -16,6 +15,7 @@ from twisted_engineio.session.heartbeat import (
     Waiting,
     overslept,
 )
+from twisted_engineio.session.interfaces import Admission
 from twisted_engineio.session.revision import REVISION_3, REVISION_4, revision_of
 
 

@@ -23,7 +23,7 @@ from twisted_engineio import (
     SessionClosed,
     State,
 )
-from twisted_engineio.application import Admission
+from twisted_engineio.session.interfaces import Admission
 from twisted_engineio.session.revision import REVISION_4
 
 OPENING, OPEN, CLOSING, CLOSED = State

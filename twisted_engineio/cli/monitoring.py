@@ -1,7 +1,7 @@
 """
 The command line's ``--metrics`` and ``--status``: what an operator may look at.
 
-``tap.py`` gives it the options, and puts what is made here into its site.
+``options.py`` gives it the options, and puts what is made here into its site.
 """
 
 from __future__ import annotations

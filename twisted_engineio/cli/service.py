@@ -37,7 +37,7 @@ from twisted.logger import (
 from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
 
-from .. import __version__
+from .._version import __version__
 from ..exceptions import counted
 from ..server.server import Server
 from .listening import CannotStart, ListeningService

@@ -29,7 +29,7 @@ from twisted.internet.task import LoopingCall
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from .. import __version__
+from .._version import __version__
 from ..application import Application
 from ..config import Config
 from ..exceptions import Reject

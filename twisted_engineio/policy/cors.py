@@ -10,8 +10,8 @@ Fetch standard, "CORS protocol"; RFC 6454.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
 
 from twisted.logger import Logger
 
@@ -20,8 +20,6 @@ from .origins import is_same_origin, normal_origin, origin_of_url
 if TYPE_CHECKING:
     from twisted.web.http_headers import Headers
 
-    from ..config import Config
-    from ..web.request_info import Asked
     from .limited_log import LimitedLog
 
 __all__ = ["OWN_SITES", "Cors", "is_well_formed"]
@@ -41,6 +39,58 @@ def is_well_formed(origin: str) -> bool:
     return _MISPLACED.search(origin) is None
 
 
+class CorsOptions(Protocol):
+    """The options of a server about pages of other origins."""
+
+    @property
+    def cors(self) -> Callable[[str], bool] | Collection[str | re.Pattern[str]]:
+        """The origins, or what decides about one."""
+
+    @property
+    def cors_credentials(self) -> bool:
+        """Whether browsers may send cookies."""
+
+    @property
+    def cors_methods(self) -> Iterable[str]:
+        """Methods that a preflight allows."""
+
+    @property
+    def cors_allowed_headers(self) -> Iterable[str]:
+        """Headers that a preflight allows."""
+
+    @property
+    def cors_exposed_headers(self) -> Iterable[str]:
+        """Headers of an answer that a page may read."""
+
+    @property
+    def cors_max_age(self) -> int:
+        """Seconds for which a browser may remember a preflight."""
+
+
+class CorsRequest(Protocol):
+    """A request that is answered with an error."""
+
+    @property
+    def origin(self) -> str | None:
+        """Its Origin header."""
+
+    @property
+    def host(self) -> str:
+        """The host, and perhaps port, that it asks for."""
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it came over TLS."""
+
+    @property
+    def method(self) -> bytes:
+        """Its method."""
+
+    @property
+    def answer_headers(self) -> Headers:
+        """The headers of its answer."""
+
+
 class Cors:
     """
     The origins that a server accepts besides its own.
@@ -51,7 +101,7 @@ class Cors:
 
     """
 
-    def __init__(self, config: Config, log: LimitedLog | None = None) -> None:
+    def __init__(self, config: CorsOptions, log: LimitedLog | None = None) -> None:
         """
         Make the rules of a server.
 
@@ -166,7 +216,7 @@ class Cors:
         if self._exposed:
             headers.setRawHeaders(b"Access-Control-Expose-Headers", [self._exposed])
 
-    def add_error_headers(self, asked: Asked) -> None:
+    def add_error_headers(self, asked: CorsRequest) -> None:
         """
         Add CORS headers to an error that is found before the Origin is checked.
 
@@ -185,7 +235,7 @@ class Cors:
         except Exception:
             self.log.failure("cors failed; the request is refused")
             return
-        if allowed and asked.request.method == b"OPTIONS":
+        if allowed and asked.method == b"OPTIONS":
             self.add_preflight_headers(origin, asked.answer_headers)
         elif allowed:
             self.add_headers(origin, asked.answer_headers)

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_network
+from typing import Protocol
 
-from ..config import Config
 from ..exceptions import Unavailable
 from .token_bucket import Bucket
 
@@ -27,10 +27,26 @@ _SOON = 5.0
 """Seconds after which who was refused may try again: sessions come and go."""
 
 
+class QuotaLimits(Protocol):
+    """The options of a server that limit how many clients it accepts."""
+
+    @property
+    def max_sessions(self) -> int | None:
+        """How many sessions there may be."""
+
+    @property
+    def max_sessions_per_address(self) -> int | None:
+        """How many of them from one address."""
+
+    @property
+    def max_handshakes_per_second(self) -> float | None:
+        """How many handshakes are put to the application in a second."""
+
+
 class Quota:
     """Counts who is inside."""
 
-    def __init__(self, config: Config, seconds: Callable[[], float]) -> None:
+    def __init__(self, config: QuotaLimits, seconds: Callable[[], float]) -> None:
         """
         Make a quota that nobody has used.
 

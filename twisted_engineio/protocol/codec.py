@@ -17,7 +17,7 @@ __all__ = ["Codec"]
 
 class Codec(Protocol):
     """
-    What ``v4.py`` and ``v3.py`` are; each function is documented there.
+    What ``codec_v4.py`` and ``codec_v3.py`` are; each function is documented there.
 
     Attributes:
         PROTOCOL: The revision's number.

@@ -1,31 +1,24 @@
 """
-What a client says when it opens a session, and the open packet that answers it.
+What a client says when it opens a session.
 
 Everything here is immutable: a ``Handshake`` lives as long as its session, the request
-that it was read from does not. The wire's milliseconds appear in this file only.
+that it was read from does not.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from json.encoder import encode_basestring_ascii
 from typing import Final
 from urllib.parse import parse_qsl, unquote_plus
 
-from ..config import Config
 from .fields import RawFields
-from .packet import Packet, PacketType
 
 __all__ = [
     "Handshake",
     "QueryFields",
-    "open_packet",
     "parse_query",
-    "upgrades_from",
 ]
 
 _MAX_QUERY: Final = 16_384
@@ -48,9 +41,6 @@ _KNOWN: Final = re.compile(
         "|".join(f"(?P<{key}>{_encoded(key)})" for key in _KEYS),
     )
 )
-
-_BETTER: Final = {"polling": ("sse", "websocket"), "sse": ("websocket",)}
-"""What a session on a transport may move to, where it is switched on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,46 +121,3 @@ class QueryFields(RawFields[bytes]):
     def parse(self) -> dict[str, str]:
         """Return all fields."""
         return parse_query(self._raw)
-
-
-def upgrades_from(transport: str, config: Config) -> list[str]:
-    """List the transports that a session on ``transport`` may move to."""
-    better = _BETTER.get(transport) if config.allow_upgrades else None
-    if better is None:
-        return []
-    return [name for name in config.transports if name in better]
-
-
-def open_packet(
-    sid: str, transport: str, config: Config, interval: float, timeout: float
-) -> Packet:
-    """
-    Make the packet that opens a session.
-
-    Engine.IO protocol v4, "Handshake": intervals in milliseconds.
-
-    Args:
-        sid: The session's id.
-        transport: What carries it.
-        config: The server's options.
-        interval: The session's ``ping_interval``, in seconds.
-        timeout: The session's ``ping_timeout``, in seconds.
-
-    """
-    upgrades = tuple(upgrades_from(transport, config))
-    rest = _promises(upgrades, interval, timeout, config.max_payload)
-    return Packet(PacketType.OPEN, f'{{"sid":{encode_basestring_ascii(sid)},{rest}')
-
-
-@lru_cache(maxsize=64)
-def _promises(
-    upgrades: tuple[str, ...], interval: float, timeout: float, max_payload: int
-) -> str:
-    """Write what an open packet says besides the id: mostly the same to everybody."""
-    data = {
-        "upgrades": upgrades,
-        "pingInterval": round(interval * 1000),
-        "pingTimeout": round(timeout * 1000),
-        "maxPayload": max_payload,
-    }
-    return json.dumps(data, separators=(",", ":"))[1:]

@@ -23,12 +23,12 @@ from twisted.internet.defer import (
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from ..application import Admission
 from ..config import Config
 from ..exceptions import ErrorCode, Refused, Reject, Unavailable
 from ..policy.limited_log import LimitedLog
 from ..policy.quota import Quota
 from ..protocol.handshake import Handshake
+from ..session.interfaces import Admission
 from ..session.revision import Revision, revision_of
 from ..session.session import Session
 

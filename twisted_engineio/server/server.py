@@ -6,8 +6,8 @@ Rules of this file:
 1. A session is here from its opening to its end; ``session_ended`` takes it out, once.
 2. Before ``admit`` has accepted, there is no session and no id: nothing to find.
 
-Who may open a session stands in ``admitting.py``, and how all of them end in
-``drain.py``.
+Who may open a session stands in ``admission.py``, and how all of them end in
+``shutdown.py``.
 
 Driven by the resource (``admit``, ``open``, ``find``), by its sessions
 (``session_ended``) and by whoever runs it (``broadcast``, ``stop``).
@@ -18,7 +18,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 from weakref import ref
 
 from twisted.internet.defer import (
@@ -47,21 +47,22 @@ from ..policy.cors import Cors
 from ..policy.forwarded import TrustedProxies
 from ..policy.limited_log import LimitedLog, LineLimit
 from ..policy.quota import Quota
-from ..protocol.handshake import Handshake, open_packet
+from ..protocol.handshake import Handshake
 from ..protocol.packet import Encoded, Outgoing
 from ..session.observed import Hearing
+from ..session.open_packet import open_packet
 from ..session.rate_limited import session_class
 from ..session.session import Session, State
 from ..session.shared_timeout import Deadlines
 from ..transports.websocket.factory import WebSocketFactory
 from ..transports.websocket.frames import FastWebSocketTransport
+from ..transports.websocket.transport import WebSocketTransport
 from .admission import Admitting, Entry, make_sid
 from .shutdown import Drain, Stage
 from .socketio_hint import is_connect, log_hint
 
 if TYPE_CHECKING:
     from ..session.interfaces import Transport
-    from ..web.request_info import Asked
 
 __all__ = ["Entry", "Server", "make_sid"]
 
@@ -70,6 +71,21 @@ _RETRY: Final = 5.0
 """Seconds after which to come back to a server that stops: another one starts soon."""
 _QUIET: Final = 60.0
 """Seconds after which the log says again that the whole server is at a limit."""
+
+
+class RefusedRequest(Protocol):
+    """A request that was refused."""
+
+    transport: str
+    query: dict[str, str]
+
+    @property
+    def path(self) -> str:
+        """The path that it asks for, without the query."""
+
+    @property
+    def view(self) -> Handshake:
+        """What it said."""
 
 
 class Server(Admitting):
@@ -155,12 +171,15 @@ class Server(Admitting):
         self._quota = Quota(self.config, clock.seconds)
         self._drain = Drain(self, chance)
         self.handlers = Deadlines(clock, self.config.handler_timeout)
+        # The lane reads and writes what is not compressed.
+        plain = not self.config.per_message_deflate
         self.websockets = WebSocketFactory(
-            self.config, self.clock, self.too_large, log=self.log.limit
+            self.config,
+            self.clock,
+            self.too_large,
+            FastWebSocketTransport if plain else WebSocketTransport,
+            log=self.log.limit,
         )
-        if not self.config.per_message_deflate:
-            # The lane reads and writes what is not compressed.
-            self.websockets.use(FastWebSocketTransport)
         self.websockets.lost = self._drain.settle
         config = self.config
         self._session_class = session_class(
@@ -435,13 +454,13 @@ class Server(Admitting):
         """Hear of a payload over the limit."""
         self.tell(lambda each: each.payload_refused(error))
 
-    def refused(self, error: Refused | Reject, asked: Asked) -> None:
+    def refused(self, error: Refused | Reject, asked: RefusedRequest) -> None:
         """Hear of a request that was refused."""
         if self.hearing.connection_refused:
             request = asked.view
             self.tell(lambda each: each.connection_refused(error, request))
 
-    def log_refusal(self, error: Refused | Reject, asked: Asked) -> None:
+    def log_refusal(self, error: Refused | Reject, asked: RefusedRequest) -> None:
         """Log a request that was refused, without its session's id."""
         view = asked.view
         self.log.info(

@@ -8,13 +8,15 @@ other than what stands here.
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
+from ..config import check_interval
 from ..exceptions import CloseReason
 from ..protocol.packet import Outgoing, Packet
 from .send_queue import Outbox
 
-__all__ = ["NOBODY", "Receiver", "Transport"]
+__all__ = ["NOBODY", "Admission", "Handlers", "Receiver", "Transport"]
 
 
 READ_AHEAD: Final = 65_536
@@ -175,3 +177,40 @@ class Transport(Protocol):
 
     def resume(self) -> None:
         """Read on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """
+    What ``Application.admit`` may say about the session that it lets in.
+
+    Raises:
+        ConfigError: If an interval cannot work.
+
+    Attributes:
+        data: What the session's ``data`` shall be.
+        ping_interval: As in ``Config``, for this session only; ``None`` for that.
+        ping_timeout: As in ``Config``, for this session only; ``None`` for that.
+
+    """
+
+    data: Any = None
+    ping_interval: float | None = None
+    ping_timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the intervals, which nobody else will."""
+        for name in ("ping_interval", "ping_timeout"):
+            value = getattr(self, name)
+            if value is not None:
+                check_interval(name, value)
+
+
+class Handlers(Protocol):
+    """What a session calls of an application."""
+
+    def session_opened(self, session: Any) -> object:
+        """Called when the session is open."""
+
+    def message_received(self, session: Any, data: str | bytes) -> object:
+        """Called with each message, in order."""

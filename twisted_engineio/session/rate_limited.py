@@ -8,12 +8,11 @@ pongs and control frames do not wait; what comes behind them does, for as long.
 
 from __future__ import annotations
 
-from ..application import Admission
 from ..exceptions import CloseReason
 from ..policy.token_bucket import Bucket
 from ..protocol.handshake import Handshake
 from ..protocol.packet import Packet, PacketType
-from .interfaces import Transport
+from .interfaces import Admission, Transport
 from .observed import ObservedSession
 from .receive_queue import Hold
 from .receiving import BEATS

@@ -117,10 +117,7 @@ class Reading(Conversation):
                     return
             # As _call does, without the call: this is the message path.
             try:
-                result = self.server.application.message_received(
-                    self,  # type: ignore[arg-type]  # whose half this is
-                    data,
-                )
+                result = self.server.application.message_received(self, data)
             except Exception:
                 self._application_failed(Failure())
             else:
@@ -130,7 +127,7 @@ class Reading(Conversation):
             self._finish(CloseReason.TRANSPORT_ERROR)
 
     def _is_mistaken(self, data: str | bytes) -> bool:
-        return self.server.is_mistaken(self, data)  # type: ignore[arg-type]  # as above
+        return self.server.is_mistaken(self, data)
 
     def receive_packet(self, packet: Packet) -> None:
         """

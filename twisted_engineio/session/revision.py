@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..protocol.codec import Codec
 from ..protocol import codec_v3, codec_v4
+from ..protocol.codec import Codec
 from .heartbeat import ClientPings, Heartbeat, ServerPings
 
 if TYPE_CHECKING:

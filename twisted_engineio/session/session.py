@@ -6,11 +6,11 @@ Rules of this file:
 1. It knows a clock and a transport. It never sees a request, a socket or the reactor.
 2. ``_finish`` is the only place where a session becomes CLOSED.
 3. It has one timer, and that is its heartbeat's: ``heartbeat.py``. What holds its
-   reading for a time has one besides: ``inbox.py``.
+   reading for a time has one besides: ``receive_queue.py``.
 4. Nothing that the application calls calls the application back.
 
-How it sends stands in ``sending.py``, how it reads in ``reading.py``; this file is the
-life that the two halves share.
+How it sends stands in ``sending.py``, how it reads in ``receiving.py``; this file is
+the life that the two halves share.
 
 A session is driven by three things: its transport (``receive``, ``receive_packet``,
 ``transport_ready``, ``fail``), its application (``send``, ``close``, ``abort``,
@@ -50,9 +50,10 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, succeed
 
 from ..exceptions import CloseReason, SessionClosed
-from ..protocol.handshake import Handshake, upgrades_from
+from ..protocol.handshake import Handshake
 from ..protocol.packet import Outgoing, Packet, PacketType
 from .heartbeat import Waiting
+from .open_packet import upgrades_from
 from .receive_queue import Client, Hold
 from .receiving import Reading
 from .sending import Sending
@@ -60,8 +61,7 @@ from .state import Owner, State
 from .upgrade import Probe
 
 if TYPE_CHECKING:
-    from ..application import Admission
-    from .interfaces import Transport
+    from .interfaces import Admission, Transport
     from .revision import Revision
 
 __all__ = ["Owner", "Session", "State"]

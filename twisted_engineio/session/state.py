@@ -1,7 +1,7 @@
 """
 What the halves of a session share: its state, and the server that it belongs to.
 
-``session.py`` has the whole, ``sending.py`` and ``reading.py`` the halves.
+``session.py`` has the whole, ``sending.py`` and ``receiving.py`` the halves.
 """
 
 from __future__ import annotations
@@ -17,14 +17,12 @@ from ..policy.limited_log import LimitedLog
 from .receive_queue import Client, Inbox
 
 if TYPE_CHECKING:
-    from ..application import Application
     from ..config import Config
     from ..protocol.handshake import Handshake
     from .heartbeat import Heartbeat
-    from .interfaces import Transport
+    from .interfaces import Handlers, Transport
     from .revision import Revision
     from .send_queue import Outbox
-    from .session import Session
     from .shared_timeout import Deadlines
     from .upgrade import Probe
 
@@ -41,11 +39,15 @@ class State(enum.Enum):
 
 
 class Owner(Protocol):
-    """What a session asks of the server that it belongs to."""
+    """
+    What a session asks of the server that it belongs to.
+
+    Its sessions are ``Session``, which is made of ``Conversation`` below.
+    """
 
     clock: IReactorTime
     config: Config
-    application: Application
+    application: Handlers
     log: LimitedLog
     handlers: Deadlines
 
@@ -58,13 +60,13 @@ class Owner(Protocol):
     def broadcast(self, data: str | bytes, *, compress: bool = True) -> None:
         """Send a message to every open session; the application's to call."""
 
-    def is_mistaken(self, session: Session, data: str | bytes) -> bool:
+    def is_mistaken(self, session: Any, data: str | bytes) -> bool:
         """Look at a first message; return whether to keep it from the application."""
 
-    def limit_reached(self, limit: str, about: Session) -> None:
+    def limit_reached(self, limit: str, about: Any) -> None:
         """Hear that a session went beyond one of the operator's limits."""
 
-    def session_ended(self, session: Session, reason: CloseReason) -> None:
+    def session_ended(self, session: Any, reason: CloseReason) -> None:
         """Forget a session; ``_finish`` calls it, once."""
 
 

@@ -1,1 +1,12 @@
 """Any Twisted protocol over sessions."""
+
+from .application import SessionLost, StreamApplication, StreamTransport, wrap
+from .endpoint import EngineIOServerEndpoint
+
+__all__ = [
+    "EngineIOServerEndpoint",
+    "SessionLost",
+    "StreamApplication",
+    "StreamTransport",
+    "wrap",
+]

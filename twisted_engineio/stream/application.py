@@ -1,7 +1,8 @@
 """
 Any Twisted protocol over Engine.IO: an application that runs a factory's protocols.
 
-Each session's protocol has a transport that ``streamed.py`` makes of the session.
+Each session's protocol has a transport, which ``stream/transport.py`` makes of the
+session.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlencode
 
 from ..protocol.packet import Packet, PacketType, require_message
@@ -23,7 +23,7 @@ from .lines import Answer, HttpLine
 
 if TYPE_CHECKING:
     from ..session.session import Session
-    from .server import MemoryServer
+    from .connection import MemoryTransport
 
 __all__ = ["HandshakeRefused", "MemoryClient"]
 
@@ -71,6 +71,26 @@ class ClientState(enum.Enum):
     CLOSED = "closed"
 
 
+class ClientHost(Protocol):
+    """What a client needs of its ``MemoryServer``."""
+
+    def settle(self) -> None:
+        """Let everything arrive that is on its way."""
+
+    def session_of(self, sid: str) -> Session:
+        """Find a session, also one that is over."""
+
+    def wire(
+        self,
+        address: str,
+        heard: Callable[[bytes], object],
+        ended: Callable[[], object],
+        *,
+        secure: bool = False,
+    ) -> MemoryTransport:
+        """Connect to the site."""
+
+
 class MemoryClient:
     """
     One client of a ``MemoryServer``, which makes it: ``server.connect()``.
@@ -87,7 +107,7 @@ class MemoryClient:
 
     def __init__(
         self,
-        server: MemoryServer,
+        server: ClientHost,
         transport: str,
         query: Mapping[str, str],
         headers: Mapping[str, str],

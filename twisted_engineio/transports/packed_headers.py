@@ -4,7 +4,8 @@ A request that is held: a poll that waits, a stream of events that lasts for hou
 twisted.web keeps a request's headers, cookies and arguments as dictionaries of lists of
 bytes, each some 200 bytes besides its text. A client whose requests are held could make
 that a multiple of what it sent. The names that are taken of Twisted are private, and
-stand in ``TWISTED``; ``tests/transports/test_packed_headers.py`` asserts that they still exist.
+stand in ``TWISTED``; ``tests/transports/test_packed_headers.py`` asserts that they
+still exist.
 """
 
 from __future__ import annotations

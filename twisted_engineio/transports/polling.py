@@ -3,7 +3,7 @@ HTTP long-polling: a GET waits for packets, a POST delivers them.
 
 Rules of this file:
 
-1. At most one GET waits; a second one ends the session. POSTs: see ``posting.py``.
+1. At most one GET waits; a second one ends the session. POSTs: see ``http_post.py``.
 2. A request is forgotten the moment it is answered or lost; nothing is written to one
    whose client has gone.
 3. While a POST is read nothing is written, so that all its replies leave in one answer.

@@ -4,10 +4,10 @@ Access logs without secrets: twisted.web's lines, with session ids and tickets r
 Rules of this file:
 
 1. A formatter is wrapped, not replaced: it is shown a request that has no secrets in
-   its URI and headers; ``redact.py`` knows them.
+   its URI and headers; ``redaction.py`` knows them.
 2. What a client said is cut to ``_MOST`` bytes for each field.
 
-``site.py`` and ``protected.py`` wrap the formatter of a Site when it is made or
+``site.py`` and ``site_limits.py`` wrap the formatter of a Site when it is made or
 protected, and ``resource.py`` that of any other Site at its first request.
 """
 

@@ -2,7 +2,8 @@
 Take a connection from twisted.web, in the middle of a request, for another protocol.
 
 twisted.web has no public way to do this. The private attributes that it takes are named
-in one function, and ``tests/web/test_connection_takeover.py`` asserts that they still exist.
+in one function, and ``tests/web/test_connection_takeover.py`` asserts that they still
+exist.
 """
 
 from __future__ import annotations

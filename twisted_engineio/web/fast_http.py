@@ -23,11 +23,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from twisted.internet import protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, ISSLTransport, ITCPTransport
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Server as PlainConnection
 from twisted.python.failure import Failure
 
@@ -42,9 +43,10 @@ from .connection_takeover import attach
 from .request_info import Asked, host_and_port
 
 if TYPE_CHECKING:
-    from ..server.server import Entry
+    from ..server.server import Entry, Server
     from ..transports.websocket.transport import WebSocketTransport
-    from .site import EngineIOSite
+    from .http1.mount_points import Places
+    from .resource import EngineIOResource
 
 __all__ = ["TWISTED", "Door", "Knock", "read_head"]
 
@@ -116,6 +118,23 @@ def read_head(
     if not plain:
         return None
     return uri, HeaderFields(text), headers, data[found.end() :]
+
+
+class Port(Protocol):
+    """The Site of our own port."""
+
+    server: Server
+    engineio_places: Places
+    logs_upgrades: bool
+
+    def channel(self, addr: IAddress | None) -> Any:
+        """Make twisted.web's own protocol for a connection."""
+
+    def resource_at(self, path: bytes) -> EngineIOResource | None:
+        """Find our resource, if nothing between it and the client has a say."""
+
+    def log(self, request: Any) -> None:
+        """Write a line of the access log."""
 
 
 class Knock(Asked):
@@ -218,7 +237,7 @@ class Knock(Asked):
 
         """
         connection = self._door.transport
-        site: Any = self._door.site
+        site = self._door.site
         if site.logs_upgrades:
             site.log(Upgrade(self.uri, self._headers, connection.getPeer()))
         # As twisted.web does. Not once on the port: Linux hands an option on when a
@@ -230,7 +249,7 @@ class Knock(Asked):
         transport.begin(self.opening, self._rest)
 
 
-class Door(Protocol):
+class Door(protocol.Protocol):
     """
     A connection that has not said anything yet.
 
@@ -241,7 +260,7 @@ class Door(Protocol):
 
     transport: Any
 
-    def __init__(self, site: EngineIOSite, address: IAddress | None) -> None:
+    def __init__(self, site: Port, address: IAddress | None) -> None:
         """
         Make a door.
 

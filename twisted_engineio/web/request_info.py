@@ -138,6 +138,12 @@ class Asked:
     # The question.
 
     @property
+    def method(self) -> bytes:
+        """Its method."""
+        method: bytes = self.request.method
+        return method
+
+    @property
     def origin(self) -> str | None:
         """Its Origin header."""
         raw: bytes | None = self.request.getHeader(b"origin")

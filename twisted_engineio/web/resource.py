@@ -32,8 +32,8 @@ from ..exceptions import (
     require,
 )
 from ..policy.cors import is_well_formed
-from ..protocol.handshake import upgrades_from
 from ..server.server import Entry, Server
+from ..session.open_packet import upgrades_from
 from ..session.revision import REVISION_4, revision_of
 from ..session.session import Session, State
 from ..transports.http_response import JSON, PLAIN, answer

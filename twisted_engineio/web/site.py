@@ -2,9 +2,10 @@
 Our own port: a twisted.web Site with the limits that a Resource cannot enforce.
 
 twisted.web calls a Resource when the whole body of a request is there, and lets a
-client take for ever to send it as long as it sends something. ``timed.py`` bounds a
-request's time, ``request.py`` its body, and ``places.py`` knows for whom; this file
-puts them into a Site of ours, and ``protected.py`` into another.
+client take for ever to send it as long as it sends something. ``request_timeout.py``
+bounds a request's time, ``body_limit.py`` its body, and ``mount_points.py`` knows for
+which paths; this file puts them into a Site of ours, and ``site_limits.py`` into
+another.
 """
 
 from __future__ import annotations

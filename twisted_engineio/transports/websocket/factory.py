@@ -20,7 +20,6 @@ from ...policy.limited_log import LimitedLog, LineLimit
 from ...session.shared_timeout import Deadlines
 from ..descriptors import Descriptors
 from ..time_slices import TimeSlices
-from .transport import WebSocketTransport
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -42,7 +41,7 @@ def _accept_deflate(config: Config) -> Callable[[list[Any]], Any]:
     keep = config.per_message_deflate_takeover
 
     def accept(offers: list[Any]) -> PerMessageDeflateOfferAccept:
-        (offer,) = offers  # the one that websocket_handshake.py has chosen
+        (offer,) = offers  # the one that opening_handshake.py has chosen
         if not keep:
             # RFC 7692, 7.1.1.2: a server may ask for it whatever was offered, and
             # browsers offer nothing of the kind.
@@ -92,7 +91,7 @@ class WebSocketFactory(WebSocketServerFactory):
         config: Config,
         clock: IReactorTime,
         too_large: Callable[[PayloadTooLarge], None],
-        protocol: type[WebSocketTransport] = WebSocketTransport,
+        protocol: Any,
         *,
         log: LineLimit,
     ) -> None:
@@ -121,7 +120,7 @@ class WebSocketFactory(WebSocketServerFactory):
         self.deflate_threshold = config.per_message_deflate_threshold
         self.use(protocol)
 
-    def use(self, protocol: type[WebSocketTransport]) -> None:
+    def use(self, protocol: Any) -> None:
         """
         Make transports of another class from now on.
 

@@ -41,7 +41,7 @@ AUTOBAHN: Final = (
     "sendCloseFrame",
 )
 """Methods of Autobahn's ``WebSocketServerProtocol`` that are overridden or called here
-and in ``websocket.py``, and are not part of its public interface."""
+and in ``transport.py``, and are not part of its public interface."""
 
 _STRIDE: Final = 256
 """Bytes of frames, if they are small, that are read between two looks at the clock."""

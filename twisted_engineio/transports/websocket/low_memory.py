@@ -8,8 +8,8 @@ Rules of this file:
    some forty first values.
 2. What only the handshake needs is forgotten once the WebSocket is open.
 3. It may be left out: ``WebSocketTransport`` does the same with more time and memory.
-   ``tests/transports/test_low_memory.py`` compares the two, and asserts that what it knows of Autobahn,
-   named in ``AUTOBAHN``, still exists.
+   ``tests/transports/test_low_memory.py`` compares the two, and asserts that what it
+   knows of Autobahn, named in ``AUTOBAHN``, still exists.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ Rules of this file:
    malformed or not possible is declined, and the next is looked at; none is fine. Where
    compression is off, the header is not read.
 
-Driven by ``asked.py``, before admission; ``door.py`` knows by its own rules that what
-it takes would pass here.
+Driven by ``request_info.py``, before admission; ``fast_http.py`` knows by its own rules
+that what it takes would pass here.
 """
 
 from __future__ import annotations

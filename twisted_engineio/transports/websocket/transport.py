@@ -11,7 +11,7 @@ Rules of this file:
    ``writable`` is False and the session's queue, which is bounded, takes over. Of the
    pings that come meanwhile one is answered.
 4. What a client may take of time and memory while it sends or closes is bounded in
-   ``bounded.py``, beneath this file.
+   ``limits.py``, beneath this file.
 
 Driven by Autobahn (``_onOpen``, ``onMessage``, ``onClose``), by the TCP transport as
 its producer (``pauseProducing``, ``resumeProducing``), and by the session.

@@ -3,11 +3,11 @@ A connection of our own port: twisted.web's, with a deadline, and lean for polli
 
 Rules of this file:
 
-1. A request is timed as a whole, and an idle connection, by ``timed.py``; twisted.web's
-   own timeout, which every byte puts off, is switched off. What was sent ahead waits
-   for its client and its turn: ``paced.py``.
+1. A request is timed as a whole, and an idle connection, by ``request_timeout.py``;
+   twisted.web's own timeout, which every byte puts off, is switched off. What was sent
+   ahead waits for its client and its turn: ``pipelining.py``.
 2. A target may be in absolute-form, and a request must say for which host it is:
-   ``target.py``.
+   ``request_target.py``.
 3. A request of a session needs few of a browser's dozen headers. When nobody observes,
    the others are dropped before twisted.web reads them, each of which costs more than
    the message does. A handshake keeps them all, and so does whatever is not ours, or
@@ -126,7 +126,7 @@ class EngineIOChannel(PacedChannel):
             return 400
         return 0
 
-    # The door's side: see door.py.
+    # The door's side: see fast_http.py.
 
     def go_on_with(self, admitted: Deferred[Entry]) -> None:
         """

@@ -20,13 +20,14 @@ event  OPEN                       CLOSING                   LOST
 ====== ========================== ========================= =====
 close  deadline, -> CLOSING       nothing                   nothing
 refuse answer, then as "close"    nothing                   --
-data   (timed.py)                 discarded                 --
+data   (request_timeout.py)                 discarded                 --
 *late* --                         abort, if nothing is read --
 lost   -> LOST                    no deadline, -> LOST      --
 ====== ========================== ========================= =====
 
 Driven by twisted.web (``loseConnection``, ``_respondToBadRequestAndDisconnect``), by
-the transport, by ``Places.closing`` and, when its port stops, by ``connections.py``.
+the transport, by ``Places.closing`` and, when its port stops, by
+``connection_limit.py``.
 
 RFC 9112, 9.6.
 """

@@ -2,8 +2,9 @@
 Which paths of a site are which servers', and what its connections share.
 
 What a Site enforces for a resource of ours, it must know before there is a resource:
-from the request's path. ``request.py`` asks here, and the channels (``timed.py`` and
-its like) for how long a client may take and how much may wait for it.
+from the request's path. ``body_limit.py`` asks here, and the channels
+(``request_timeout.py`` and its like) for how long a client may take and how much may
+wait for it.
 """
 
 from __future__ import annotations
