@@ -26,9 +26,9 @@ from twisted_engineio import (
 )
 from twisted_engineio.protocol.packet import Outgoing, Packet, PacketType
 from twisted_engineio.server.server import Entry, make_sid
-from twisted_engineio.session.interfaces import NOBODY, Admission
+from twisted_engineio.session.interfaces import NULL_RECEIVER, Admission
 from twisted_engineio.session.revision import REVISION_4
-from twisted_engineio.session.send_queue import Outbox
+from twisted_engineio.session.send_queue import SendQueue
 from twisted_engineio.testing import lines
 
 CLOSE = Packet(PacketType.CLOSE)
@@ -180,7 +180,7 @@ class RecordingTransport:
         self.name = name
         self.may_move = True
         self.writable = writable
-        self.receiver: Any = NOBODY
+        self.receiver: Any = NULL_RECEIVER
         self.written: list[Outgoing] = []
         self.calls: list[str | CloseReason] = []
         self.room: int | None = None
@@ -196,7 +196,7 @@ class RecordingTransport:
             self.room -= 1
             self.writable = self.room > 0
 
-    def flush(self, outbox: Outbox) -> None:
+    def flush(self, outbox: SendQueue) -> None:
         assert self.writable, "flushed a transport that was not writable"
         while outbox and self.writable:
             self.send(outbox.popleft())
@@ -225,12 +225,12 @@ class RecordingTransport:
 
     def retire(self) -> None:
         self.calls.append("retire")
-        self.receiver = NOBODY
+        self.receiver = NULL_RECEIVER
         self.writable = False
 
     def abandon(self, reason: CloseReason) -> None:
         self.calls.append(reason)
-        self.receiver = NOBODY
+        self.receiver = NULL_RECEIVER
         self.writable = False
 
     def pause(self) -> None:

@@ -17,7 +17,7 @@ from twisted_engineio.policy.cors import Cors
 from twisted_engineio.protocol import codec_v3, codec_v4
 from twisted_engineio.session.revision import REVISION_4
 from twisted_engineio.transports.websocket import frames as fastlane
-from twisted_engineio.web.fast_http import Knock
+from twisted_engineio.web.fast_http import HandshakeInfo
 from twisted_engineio.web.http1.channel import EngineIOChannel
 
 INPUTS = [
@@ -92,7 +92,7 @@ SABOTAGE = {
         (codec_v4, "_BARE", {"": Packet(PacketType.NOOP)}),
     ],
     "door": [
-        (Knock, "origin", property(lambda self: None)),
+        (HandshakeInfo, "origin", property(lambda self: None)),
         ("twisted_engineio.web.fast_http", "_OTHER", frozenset()),
         (EngineIOChannel, "take_admission", lambda self: None),
     ],

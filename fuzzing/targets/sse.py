@@ -6,8 +6,8 @@ For any text as an event's id:
 * ``read_event_id`` gives a session's id and a number of at most 16 digits, or raises
   ValueError and nothing else; an id that the ring wrote is read back.
 
-For any script of appends, acknowledgements and questions, ``Ring`` does what a list of
-all events and a number would do:
+For any script of appends, acknowledgements and questions, ``ReplayBuffer`` does what a
+list of all events and a number would do:
 
 * it holds the events behind the last one that was acknowledged, in order, without gaps;
   its size is theirs, it is full exactly at its bounds, and it can resume exactly where
@@ -21,7 +21,7 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from fuzzing.script import Script
-from twisted_engineio.transports.sse.replay import Ring, escape, read_event_id
+from twisted_engineio.transports.sse.replay import ReplayBuffer, escape, read_event_id
 
 SID = "a.sid"
 MAX_EVENTS, MAX_SIZE = 5, 400
@@ -49,7 +49,7 @@ def _check_id(text: str) -> None:
 
 
 def _check_ring(script: Script) -> None:
-    ring = Ring(SID, MAX_EVENTS, MAX_SIZE)
+    ring = ReplayBuffer(SID, MAX_EVENTS, MAX_SIZE)
     held: list[bytes] = []  # the events that were not acknowledged
     last = 0
     while script:
@@ -74,7 +74,7 @@ def _check_ring(script: Script) -> None:
         assert ring.can_resume(asked) == (first - 1 <= asked <= last)
 
 
-def _event(ring: Ring, number: int, payload: bytes) -> bytes:
+def _event(ring: ReplayBuffer, number: int, payload: bytes) -> bytes:
     """Give an event, having read it as a browser does."""
     event = b"".join(ring[number])
     match = EVENT.fullmatch(event)

@@ -10,7 +10,7 @@ from twisted.internet.address import IPv4Address
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from twisted_engineio.cli import monitoring as watching
-from twisted_engineio.monitoring.counters import Tally
+from twisted_engineio.monitoring.counters import Counters
 from twisted_engineio.monitoring.metrics import Metrics
 from twisted_engineio.monitoring.status import StatusService
 from twisted_engineio.tap import Options, makeService
@@ -95,7 +95,7 @@ def test_the_status_page_stands_at_its_path():
     service = make("--status", "/ops/status")
     (site,) = sites_of(service)
     (observer,) = service.server.observers
-    assert type(observer) is Tally
+    assert type(observer) is Counters
     assert fetch(site, "/ops/status").status == 200
     assert fetch(site, "/ops/status", ELSEWHERE).status == 403
     assert [each for each in service if isinstance(each, StatusService)]

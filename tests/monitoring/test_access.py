@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from twisted_engineio import Reject
-from twisted_engineio.monitoring.access import Guard
+from twisted_engineio.monitoring.access import AccessControl
 from twisted_engineio.protocol.handshake import Handshake
 
 TOKEN = "a-token-of-27-characters-xx"
@@ -25,7 +25,7 @@ def request(address="127.0.0.1", **headers):
 )
 def test_this_machine_passes(address, host):
     """By any of its own addresses and names."""
-    Guard().check(request(address, host=host))
+    AccessControl().check(request(address, host=host))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_this_machine_passes(address, host):
 def test_nobody_else_does_without_a_token(stranger):
     """Not from elsewhere, not through a proxy, not by a name that points here."""
     with pytest.raises(Reject) as caught:
-        Guard().check(stranger)
+        AccessControl().check(stranger)
     assert caught.value.status == 403
 
 
@@ -75,27 +75,27 @@ def test_nobody_else_does_without_a_token(stranger):
 )
 def test_its_own_page_passes_and_a_link_to_it(headers):
     """An Origin that is foreign has been refused before."""
-    Guard().check(request(**headers))
+    AccessControl().check(request(**headers))
 
 
 def test_a_request_without_a_host_is_a_stranger_s():
     """Nobody knows what name it asks for."""
     with pytest.raises(Reject):
-        Guard().check(Handshake("", {}, {}, "127.0.0.1"))
+        AccessControl().check(Handshake("", {}, {}, "127.0.0.1"))
 
 
 def test_behind_proxies_only_the_token_opens():
     """One that does not say who asks makes everybody look like this machine."""
     with pytest.raises(Reject, match="Only with a token, and none is set") as caught:
-        Guard(trusted_proxies=["127.0.0.1"]).check(request())
+        AccessControl(trusted_proxies=["127.0.0.1"]).check(request())
     assert caught.value.status == 403
-    Guard(TOKEN, ["127.0.0.1"]).check(request(authorization=f"Bearer {TOKEN}"))
+    AccessControl(TOKEN, ["127.0.0.1"]).check(request(authorization=f"Bearer {TOKEN}"))
 
 
 @pytest.mark.parametrize("shown", [f"Bearer {TOKEN}", f"bearer  {TOKEN} "])
 def test_the_token_opens_from_anywhere(shown):
     """Through proxies too."""
-    Guard(TOKEN).check(
+    AccessControl(TOKEN).check(
         request("203.0.113.5", host="example.com", via="1.1 x", authorization=shown)
     )
 
@@ -117,7 +117,7 @@ def test_the_token_opens_from_anywhere(shown):
 def test_nothing_else_opens_when_there_is_a_token(shown):
     """Not even from this machine; the answer says what is asked for."""
     with pytest.raises(Reject) as caught:
-        Guard(TOKEN).check(request(authorization=shown))
+        AccessControl(TOKEN).check(request(authorization=shown))
     assert caught.value.status == 401
     assert caught.value.headers == {"WWW-Authenticate": "Bearer"}
     assert TOKEN not in str(caught.value)
@@ -125,8 +125,8 @@ def test_nothing_else_opens_when_there_is_a_token(shown):
 
 def test_a_guard_tells_whether_it_asks():
     """A page must know whether to ask for the token."""
-    assert Guard(TOKEN).asks
-    assert not Guard().asks
+    assert AccessControl(TOKEN).asks
+    assert not AccessControl().asks
 
 
 @pytest.mark.parametrize(
@@ -142,4 +142,4 @@ def test_a_guard_tells_whether_it_asks():
 def test_a_token_must_be_worth_something(token, problem):
     """And must fit into a header."""
     with pytest.raises(ValueError, match=problem):
-        Guard(token)
+        AccessControl(token)

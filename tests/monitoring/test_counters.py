@@ -23,7 +23,7 @@ from twisted_engineio import (
     Refused,
     Reject,
 )
-from twisted_engineio.monitoring.counters import Tally
+from twisted_engineio.monitoring.counters import Counters
 
 POLLING = "EIO=4&transport=polling"
 
@@ -31,7 +31,7 @@ POLLING = "EIO=4&transport=polling"
 @pytest.fixture
 def tally(clock):
     """Give a tally with the test's time."""
-    return Tally(seconds=clock.seconds)
+    return Counters(seconds=clock.seconds)
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from twisted_engineio import (
     PayloadTooLarge,
     Reject,
 )
-from twisted_engineio.monitoring.access import Guard
-from twisted_engineio.monitoring.counters import Tally
+from twisted_engineio.monitoring.access import AccessControl
+from twisted_engineio.monitoring.counters import Counters
 from twisted_engineio.monitoring.metrics import Metrics, MetricsResource
 from twisted_engineio.monitoring.status import StatusPage
 
@@ -284,19 +284,19 @@ def test_without_a_guard_anybody_may_read(ask):
 
 def test_a_guard_is_asked(ask):
     """A browser of the tests comes from elsewhere; the token opens."""
-    answer = ask(Guard(), **HERE)
+    answer = ask(AccessControl(), **HERE)
     assert answer.status == 403
     assert answer.body == b"Only for this machine itself, and without a proxy\n"
     assert b"engineio" not in answer.body
-    answer = ask(Guard(TOKEN), **HERE)
+    answer = ask(AccessControl(TOKEN), **HERE)
     assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
-    answer = ask(Guard(TOKEN), **HERE, Authorization=f"Bearer {TOKEN}")
+    answer = ask(AccessControl(TOKEN), **HERE, Authorization=f"Bearer {TOKEN}")
     assert answer.status == 200
 
 
 def test_behind_a_proxy_the_answer_says_that_a_token_is_needed(ask):
     """Whether or not it says for whom it asks."""
-    guard = Guard(trusted_proxies=["203.0.113.5"])
+    guard = AccessControl(trusted_proxies=["203.0.113.5"])
     for said in ({}, {"X-Forwarded-For": "127.0.0.1"}):
         answer = ask(guard, **HERE, **said)
         assert answer.status == 403
@@ -321,7 +321,7 @@ def test_what_the_docs_mount_runs():
         assert isinstance(children[b"engine.io"], EngineIOResource)
         assert isinstance(children[name], resource)
         (observer,) = names["server"].observers
-        assert isinstance(observer, Tally)
+        assert isinstance(observer, Counters)
     names["status"].stopService()
 
 

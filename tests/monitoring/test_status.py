@@ -18,8 +18,8 @@ from twisted_engineio import (
     Reject,
     __version__,
 )
-from twisted_engineio.monitoring.access import Guard
-from twisted_engineio.monitoring.counters import Tally
+from twisted_engineio.monitoring.access import AccessControl
+from twisted_engineio.monitoring.counters import Counters
 from twisted_engineio.monitoring.status import EVERY, StatusPage, StatusService
 from twisted_engineio.protocol.handshake import Handshake
 
@@ -30,7 +30,7 @@ POLLING = "EIO=4&transport=polling"
 @pytest.fixture
 def tally(clock):
     """Give a tally with the test's time."""
-    return Tally(seconds=clock.seconds)
+    return Counters(seconds=clock.seconds)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def make_service(tally, clock, house):
     made = []
 
     def make(guard=None, **options):
-        service = StatusService(tally, guard or Guard(), clock=clock, **options)
+        service = StatusService(tally, guard or AccessControl(), clock=clock, **options)
         service.startService()
         made.append(service)
         house.append(service.server)
@@ -286,7 +286,7 @@ def ask(watched, make_service, house):
 
     def get(path, guard=None, address="127.0.0.1", **headers):
         options = {"trusted_proxies": headers.pop("trusted", ())}
-        guard = guard or Guard(**options)
+        guard = guard or AccessControl(**options)
         root = Resource()
         root.putChild(b"status", StatusPage(make_service(guard, **options), guard))
         site = EngineIOSite(root, watched)
@@ -329,7 +329,7 @@ def test_from_elsewhere_there_is_no_page(ask):
 
 def test_with_a_token_the_page_asks_for_it(ask):
     """It is the same page for everybody, and holds nothing but the question."""
-    answer = ask("/status", Guard(TOKEN), "203.0.113.5")
+    answer = ask("/status", AccessControl(TOKEN), "203.0.113.5")
     assert answer.status == 200
     assert b'name="engineio-token" content="yes"' in answer.body
     assert TOKEN.encode() not in answer.body
@@ -348,10 +348,10 @@ def test_what_feeds_the_page_is_guarded_like_it(ask):
 def test_the_token_is_shown_at_the_handshake(ask):
     """In a header, from wherever."""
     shown = {"Authorization": f"Bearer {TOKEN}"}
-    answer = ask(LINE, Guard(TOKEN), "203.0.113.5", **shown)
+    answer = ask(LINE, AccessControl(TOKEN), "203.0.113.5", **shown)
     assert answer.open()["sid"]
-    assert ask(LINE, Guard(TOKEN)).status == 401
-    assert ask(LINE + f"&token={TOKEN}", Guard(TOKEN)).status == 401
+    assert ask(LINE, AccessControl(TOKEN)).status == 401
+    assert ask(LINE + f"&token={TOKEN}", AccessControl(TOKEN)).status == 401
 
 
 def test_those_who_look_are_not_among_the_sessions(service, tally):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted_engineio import ConfigError
-from twisted_engineio.policy.forwarded import Client, TrustedProxies
+from twisted_engineio.policy.forwarded import ForwardedClient, TrustedProxies
 
 PROXIES = TrustedProxies(["10.0.0.0/8", "2001:db8::/32", "192.0.2.1"])
 PEER = "10.0.0.1"
@@ -57,23 +57,25 @@ def test_a_network_that_is_none_is_a_mistake_of_the_operator(networks, told):
 def test_a_peer_that_is_not_trusted_changes_nothing(peer):
     """A forged header counts for nothing."""
     headers = x_forwarded(FORGED, proto="https", host="evil.example")
-    assert PROXIES.client(peer, headers) == Client(peer, None, None)
-    assert PROXIES.client(peer, forwarded(f"for={FORGED}")) == Client(peer)
+    assert PROXIES.client(peer, headers) == ForwardedClient(peer, None, None)
+    assert PROXIES.client(peer, forwarded(f"for={FORGED}")) == ForwardedClient(peer)
 
 
 @pytest.mark.parametrize(
     "peer", [PEER, "192.0.2.1", "2001:db8::5", "::ffff:10.1.2.3", "2001:db8::5%eth0"]
 )
 def test_a_peer_that_is_trusted_is_believed(peer):
-    assert PROXIES.client(peer, x_forwarded(ME)) == Client(ME)
+    assert PROXIES.client(peer, x_forwarded(ME)) == ForwardedClient(ME)
 
 
 def test_a_unix_socket_is_trusted_by_name():
     """A proxy on the same machine often uses one; it has no address."""
-    assert TrustedProxies(["unix"]).client(None, x_forwarded(ME)) == Client(ME)
-    assert TrustedProxies(["unix"]).client(None, {}) == Client(None)
-    assert TrustedProxies(["unix"]).client(PEER, x_forwarded(ME)) == Client(PEER)
-    assert TrustedProxies([]).client(None, x_forwarded(ME)) == Client(None)
+    assert TrustedProxies(["unix"]).client(None, x_forwarded(ME)) == ForwardedClient(ME)
+    assert TrustedProxies(["unix"]).client(None, {}) == ForwardedClient(None)
+    assert TrustedProxies(["unix"]).client(PEER, x_forwarded(ME)) == ForwardedClient(
+        PEER
+    )
+    assert TrustedProxies([]).client(None, x_forwarded(ME)) == ForwardedClient(None)
 
 
 # X-Forwarded-*.
@@ -82,19 +84,19 @@ def test_a_unix_socket_is_trusted_by_name():
 @pytest.mark.parametrize(
     ("headers", "client"),
     [
-        ({}, Client(PEER)),
-        (x_forwarded(""), Client(PEER)),
-        (x_forwarded(ME), Client(ME)),
-        (x_forwarded(f"{FORGED}, {ME}"), Client(ME)),
-        (x_forwarded(f"{FORGED},{ME},10.9.9.9,2001:db8::1"), Client(ME)),
-        (x_forwarded(f"{FORGED}, {ME} ,, 10.9.9.9,"), Client(ME)),
-        (x_forwarded("10.3.3.3, 10.2.2.2"), Client("10.3.3.3")),
-        (x_forwarded(f"{ME}:4711"), Client(ME)),
-        (x_forwarded("[2001:DB9::0:1]:4711"), Client("2001:db9::1")),
-        (x_forwarded("[2001:db9::1]"), Client("2001:db9::1")),
-        (x_forwarded("2001:db9::1"), Client("2001:db9::1")),
-        (x_forwarded(f"::ffff:{ME}"), Client(ME)),
-        (x_forwarded(f"{FORGED}, ::ffff:10.1.1.1"), Client(FORGED)),
+        ({}, ForwardedClient(PEER)),
+        (x_forwarded(""), ForwardedClient(PEER)),
+        (x_forwarded(ME), ForwardedClient(ME)),
+        (x_forwarded(f"{FORGED}, {ME}"), ForwardedClient(ME)),
+        (x_forwarded(f"{FORGED},{ME},10.9.9.9,2001:db8::1"), ForwardedClient(ME)),
+        (x_forwarded(f"{FORGED}, {ME} ,, 10.9.9.9,"), ForwardedClient(ME)),
+        (x_forwarded("10.3.3.3, 10.2.2.2"), ForwardedClient("10.3.3.3")),
+        (x_forwarded(f"{ME}:4711"), ForwardedClient(ME)),
+        (x_forwarded("[2001:DB9::0:1]:4711"), ForwardedClient("2001:db9::1")),
+        (x_forwarded("[2001:db9::1]"), ForwardedClient("2001:db9::1")),
+        (x_forwarded("2001:db9::1"), ForwardedClient("2001:db9::1")),
+        (x_forwarded(f"::ffff:{ME}"), ForwardedClient(ME)),
+        (x_forwarded(f"{FORGED}, ::ffff:10.1.1.1"), ForwardedClient(FORGED)),
     ],
 )
 def test_the_first_untrusted_address_from_the_right_is_the_client(headers, client):
@@ -135,7 +137,7 @@ def test_the_first_untrusted_address_from_the_right_is_the_client(headers, clien
 def test_an_address_that_is_none_ends_the_walk_at_the_proxy_that_told_it(node):
     """The nearest address that is known is the best there is."""
     headers = x_forwarded(f"{FORGED}, {node}, 10.2.2.2", proto="https")
-    assert PROXIES.client(PEER, headers) == Client("10.2.2.2", True)
+    assert PROXIES.client(PEER, headers) == ForwardedClient("10.2.2.2", True)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +158,7 @@ def test_the_scheme_is_what_the_nearest_proxy_saw(scheme, is_secure):
     """It is told also where no address is."""
     assert PROXIES.client(PEER, {"x-forwarded-proto": scheme}).is_secure is is_secure
     headers = x_forwarded(ME, proto=scheme)
-    assert PROXIES.client(PEER, headers) == Client(ME, is_secure)
+    assert PROXIES.client(PEER, headers) == ForwardedClient(ME, is_secure)
 
 
 def test_a_scheme_and_a_host_for_each_address_are_the_client_s_own():
@@ -166,13 +168,15 @@ def test_a_scheme_and_a_host_for_each_address_are_the_client_s_own():
         proto="http, https, http",
         host="evil.example, example.com, inner.example",
     )
-    assert PROXIES.client(PEER, headers) == Client(ME, True, "example.com")
+    assert PROXIES.client(PEER, headers) == ForwardedClient(ME, True, "example.com")
 
 
 def test_one_scheme_and_one_host_count_for_all_addresses():
     """Many a proxy hands on what the first one said."""
     headers = x_forwarded(f"{ME}, 10.2.2.2", proto="https", host="example.com:8443")
-    assert PROXIES.client(PEER, headers) == Client(ME, True, "example.com:8443")
+    assert PROXIES.client(PEER, headers) == ForwardedClient(
+        ME, True, "example.com:8443"
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,7 +195,9 @@ def test_one_scheme_and_one_host_count_for_all_addresses():
     ],
 )
 def test_a_host_that_is_none_is_not_told(host, found):
-    assert PROXIES.client(PEER, x_forwarded(ME, host=host)) == Client(ME, None, found)
+    assert PROXIES.client(PEER, x_forwarded(ME, host=host)) == ForwardedClient(
+        ME, None, found
+    )
 
 
 # Forwarded.
@@ -200,33 +206,39 @@ def test_a_host_that_is_none_is_not_told(host, found):
 @pytest.mark.parametrize(
     ("value", "client"),
     [
-        ("", Client(PEER)),
-        (";", Client(PEER)),
-        (f"for={ME}", Client(ME)),
-        (f"For = {ME}", Client(PEER)),
-        (f"FOR={ME};PROTO=HTTPS;Host=Example.com", Client(ME, True, "Example.com")),
-        (f'for="{ME}:4711"', Client(ME)),
-        (f"for={ME}:4711", Client(ME)),
-        (f'for="{ME}:_port.1-x"', Client(ME)),
-        ('for="[2001:db9::1]:47"', Client("2001:db9::1")),
-        ("for=[2001:db9::1]", Client("2001:db9::1")),
+        ("", ForwardedClient(PEER)),
+        (";", ForwardedClient(PEER)),
+        (f"for={ME}", ForwardedClient(ME)),
+        (f"For = {ME}", ForwardedClient(PEER)),
+        (
+            f"FOR={ME};PROTO=HTTPS;Host=Example.com",
+            ForwardedClient(ME, True, "Example.com"),
+        ),
+        (f'for="{ME}:4711"', ForwardedClient(ME)),
+        (f"for={ME}:4711", ForwardedClient(ME)),
+        (f'for="{ME}:_port.1-x"', ForwardedClient(ME)),
+        ('for="[2001:db9::1]:47"', ForwardedClient("2001:db9::1")),
+        ("for=[2001:db9::1]", ForwardedClient("2001:db9::1")),
         (
             f'for={ME};by=10.0.0.1;proto=http ; host="a.b:80";',
-            Client(ME, False, "a.b:80"),
+            ForwardedClient(ME, False, "a.b:80"),
         ),
-        (f"for={FORGED}, for={ME};proto=https , for=10.2.2.2", Client(ME, True)),
-        (f"for={ME},, ,for=10.2.2.2,", Client(ME)),
-        (f"for={ME};proto=https,for=10.2.2.2;proto=http", Client(ME, True)),
-        (f"for={ME},for=10.2.2.2;proto=https", Client(ME)),
-        ("for=10.3.3.3;proto=https", Client("10.3.3.3", True)),
-        ("proto=https", Client(PEER, True)),
-        ("for=unknown;proto=https", Client(PEER, True)),
-        (f"for={FORGED}, for=_hidden, for=10.2.2.2", Client("10.2.2.2")),
-        ('for=""', Client(PEER)),
-        ('for="\\2\\03.0.113.7";x="\\"\\\\"', Client(ME)),
-        (f'for={ME};host="a\\"b"', Client(ME)),
-        (f'for={ME};x="\\\\"', Client(ME)),
-        (f'for={ME};x="a,b;for={FORGED},c"', Client(ME)),
+        (
+            f"for={FORGED}, for={ME};proto=https , for=10.2.2.2",
+            ForwardedClient(ME, True),
+        ),
+        (f"for={ME},, ,for=10.2.2.2,", ForwardedClient(ME)),
+        (f"for={ME};proto=https,for=10.2.2.2;proto=http", ForwardedClient(ME, True)),
+        (f"for={ME},for=10.2.2.2;proto=https", ForwardedClient(ME)),
+        ("for=10.3.3.3;proto=https", ForwardedClient("10.3.3.3", True)),
+        ("proto=https", ForwardedClient(PEER, True)),
+        ("for=unknown;proto=https", ForwardedClient(PEER, True)),
+        (f"for={FORGED}, for=_hidden, for=10.2.2.2", ForwardedClient("10.2.2.2")),
+        ('for=""', ForwardedClient(PEER)),
+        ('for="\\2\\03.0.113.7";x="\\"\\\\"', ForwardedClient(ME)),
+        (f'for={ME};host="a\\"b"', ForwardedClient(ME)),
+        (f'for={ME};x="\\\\"', ForwardedClient(ME)),
+        (f'for={ME};x="a,b;for={FORGED},c"', ForwardedClient(ME)),
     ],
 )
 def test_an_element_tells_of_one_client(value, client):
@@ -273,9 +285,9 @@ def test_what_a_proxy_quotes_is_no_element(name):
     """A client's Host header, quoted by a proxy, says nothing but the host."""
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
     value = f'for={ME};host="{quoted}"'
-    assert PROXIES.client(PEER, forwarded(value)) == Client(ME)
+    assert PROXIES.client(PEER, forwarded(value)) == ForwardedClient(ME)
     value = f'host="{quoted}";for={ME}'
-    assert PROXIES.client(PEER, forwarded(value)) == Client(ME)
+    assert PROXIES.client(PEER, forwarded(value)) == ForwardedClient(ME)
 
 
 @pytest.mark.parametrize("name", ["for", "proto", "host"])
@@ -295,7 +307,7 @@ def test_x_forwarded_wins_over_forwarded(name):
 def test_empty_headers_win_over_nothing():
     """A header without a value says nothing."""
     headers = x_forwarded(" , ", proto="", host=",") | forwarded(f"for={ME}")
-    assert PROXIES.client(PEER, headers) == Client(ME)
+    assert PROXIES.client(PEER, headers) == ForwardedClient(ME)
 
 
 # Whatever comes.
@@ -342,7 +354,7 @@ def test_what_trusted_proxies_append_is_found_behind_anything(before, address, v
 def test_a_quoted_string_is_one_value_whatever_it_holds(quoted):
     escaped = quoted.replace("\\", "\\\\").replace('"', '\\"')
     value = f'for={FORGED},x="{escaped}";for={ME}'
-    assert PROXIES.client(PEER, forwarded(value)) == Client(ME)
+    assert PROXIES.client(PEER, forwarded(value)) == ForwardedClient(ME)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from twisted_engineio import Application, CloseReason, Config, Server, Unavailable
-from twisted_engineio.server.shutdown import Drain, Stage
+from twisted_engineio.server.shutdown import Shutdown, ShutdownStage
 
-SERVING, DRAINING, CUT_OFF, OVER = Stage
+SERVING, DRAINING, CUT_OFF, OVER = ShutdownStage
 
 
 class Draining:
@@ -35,7 +35,7 @@ def serving(clock):
 @pytest.fixture
 def drain(serving):
     """Give a drain that has not begun, and whose chance is always the middle."""
-    return Drain(serving, lambda: 0.5)
+    return Shutdown(serving, lambda: 0.5)
 
 
 EVENTS = {
@@ -56,7 +56,7 @@ TABLE = {
 CELLS = [
     (event, stage, outcome)
     for event, outcomes in TABLE.items()
-    for stage, outcome in zip(Stage, outcomes, strict=True)
+    for stage, outcome in zip(ShutdownStage, outcomes, strict=True)
 ]
 
 

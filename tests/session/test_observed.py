@@ -25,7 +25,7 @@ from twisted_engineio import (
     PacketType,
     SessionClosed,
 )
-from twisted_engineio.session.observed import Hearing, ObservedSession
+from twisted_engineio.session.observed import ObservedSession, ObserverHooks
 from twisted_engineio.session.session import Session, State
 
 MESSAGE = PacketType.MESSAGE
@@ -253,7 +253,7 @@ def test_what_nobody_overrides_costs_nothing(make_server, open_session):
     """Whoever only counts sessions leaves them plain."""
     server = make_server(observers=[Observer(), Greets()])
     assert type(open_session(server)) is Session
-    assert server.hearing == Hearing()
+    assert server.hearing == ObserverHooks()
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_only_who_overrides_is_called(make_server, open_session):
     """Each event has those that hear it, in their order."""
     one, other = Hears(), Hears()
     server = make_server(observers=[one, Greets(), other])
-    assert server.hearing == Hearing(
+    assert server.hearing == ObserverHooks(
         packet_received=(one.packet_received, other.packet_received)
     )
     session = open_session(server)

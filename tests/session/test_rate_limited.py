@@ -19,8 +19,8 @@ from twisted_engineio import (
 )
 from twisted_engineio.session.observed import ObservedSession
 from twisted_engineio.session.rate_limited import (
-    LimitedSession,
-    ObservedLimitedSession,
+    ObservedRateLimitedSession,
+    RateLimitedSession,
     session_class,
 )
 from twisted_engineio.session.session import Session
@@ -52,9 +52,9 @@ def limited(make_server, open_session):
     [
         (False, {}, Session),
         (True, {}, ObservedSession),
-        (False, {MESSAGES: 1.0}, LimitedSession),
-        (False, {BYTES: 1.0}, LimitedSession),
-        (True, {MESSAGES: 1.0, BYTES: 1.0}, ObservedLimitedSession),
+        (False, {MESSAGES: 1.0}, RateLimitedSession),
+        (False, {BYTES: 1.0}, RateLimitedSession),
+        (True, {MESSAGES: 1.0, BYTES: 1.0}, ObservedRateLimitedSession),
     ],
 )
 def test_only_who_is_limited_pays_for_it(
@@ -70,7 +70,7 @@ def test_only_who_is_limited_pays_for_it(
 def test_a_session_without_these_limits_has_no_receive_of_its_own():
     """The message path is the plain session's."""
     assert ObservedSession.__mro__[1] is Session
-    assert Session not in LimitedSession.__bases__[1:]
+    assert Session not in RateLimitedSession.__bases__[1:]
     assert "receive" not in vars(Session)
 
 

@@ -12,13 +12,13 @@ from twisted.internet.task import Clock
 
 from twisted_engineio import Application, CloseReason, Config, Server
 from twisted_engineio.protocol.packet import Packet, PacketType
-from twisted_engineio.session.receive_queue import Hold, Inbox
+from twisted_engineio.session.receive_queue import Hold, ReceiveQueue
 
 
 @pytest.fixture
 def inbox(clock):
     """Give an empty one."""
-    return Inbox(clock)
+    return ReceiveQueue(clock)
 
 
 def test_it_waits_until_nothing_holds_it(inbox):
@@ -106,7 +106,7 @@ class Working(Application):
 
 def test_an_inbox_goes_on_as_another_that_came_after_it(clock):
     """What came to the other stands first; what that waits for, it waits for now."""
-    older, newer = Inbox(clock), Inbox(clock)
+    older, newer = ReceiveQueue(clock), ReceiveQueue(clock)
     older.extend(["c", "d"])
     newer.extend(["a", "b"])
     newer.hold_for(Hold.RATE, 1.0, lambda: None)

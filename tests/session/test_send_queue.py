@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted_engineio import Encoded
-from twisted_engineio.session.send_queue import Outbox, size_of
+from twisted_engineio.session.send_queue import SendQueue, size_of
 
 SIZES = [
     ("", 0),
@@ -35,7 +35,7 @@ def test_an_item_counts_its_data_in_bytes(item, size):
 @given(st.lists(st.none() | messages))
 def test_the_size_is_that_of_what_is_in_it(steps):
     """After any puts and takes the size is right, and the order kept."""
-    outbox, expected = Outbox(), []
+    outbox, expected = SendQueue(), []
     for item in steps:  # None takes, anything else is put
         if item is not None:
             outbox.append(item)
@@ -49,7 +49,7 @@ def test_the_size_is_that_of_what_is_in_it(steps):
 @pytest.mark.parametrize("item", ["", b"", "ab", PING])
 def test_an_item_counts_three_bytes_at_least(item):
     """Else what is empty could be queued without end."""
-    outbox = Outbox()
+    outbox = SendQueue()
     for _ in range(100):
         outbox.append(item)
     assert outbox.size == 300
@@ -62,7 +62,7 @@ def test_an_item_counts_three_bytes_at_least(item):
 
 def test_an_empty_outbox_is_false():
     """Asking whether something is queued costs no call of ours."""
-    outbox = Outbox()
+    outbox = SendQueue()
     assert not outbox
     outbox.append("")
     assert outbox
@@ -70,7 +70,7 @@ def test_an_empty_outbox_is_false():
 
 def test_nothing_can_be_taken_from_an_empty_one():
     """It raises as a deque does, and its size stays nothing."""
-    outbox = Outbox()
+    outbox = SendQueue()
     with pytest.raises(IndexError):
         outbox.popleft()
     assert outbox.size == 0
@@ -81,7 +81,7 @@ def test_nothing_can_be_taken_from_an_empty_one():
 )
 def test_what_leaves_together_is_bounded(most, taken):
     """One item at least, and none from the limit on."""
-    outbox = Outbox()
+    outbox = SendQueue()
     for item in ("1234", b"1234", "1234", "1234"):
         outbox.append(item)
     assert len(outbox.take(most, most)) == taken
@@ -91,7 +91,7 @@ def test_what_leaves_together_is_bounded(most, taken):
 @pytest.mark.parametrize(("brief", "alone"), [(7, True), (8, False)])
 def test_a_goodbye_does_not_leave_with_much(brief, alone):
     """It comes the next time; by itself, or behind little, it leaves at once."""
-    outbox = Outbox()
+    outbox = SendQueue()
     for item in ("1234", "1234", CLOSE):
         outbox.append(item)
     assert outbox.take(100, brief) == ["1234", "1234"] + [CLOSE] * (not alone)
@@ -103,7 +103,7 @@ def test_a_goodbye_does_not_leave_with_much(brief, alone):
 
 def test_only_a_goodbye_is_left_behind():
     """A ping leaves with whatever stands before it."""
-    outbox = Outbox()
+    outbox = SendQueue()
     for item in ("1234", "1234", PING):
         outbox.append(item)
     assert outbox.take(100, 1) == ["1234", "1234", PING]
@@ -111,7 +111,7 @@ def test_only_a_goodbye_is_left_behind():
 
 def test_clearing_throws_everything_away():
     """Size and content together."""
-    outbox = Outbox()
+    outbox = SendQueue()
     outbox.append("abc")
     outbox.clear()
     assert (list(outbox), outbox.size) == ([], 0)
@@ -119,7 +119,7 @@ def test_clearing_throws_everything_away():
 
 def test_text_that_has_no_utf_8_changes_nothing():
     """A lone surrogate is refused before it is in the queue."""
-    outbox = Outbox()
+    outbox = SendQueue()
     with pytest.raises(UnicodeEncodeError):
         outbox.append("\ud800")
     assert (list(outbox), outbox.size) == ([], 0)

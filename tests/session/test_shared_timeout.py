@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from twisted_engineio.session.shared_timeout import Deadlines
+from twisted_engineio.session.shared_timeout import SharedTimeout
 
 DELAY = 4.0
 
@@ -38,7 +38,7 @@ class Caller:
 def test_each_is_called_in_its_time(steps):
     """Whoever begins, ends or goes on: once, when due, on one timer at most."""
     clock = Clock()
-    made = Deadlines(clock, DELAY)
+    made = SharedTimeout(clock, DELAY)
     callers = [Caller(clock, made if each < 2 else None) for each in range(5)]
     due, expected = {}, [[] for _ in callers]
     for what, which in steps:
@@ -63,7 +63,7 @@ def test_each_is_called_in_its_time(steps):
 def test_who_begins_again_when_called_waits_again():
     """Behind whoever waits already, even without a delay."""
     clock, called = Clock(), []
-    made = Deadlines(clock, 0.0)
+    made = SharedTimeout(clock, 0.0)
 
     def again():
         called.append("again")
@@ -81,7 +81,7 @@ def test_who_begins_again_when_called_waits_again():
 def test_who_raises_keeps_nobody_from_its_turn():
     """The reactor logs it, as it does for any timer; the next is called after it."""
     clock = Clock()
-    made = Deadlines(clock, 0.0)
+    made = SharedTimeout(clock, 0.0)
     caller = Caller(clock)
 
     def fail():
@@ -99,7 +99,7 @@ def test_who_raises_keeps_nobody_from_its_turn():
 def test_who_ends_the_others_when_called_leaves_no_timer():
     """Its own call is one of those that wait no more."""
     clock = Clock()
-    made = Deadlines(clock, 1.0)
+    made = SharedTimeout(clock, 1.0)
     other = Caller(clock)
     made.begin(lambda: made.end(other.call))
     made.begin(other.call)
@@ -113,7 +113,7 @@ def test_a_clock_that_is_set_back_holds_nobody_up():
     """All wait anew then; else who came before would keep the one timer far ahead."""
     clock = Clock()
     clock.advance(3600)
-    made = Deadlines(clock, DELAY)
+    made = SharedTimeout(clock, DELAY)
     before, after = Caller(clock), Caller(clock)
     made.begin(before.call)
     clock.rightNow = 100.0
@@ -126,7 +126,7 @@ def test_a_clock_that_is_set_back_holds_nobody_up():
 def test_who_ends_another_that_is_due_keeps_it_from_being_called():
     """And who begins it again gives it all of its time."""
     clock = Clock()
-    made = Deadlines(clock, 1.0)
+    made = SharedTimeout(clock, 1.0)
     other = Caller(clock)
 
     def renew():
@@ -143,7 +143,7 @@ def test_who_ends_another_that_is_due_keeps_it_from_being_called():
 
 def test_all_may_be_made_due_at_once(clock):
     """Each once, in order; one that ends another takes it out."""
-    made, called = Deadlines(clock, DELAY), []
+    made, called = SharedTimeout(clock, DELAY), []
 
     def first():
         called.append("first")

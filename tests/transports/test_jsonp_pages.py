@@ -10,8 +10,8 @@ from twisted.internet.address import IPv4Address
 from twisted.web.resource import Resource
 
 from twisted_engineio import Config, EngineIOSite
-from twisted_engineio.monitoring.access import Guard
-from twisted_engineio.monitoring.counters import Tally
+from twisted_engineio.monitoring.access import AccessControl
+from twisted_engineio.monitoring.counters import Counters
 from twisted_engineio.monitoring.status import EVERY, StatusPage, StatusService
 from twisted_engineio.policy.cors import Cors
 from twisted_engineio.transports.jsonp import JSONPTransport
@@ -71,7 +71,7 @@ def test_off_an_index_means_nothing_elsewhere(make_server, browse):
 @pytest.fixture
 def status_browse(clock, house):
     """Connect to a status page without a token, from this machine."""
-    guard, tally = Guard(), Tally(seconds=clock.seconds)
+    guard, tally = AccessControl(), Counters(seconds=clock.seconds)
     service = StatusService(tally, guard, clock=clock)
     service.startService()
     root = Resource()

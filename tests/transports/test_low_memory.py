@@ -79,7 +79,7 @@ def test_each_factory_has_its_own_options(server, make_server):
 def test_it_stands_without_the_lane(server, browse):
     """The two are of use alone: this one saves on connections, that one on messages."""
     browser = browse(server)
-    server.websockets.use(lean.LeanWebSocketTransport)
+    server.websockets.use(lean.LowMemoryWebSocketTransport)
     browser.upgrade(WEBSOCKET)
     (session,) = server.sessions.values()
     session.send("hello")

@@ -16,8 +16,8 @@ from twisted.web.server import Site
 
 from twisted_engineio import Application, Config, EngineIOResource, Server
 from twisted_engineio.exceptions import ErrorCode, Refused
-from twisted_engineio.monitoring.counters import Tally
-from twisted_engineio.transports.websocket.low_memory import LeanWebSocketTransport
+from twisted_engineio.monitoring.counters import Counters
+from twisted_engineio.transports.websocket.low_memory import LowMemoryWebSocketTransport
 from twisted_engineio.transports.websocket.opening_handshake import (
     OpeningHandshake,
     choose_offer,
@@ -156,7 +156,7 @@ def test_http_1_0_has_no_websockets(attempt, onlooker):
 
 def test_refused_handshakes_are_counted(make_server, browse):
     """As every other refusal."""
-    tally = Tally()
+    tally = Counters()
     server = make_server(observers=[tally])
     browse(server).send(handshake(Sec_WebSocket_Key="no"))
     browse(server).send(handshake(Sec_WebSocket_Version="7"))
@@ -389,7 +389,7 @@ def test_autobahn_has_nothing_to_refuse(logged, lines, deflate, autobahn):
     config = Config(per_message_deflate=deflate, cors=["*"])
     server = Server(Application(), config, clock=clock, observers=[onlooker])
     if not autobahn:
-        server.websockets.use(LeanWebSocketTransport)
+        server.websockets.use(LowMemoryWebSocketTransport)
     root = Resource()
     root.putChild(b"engine.io", EngineIOResource(server))
     browser = Browser(Site(root, reactor=clock))
@@ -422,7 +422,7 @@ def test_what_autobahn_would_say_does_not_reach_a_client(make_server, browse, lo
 def test_a_lean_websocket_leaves_compression_to_autobahn(make_server, browse):
     """Which has all it needs for it, and forgets the handshake."""
     server = make_server(per_message_deflate=True)
-    server.websockets.use(LeanWebSocketTransport)
+    server.websockets.use(LowMemoryWebSocketTransport)
     data = handshake(Sec_WebSocket_Extensions=PLAIN)
     browser = browse(server).send(data).turns()
     assert browser.answer.headers["sec-websocket-extensions"].startswith(PLAIN)

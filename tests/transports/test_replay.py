@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_engineio.transports.sse.replay import Ring, escape, read_event_id
+from twisted_engineio.transports.sse.replay import ReplayBuffer, escape, read_event_id
 
 
 def unescape(payload):
@@ -43,7 +43,7 @@ def test_what_is_no_event_id_is_none(text):
 
 def test_events_are_numbered_from_one():
     """The id is the session's and the number."""
-    ring = Ring("sid", 10, 1000)
+    ring = ReplayBuffer("sid", 10, 1000)
     assert (ring.first, ring.last) == (1, 0)
     assert [ring.append(b"a"), ring.append(b"b")] == [1, 2]
     assert ring[1] == (b"id: sid.1\ndata: a\n\n",)
@@ -54,7 +54,7 @@ def test_events_are_numbered_from_one():
 @pytest.mark.parametrize("more", [b"", b"\x1e2"])
 def test_a_long_payload_is_kept_as_it_came(more):
     """Not copied: other rings may hold it too. On the wire it looks like any other."""
-    ring = Ring("sid", 10, 100_000)
+    ring = ReplayBuffer("sid", 10, 100_000)
     payload = b"x" * 4096
     ring.append(payload, more)
     ring.append(payload[1:], more)
@@ -70,7 +70,7 @@ def test_a_long_payload_is_kept_as_it_came(more):
 
 def test_what_is_acknowledged_is_gone():
     """Up to that number; once, and never what was not sent."""
-    ring = Ring("sid", 10, 1000)
+    ring = ReplayBuffer("sid", 10, 1000)
     for payload in (b"a", b"b", b"c"):
         ring.append(payload)
     ring.acknowledge(2)
@@ -84,7 +84,7 @@ def test_what_is_acknowledged_is_gone():
 
 def test_a_client_may_go_on_from_what_it_saw():
     """Not from before the ring, and not from what was never sent."""
-    ring = Ring("sid", 10, 1000)
+    ring = ReplayBuffer("sid", 10, 1000)
     assert [n for n in range(3) if ring.can_resume(n)] == [0]
     for payload in (b"a", b"b", b"c"):
         ring.append(payload)
@@ -94,12 +94,12 @@ def test_a_client_may_go_on_from_what_it_saw():
 
 def test_the_bounds():
     """So many events, or so many bytes."""
-    ring = Ring("s", 2, 1000)
+    ring = ReplayBuffer("s", 2, 1000)
     ring.append(b"a")
     assert not ring.full
     ring.append(b"b")
     assert ring.full
-    ring = Ring("s", 100, 40)
+    ring = ReplayBuffer("s", 100, 40)
     ring.append(b"x" * 10)
     assert not ring.full
     ring.append(b"x" * 10)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_engineio.wamp.messages import BadRequest, Op, Request, read, write
+from twisted_engineio.wamp.messages import BadRequest, Op, WampRequest, read, write
 
 ADD = {"op": "call", "id": 1, "uri": "com.example.add"}
 
@@ -32,9 +32,9 @@ def nested(depth):
 
 def test_a_call():
     """Arguments may be left out."""
-    assert read(json.dumps(ADD)) == Request(op=Op.CALL, id=1, uri="com.example.add")
+    assert read(json.dumps(ADD)) == WampRequest(op=Op.CALL, id=1, uri="com.example.add")
     whole = {**ADD, "args": [1, None, {"a": [2.5]}], "kwargs": {"b": True}}
-    assert read(json.dumps(whole)) == Request(
+    assert read(json.dumps(whole)) == WampRequest(
         op=Op.CALL,
         id=1,
         uri="com.example.add",
@@ -187,7 +187,7 @@ JSON = st.recursive(
 def test_whatever_is_said_is_a_request_or_none(said):
     """No other exception comes out of reading."""
     with contextlib.suppress(BadRequest):
-        assert isinstance(read(said), Request)
+        assert isinstance(read(said), WampRequest)
 
 
 @given(args=st.lists(JSON), kwargs=st.dictionaries(st.text(), JSON))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from wamp_fakes import FakeRouter
 
-from twisted_engineio.wamp.subscriptions import Topics
+from twisted_engineio.wamp.subscriptions import Subscriptions
 
 TICK = "com.example.tick"
 
@@ -35,7 +35,7 @@ class Ear:
 @pytest.fixture
 def topics():
     """Give topics that nobody listens to."""
-    return Topics()
+    return Subscriptions()
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ class Interleaved(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.topics = Topics()
+        self.topics = Subscriptions()
         self.router: FakeRouter | None = None
         self.held: set[str] = set()
         self.under_way: list = []

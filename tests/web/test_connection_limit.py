@@ -14,7 +14,11 @@ from twisted.web.resource import Resource
 from twisted.web.static import Data
 
 from twisted_engineio import Config, EngineIOResource, EngineIOSite
-from twisted_engineio.web.http1.connection_limit import Connections, Refusal, limit_of
+from twisted_engineio.web.http1.connection_limit import (
+    ConnectionLimit,
+    RefusedConnection,
+    limit_of,
+)
 
 POLLING = "EIO=4&transport=polling"
 WEBSOCKET = "EIO=4&transport=websocket"
@@ -172,7 +176,7 @@ def test_over_tls_it_is_aborted():
     wire.protocol = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
     wire.protocol.makeConnection(wire)
     wire.protocol.abortConnection = wire.abortConnection
-    Refusal().makeConnection(wire.protocol)
+    RefusedConnection().makeConnection(wire.protocol)
     assert wire.disconnected
 
 
@@ -236,7 +240,7 @@ def test_what_owns_a_connection_is_told_once():
             stopped.append(self)
             connections.end(self)
 
-    connections = Connections(None, [])
+    connections = ConnectionLimit(None, [])
     owners = [Owner(), Owner()]
     for each in owners:
         connections.begin(each)

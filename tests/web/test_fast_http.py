@@ -30,7 +30,7 @@ from twisted_engineio import (
     Server,
 )
 from twisted_engineio.web.body_limit import EngineIORequest
-from twisted_engineio.web.fast_http import TWISTED, Door, read_head
+from twisted_engineio.web.fast_http import TWISTED, FastHTTPProtocol, read_head
 
 WEBSOCKET = "EIO=4&transport=websocket"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -542,9 +542,11 @@ def test_a_bug_costs_one_connection(tcp_browse, server, clock, monkeypatch):
     def fail(self, data):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Door, "dataReceived", fail)
+    monkeypatch.setattr(FastHTTPProtocol, "dataReceived", fail)
     lost = []
-    monkeypatch.setattr(Door, "connectionLost", lambda self, why: lost.append(why))
+    monkeypatch.setattr(
+        FastHTTPProtocol, "connectionLost", lambda self, why: lost.append(why)
+    )
     with pytest.raises(ZeroDivisionError):
         tcp_browse(server, early=b"GET /")
     assert [why.type for why in lost] == [ZeroDivisionError]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from twisted_engineio import ConfigError
-from twisted_engineio.web.http1.mount_points import Places
+from twisted_engineio.web.http1.mount_points import MountPoints
 
 
 @pytest.mark.parametrize("path", ["/engine.io", "engine.io", "/engine.io/"])
@@ -26,12 +26,12 @@ from twisted_engineio.web.http1.mount_points import Places
 )
 def test_each_request_is_for_the_server_of_its_path(server, path, requested, found):
     """Those for the server's resource, however they are written."""
-    assert Places(server, path).server_at(requested) is (server if found else None)
+    assert MountPoints(server, path).server_at(requested) is (server if found else None)
 
 
 def test_a_path_may_have_folders(server):
     """The whole of it counts."""
-    places = Places(server, "/a/b")
+    places = MountPoints(server, "/a/b")
     assert places.server_at(b"/a/b/") is server
     assert places.server_at(b"/a") is None
     assert places.server_at(b"/b") is None
@@ -39,7 +39,7 @@ def test_a_path_may_have_folders(server):
 
 def test_a_server_may_be_the_root(server):
     """Then a site has nothing else."""
-    places = Places(server, "/")
+    places = MountPoints(server, "/")
     assert places.server_at(b"/") is server
     assert places.server_at(b"/a") is None
 
@@ -47,7 +47,7 @@ def test_a_server_may_be_the_root(server):
 def test_several_servers_have_the_time_of_the_strictest(make_server):
     """Whose request it is shows when its headers are there, which is late."""
     one = make_server(request_timeout=30.0)
-    places = Places(one, "/one")
+    places = MountPoints(one, "/one")
     for seconds, path in ((40.0, "/two"), (20.0, "/three"), (25.0, "/four")):
         places.add(make_server(request_timeout=seconds), path)
     assert places.request_timeout == 20.0
@@ -59,7 +59,7 @@ def test_several_servers_have_the_time_of_the_strictest(make_server):
 def test_a_path_is_one_server_s(make_server):
     """The same again is nothing new; another is a mistake."""
     one, two = make_server(), make_server()
-    places = Places(one, "/engine.io")
+    places = MountPoints(one, "/engine.io")
     places.add(one, "engine.io/")
     with pytest.raises(ConfigError, match="is another server's"):
         places.add(two, "/engine.io")

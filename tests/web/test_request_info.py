@@ -6,7 +6,7 @@ import pytest
 from twisted.web.test.requesthelper import DummyChannel
 
 from twisted_engineio.policy.forwarded import TrustedProxies
-from twisted_engineio.web.request_info import Asked
+from twisted_engineio.web.request_info import RequestInfo
 from twisted_engineio.web.site import EngineIORequest
 from twisted_engineio.web.site import EngineIOSite as Site
 
@@ -22,7 +22,7 @@ def ask(server):
         request.method, request.uri = method, uri
         for name, value in headers.items():
             request.requestHeaders.addRawHeader(name.replace("_", "-"), value)
-        return Asked(request, proxies)
+        return RequestInfo(request, proxies)
 
     return ask_for
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
-from ..monitoring.access import Guard
-from ..monitoring.counters import Tally
+from ..monitoring.access import AccessControl
+from ..monitoring.counters import Counters
 from ..monitoring.status import StatusPage, StatusService
 from ..web.http1.mount_points import PATH
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..observer import Observer
     from ..server.server import Server
 
-__all__ = ["PARAMETERS", "Watching"]
+__all__ = ["PARAMETERS", "Monitoring"]
 
 PARAMETERS: Final[list[list[Any]]] = [
     ["metrics", None, None, "Where in the site Prometheus finds metrics: /metrics."],
@@ -43,7 +43,7 @@ PARAMETERS: Final[list[list[Any]]] = [
 """The options, as ``twisted.python.usage`` takes them."""
 
 
-class Watching:
+class Monitoring:
     """
     What the options ask for, checked and made.
 
@@ -78,11 +78,11 @@ class Watching:
         _check_paths(options)
         token = _read_token(options["token-file"])
         trusted = options["config"].trusted_proxies
-        tally = Tally(seconds=clock.seconds)
+        tally = Counters(seconds=clock.seconds)
         if options["metrics"] is not None:
             tally = self._add_metrics(options, clock, token)
         if options["status"] is not None:
-            guard = Guard(token, trusted)
+            guard = AccessControl(token, trusted)
             service = StatusService(
                 tally,
                 guard,
@@ -104,7 +104,7 @@ class Watching:
 
     def _add_metrics(
         self, options: Mapping[str, Any], clock: IReactorTime, token: str | None
-    ) -> Tally:
+    ) -> Counters:
         if find_spec("prometheus_client") is None:
             raise UsageError(
                 "--metrics: prometheus_client is missing;"
@@ -117,7 +117,7 @@ class Watching:
         # Who reaches an endpoint of its own is decided by where that is.
         guard = None
         if token is not None or not apart:
-            guard = Guard(token, options["config"].trusted_proxies)
+            guard = AccessControl(token, options["config"].trusted_proxies)
         pages = self.apart if apart else self.pages
         pages[options["metrics"]] = MetricsResource(metrics.registry, guard)
         return metrics
@@ -161,7 +161,7 @@ def _read_token(name: str | None) -> str | None:
         return None
     try:
         token = Path(name).read_text("latin-1").strip()
-        Guard(token)
+        AccessControl(token)
     except (OSError, ValueError) as error:
         raise UsageError(f"--token-file: {name!r}: {error}") from None
     return token

@@ -43,7 +43,7 @@ from .log_format import (
     check_log_format,
     json_observer,
 )
-from .monitoring import PARAMETERS, Watching
+from .monitoring import PARAMETERS, Monitoring
 from .pages import Pages
 from .service import ServerService
 from .unused_options import idle_options
@@ -262,7 +262,7 @@ class Options(UsageOptions):
         except ConfigError as error:
             raise UsageError(f"--{error.option}: {error.problem}") from error.__cause__
 
-    def _watching(self) -> Watching:
+    def _watching(self) -> Monitoring:
         from twisted.internet import reactor
 
         if self["metrics-listen"] is not None:
@@ -270,7 +270,7 @@ class Options(UsageOptions):
                 reactor, "--metrics-listen", self["metrics-listen"]
             )
             self["metrics-listen"] = endpoint
-        return Watching(self, IReactorTime(reactor))
+        return Monitoring(self, IReactorTime(reactor))
 
     def _number(self, name: str) -> Any:
         option = _dashed(name)
@@ -304,7 +304,7 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    watching: Watching = options["watching"]
+    watching: Monitoring = options["watching"]
     server = Server(
         options["application"],
         options["config"],

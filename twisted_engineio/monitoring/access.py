@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from ..exceptions import Reject
 from ..policy.cors import OWN_SITES
 from ..transports.http_response import PLAIN, answer
-from ..web.request_info import Asked
+from ..web.request_info import RequestInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from ..protocol.handshake import Handshake
 
-__all__ = ["Guard"]
+__all__ = ["AccessControl"]
 
 _LEAST: Final = 16
 """Characters of a token: fewer might be guessed by asking."""
@@ -55,7 +55,7 @@ _BEHIND_PROXIES: Final = (
 )
 
 
-class Guard:
+class AccessControl:
     """Lets an operator in, and nobody else."""
 
     def __init__(
@@ -118,7 +118,7 @@ class Guard:
 
         """
         try:
-            self.check(Asked(request, None).view)
+            self.check(RequestInfo(request, None).view)
         except Reject as error:
             for name, value in error.headers.items():
                 request.setHeader(name, value)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..protocol.handshake import Handshake
     from ..session.session import Session
 
-__all__ = ["Refusal", "Seen", "Tally", "Traffic"]
+__all__ = ["Counters", "RefusalRecord", "Seen", "Traffic"]
 
 _REMEMBERED: Final = 15
 """How many refusals are kept: as many as somebody reads, and whoever is refused a
@@ -74,7 +74,7 @@ class Seen:
         self.round_trip: float | None = None
 
 
-class Refusal(NamedTuple):
+class RefusalRecord(NamedTuple):
     """
     A request that was refused.
 
@@ -90,7 +90,7 @@ class Refusal(NamedTuple):
     request: Handshake
 
 
-class Tally(Observer):
+class Counters(Observer):
     """
     An observer that counts.
 
@@ -132,7 +132,7 @@ class Tally(Observer):
         usual = [(each, Refused(each, "").status) for each in ErrorCode]
         self.refused = Counter(dict.fromkeys(usual, 0))
         self.handshakes_refused = 0
-        self.refusals: deque[Refusal] = deque(maxlen=_REMEMBERED)
+        self.refusals: deque[RefusalRecord] = deque(maxlen=_REMEMBERED)
         self.upgrades_tried = Counter[tuple[str, str]]()
         self.upgrades = Counter[tuple[str, str]]()
         self.payloads_refused = 0
@@ -174,7 +174,7 @@ class Tally(Observer):
         of_session = request.query.get("sid") or error.code is ErrorCode.UNKNOWN_SID
         if not of_session:
             self.handshakes_refused += 1
-        self.refusals.append(Refusal(self.seconds(), error, request))
+        self.refusals.append(RefusalRecord(self.seconds(), error, request))
 
     def payload_refused(self, error: PayloadTooLarge) -> None:
         """Count it."""

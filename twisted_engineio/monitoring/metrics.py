@@ -24,13 +24,13 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from ..transports.http_response import answer
-from .counters import Tally
+from .counters import Counters
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
 
     from ..session.session import Session
-    from .access import Guard
+    from .access import AccessControl
 
 __all__ = ["Metrics", "MetricsResource"]
 
@@ -48,7 +48,7 @@ _LONG: Final = (
 """Seconds: from a page that was left at once to a screen on a wall."""
 
 
-class Metrics(Tally):
+class Metrics(Counters):
     """
     A tally that ``prometheus_client`` can collect; one may observe several servers.
 
@@ -75,7 +75,7 @@ class Metrics(Tally):
         Args:
             registry: Where to register, such as ``prometheus_client.REGISTRY``; if left
                 out, a registry of its own, with the process's own metrics besides.
-            seconds: As for ``Tally``.
+            seconds: As for ``Counters``.
 
         Raises:
             ValueError: If these metrics are in the registry already.
@@ -254,7 +254,9 @@ class MetricsResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, registry: CollectorRegistry, guard: Guard | None = None) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, guard: AccessControl | None = None
+    ) -> None:
         """
         Make a resource.
 

@@ -4,7 +4,8 @@ The status page: what a server does, told live, over Engine.IO itself.
 Rules of this file:
 
 1. A second server tells it, so that those who look on are not among the sessions that
-   they look at. ``Guard`` decides who may, and the page itself holds nothing to hide.
+   they look at. ``AccessControl`` decides who may; the page itself holds nothing to
+   hide.
 2. Every ``EVERY`` seconds a sample is taken, whether anybody looks or not: whoever
    opens the page sees the last ten minutes. It costs the same however many sessions
    there are.
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
 
     from ..protocol.handshake import Handshake
     from ..session.session import Session
-    from .access import Guard
-    from .counters import Refusal, Seen, Tally
+    from .access import AccessControl
+    from .counters import Counters, RefusalRecord, Seen
 
 __all__ = ["Status", "StatusPage", "StatusService"]
 
@@ -80,7 +81,7 @@ class Status(Application):
 
     """
 
-    def __init__(self, tally: Tally, guard: Guard) -> None:
+    def __init__(self, tally: Counters, guard: AccessControl) -> None:
         """
         Begin, without a sample.
 
@@ -195,7 +196,7 @@ class Status(Application):
         }
 
 
-def _refusal(refusal: Refusal) -> dict[str, Any]:
+def _refusal(refusal: RefusalRecord) -> dict[str, Any]:
     """Tell of a refusal; what its client said is cut short."""
     error, request = refusal.error, refusal.request
     why = error.message if isinstance(error, Reject) else error.context
@@ -226,8 +227,8 @@ class StatusService(Service):
 
     def __init__(
         self,
-        tally: Tally,
-        guard: Guard,
+        tally: Counters,
+        guard: AccessControl,
         *,
         clock: IReactorTime,
         trusted_proxies: Sequence[str] = (),
@@ -280,7 +281,7 @@ class StatusService(Service):
 class StatusPage(Resource):
     """The page, and below it the server that feeds it."""
 
-    def __init__(self, service: StatusService, guard: Guard) -> None:
+    def __init__(self, service: StatusService, guard: AccessControl) -> None:
         """
         Make a resource.
 

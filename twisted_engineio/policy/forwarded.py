@@ -29,7 +29,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ..exceptions import ConfigError
 
-__all__ = ["Client", "TrustedProxies"]
+__all__ = ["ForwardedClient", "TrustedProxies"]
 
 _Address: TypeAlias = IPv4Address | IPv6Address
 _Network: TypeAlias = IPv4Network | IPv6Network
@@ -58,7 +58,7 @@ _PARAMETER: Final = re.compile(
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
-class Client(NamedTuple):
+class ForwardedClient(NamedTuple):
     """
     Who sent a request, as far as trusted proxies tell.
 
@@ -106,7 +106,7 @@ class TrustedProxies:
         self._unix = _UNIX in networks
         self._networks = [_to_network(each) for each in networks if each != _UNIX]
 
-    def client(self, peer: str | None, headers: Mapping[str, str]) -> Client:
+    def client(self, peer: str | None, headers: Mapping[str, str]) -> ForwardedClient:
         """
         Tell who sent a request; whatever its headers hold, they are read.
 
@@ -117,12 +117,12 @@ class TrustedProxies:
                 all values joined by ``", "``.
 
         """
-        found = Client(peer)
+        found = ForwardedClient(peer)
         if not self._trusts(peer):
             return found
         for hop in _hops(headers):
             address = _to_address(hop.node)
-            found = Client(
+            found = ForwardedClient(
                 found.address if address is None else str(address),
                 _SCHEMES.get(hop.scheme.lower()),
                 hop.host if _HOST.fullmatch(hop.host) else None,

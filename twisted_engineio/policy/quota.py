@@ -19,7 +19,7 @@ from ipaddress import IPv6Address, ip_network
 from typing import Protocol
 
 from ..exceptions import Unavailable
-from .token_bucket import Bucket
+from .token_bucket import TokenBucket
 
 __all__ = ["Quota"]
 
@@ -59,7 +59,7 @@ class Quota:
         self._most = config.max_sessions
         self._most_of_one = config.max_sessions_per_address
         rate = config.max_handshakes_per_second
-        self._bucket = None if rate is None else Bucket(rate, seconds())
+        self._bucket = None if rate is None else TokenBucket(rate, seconds())
         self._inside = 0
         self._of: Counter[str] = Counter()
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["Bucket"]
+__all__ = ["TokenBucket"]
 
 _GRAIN: Final = 1e-9
 """What rounding may lose: less is no reason to wait."""
 
 
-class Bucket:
+class TokenBucket:
     """
     Holds tokens, a second's worth at most, and fills steadily.
 

@@ -35,7 +35,7 @@ from ..session.session import Session
 if TYPE_CHECKING:
     from ..application import Application
 
-__all__ = ["Admitting", "Entry", "make_sid"]
+__all__ = ["AdmissionControl", "Entry", "make_sid"]
 
 _PLAIN: Final = Admission()
 _AT_ONCE: Final = (type(None), str, Admission)
@@ -68,7 +68,7 @@ def make_sid(handshake: Handshake) -> str:
     return urlsafe_b64encode(urandom(15)).decode()  # 15 bytes need no padding
 
 
-class Admitting:
+class AdmissionControl:
     """Who may open a session; ``Server`` is the rest of it."""
 
     # The server's.

@@ -49,16 +49,16 @@ from ..policy.limited_log import LimitedLog, LineLimit
 from ..policy.quota import Quota
 from ..protocol.handshake import Handshake
 from ..protocol.packet import Encoded, Outgoing
-from ..session.observed import Hearing
+from ..session.observed import ObserverHooks
 from ..session.open_packet import open_packet
 from ..session.rate_limited import session_class
 from ..session.session import Session, State
-from ..session.shared_timeout import Deadlines
+from ..session.shared_timeout import SharedTimeout
 from ..transports.websocket.factory import WebSocketFactory
 from ..transports.websocket.frames import FastWebSocketTransport
 from ..transports.websocket.transport import WebSocketTransport
-from .admission import Admitting, Entry, make_sid
-from .shutdown import Drain, Stage
+from .admission import AdmissionControl, Entry, make_sid
+from .shutdown import Shutdown, ShutdownStage
 from .socketio_hint import is_connect, log_hint
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class RefusedRequest(Protocol):
         """What it said."""
 
 
-class Server(Admitting):
+class Server(AdmissionControl):
     """
     All sessions of one application.
 
@@ -156,7 +156,7 @@ class Server(Admitting):
         self.config = config or Config()
         self.clock: IReactorTime = clock
         self.observers = tuple(observers)
-        self.hearing = Hearing.of(self.observers)
+        self.hearing = ObserverHooks.of(self.observers)
         self.log = LimitedLog(self._logger, LineLimit(clock))
         self.rare_log = LimitedLog(
             self._logger, LineLimit(clock, 1, _QUIET, timed=False)
@@ -169,8 +169,8 @@ class Server(Admitting):
         self._sessions: dict[str, Session] = {}
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
         self._quota = Quota(self.config, clock.seconds)
-        self._drain = Drain(self, chance)
-        self.handlers = Deadlines(clock, self.config.handler_timeout)
+        self._drain = Shutdown(self, chance)
+        self.handlers = SharedTimeout(clock, self.config.handler_timeout)
         # The lane reads and writes what is not compressed.
         plain = not self.config.per_message_deflate
         self.websockets = WebSocketFactory(
@@ -198,7 +198,7 @@ class Server(Admitting):
             Unavailable: If the server stops, or has stopped.
 
         """
-        if self._drain.stage is not Stage.SERVING:
+        if self._drain.stage is not ShutdownStage.SERVING:
             raise Unavailable(503, "The server is going away", retry_after=_RETRY)
 
     def open(self, entry: Entry, transport: Transport) -> Session:

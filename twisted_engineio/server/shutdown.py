@@ -42,7 +42,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from ..exceptions import CloseReason
 from ..session.session import Session
 
-__all__ = ["Drain", "Stage"]
+__all__ = ["Shutdown", "ShutdownStage"]
 
 _SPREAD: Final = 0.75
 """The part of the time over which sessions are closed; the rest is for last words."""
@@ -58,7 +58,7 @@ _SENDING: Final = 0.1
 """Seconds that the last words have."""
 
 
-class Stage(enum.Enum):
+class ShutdownStage(enum.Enum):
     """How far the end has come."""
 
     SERVING = "serving"
@@ -67,10 +67,12 @@ class Stage(enum.Enum):
     OVER = "over"
 
 
-_SERVING: Final = Stage.SERVING  # a name of the module's own, for each session's end
+_SERVING: Final = (
+    ShutdownStage.SERVING
+)  # a name of the module's own, for each session's end
 
 
-class Drained(Protocol):
+class ShutdownTarget(Protocol):
     """What is drained: a server."""
 
     clock: IReactorTime
@@ -81,7 +83,7 @@ class Drained(Protocol):
         """How many WebSockets are not closed yet."""
 
 
-class Drain:
+class Shutdown:
     """
     How a server ends.
 
@@ -90,7 +92,7 @@ class Drain:
 
     """
 
-    def __init__(self, server: Drained, chance: Callable[[], float]) -> None:
+    def __init__(self, server: ShutdownTarget, chance: Callable[[], float]) -> None:
         """
         Make one that has not begun.
 
@@ -99,7 +101,7 @@ class Drain:
             chance: Gives a random number from 0 to 1.
 
         """
-        self.stage = Stage.SERVING
+        self.stage = ShutdownStage.SERVING
         self._server = server
         self._chance = chance
         self._left: deque[Session] = deque()
@@ -120,9 +122,9 @@ class Drain:
             within: Seconds that it may take.
 
         """
-        if self.stage is not Stage.SERVING:
+        if self.stage is not ShutdownStage.SERVING:
             return
-        self.stage = Stage.DRAINING
+        self.stage = ShutdownStage.DRAINING
         clock = self._server.clock
         self._left.extend(self._server.sessions.values())
         self._began = clock.seconds()
@@ -133,7 +135,7 @@ class Drain:
 
     def over(self) -> Deferred[None]:
         """Wait until it is over; at once if it is."""
-        if self.stage is Stage.OVER and self._end is None:
+        if self.stage is ShutdownStage.OVER and self._end is None:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
         self._waiters.append(waiter)
@@ -154,9 +156,9 @@ class Drain:
 
     def cut_off(self) -> None:
         """Wait no longer: end what is left, in a turn of its own."""
-        if self.stage is not Stage.DRAINING:
+        if self.stage is not ShutdownStage.DRAINING:
             return
-        self.stage = Stage.CUT_OFF
+        self.stage = ShutdownStage.CUT_OFF
         self._cancel_timers()
         for session in list(self._server.sessions.values()):
             session.abort(CloseReason.SERVER_CLOSE)
@@ -165,9 +167,9 @@ class Drain:
 
     def settle(self) -> None:
         """Be over if nothing is left."""
-        if self.stage is not _SERVING and self.stage is not Stage.OVER:
+        if self.stage is not _SERVING and self.stage is not ShutdownStage.OVER:
             server = self._server
-            gone = self.stage is Stage.CUT_OFF or not server.connected
+            gone = self.stage is ShutdownStage.CUT_OFF or not server.connected
             if gone and not server.sessions and not self._goodbyes:
                 self._finish()
 
@@ -184,7 +186,7 @@ class Drain:
             self._next = clock.callLater(delay, self._step)
 
     def _finish(self) -> None:
-        self.stage = Stage.OVER
+        self.stage = ShutdownStage.OVER
         self._cancel_timers()
         self._end = self._server.clock.callLater(_SENDING, self._tell)
 

@@ -27,9 +27,9 @@ from ..exceptions import CloseReason
 from ..protocol.packet import Packet, PacketType
 
 __all__ = [
-    "Beating",
     "ClientPings",
     "Heartbeat",
+    "HeartbeatOwner",
     "ServerPings",
     "Waiting",
     "overslept",
@@ -69,7 +69,7 @@ class Waiting(enum.Enum):
 _BEATING = (Waiting.PING_DUE, Waiting.PONG_DUE)
 
 
-class Beating(Protocol):
+class HeartbeatOwner(Protocol):
     """What a heartbeat asks of its session."""
 
     @property
@@ -108,7 +108,11 @@ class Heartbeat:
     )
 
     def __init__(
-        self, session: Beating, clock: IReactorTime, interval: float, timeout: float
+        self,
+        session: HeartbeatOwner,
+        clock: IReactorTime,
+        interval: float,
+        timeout: float,
     ) -> None:
         """
         Make a heart that does not beat yet.

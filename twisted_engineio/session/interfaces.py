@@ -14,9 +14,9 @@ from typing import Any, Final, Protocol
 from ..config import check_interval
 from ..exceptions import CloseReason
 from ..protocol.packet import Outgoing, Packet
-from .send_queue import Outbox
+from .send_queue import SendQueue
 
-__all__ = ["NOBODY", "Admission", "Handlers", "Receiver", "Transport"]
+__all__ = ["NULL_RECEIVER", "Admission", "Handlers", "Receiver", "Transport"]
 
 
 READ_AHEAD: Final = 65_536
@@ -58,7 +58,7 @@ class Receiver(Protocol):
         """Hear that the transport is lost, or that what it read makes no sense."""
 
 
-class Nobody:
+class NullReceiver:
     """The receiver of a transport that has none yet, or none any more."""
 
     busy = False
@@ -86,7 +86,7 @@ class Nobody:
         """Have nothing to lose."""
 
 
-NOBODY: Final = Nobody()
+NULL_RECEIVER: Final = NullReceiver()
 
 
 class Transport(Protocol):
@@ -130,7 +130,7 @@ class Transport(Protocol):
         A close packet is the last: a transport with a goodbye of its own says that.
         """
 
-    def flush(self, outbox: Outbox) -> None:
+    def flush(self, outbox: SendQueue) -> None:
         """Take from the outbox what can go now; only while ``writable``."""
 
     def cork(self) -> bool:

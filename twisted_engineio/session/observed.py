@@ -14,15 +14,15 @@ from typing import Any, Protocol, TypeAlias
 from ..observer import Observer
 from ..protocol.packet import Message, Outgoing, Packet, PacketType
 from .interfaces import Transport
-from .session import Owner, Session, State
+from .session import Session, SessionOwner, State
 
-__all__ = ["Hearing", "ObservedSession"]
+__all__ = ["ObservedSession", "ObserverHooks"]
 
 Hearers: TypeAlias = tuple[Callable[..., None], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
+class ObserverHooks:
     """
     Who hears what: for the events that come often, the methods that override each.
 
@@ -45,7 +45,7 @@ class Hearing:
     whole_requests: bool = False
 
     @classmethod
-    def of(cls, observers: Sequence[Observer]) -> Hearing:
+    def of(cls, observers: Sequence[Observer]) -> ObserverHooks:
         """
         Find out what each observer overrides.
 
@@ -85,10 +85,10 @@ def _overrides(observer: Observer, name: str) -> bool:
     return getattr(method, "__func__", None) is not getattr(Observer, name)
 
 
-class Teller(Owner, Protocol):
+class ObservedOwner(SessionOwner, Protocol):
     """What an observed session asks of its server besides."""
 
-    hearing: Hearing
+    hearing: ObserverHooks
 
     def observer_failed(self, hear: Callable[..., None]) -> None:
         """Log the exception that is being handled: an observer's method raised it."""
@@ -99,7 +99,7 @@ class ObservedSession(Session):
 
     __slots__ = ()
 
-    server: Teller
+    server: ObservedOwner
 
     def receive(self, data: str | bytes) -> None:
         """Tell of a message, and deliver it."""

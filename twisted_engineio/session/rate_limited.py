@@ -9,7 +9,7 @@ pongs and control frames do not wait; what comes behind them does, for as long.
 from __future__ import annotations
 
 from ..exceptions import CloseReason
-from ..policy.token_bucket import Bucket
+from ..policy.token_bucket import TokenBucket
 from ..protocol.handshake import Handshake
 from ..protocol.packet import Packet, PacketType
 from .interfaces import Admission, Transport
@@ -19,12 +19,12 @@ from .receiving import BEATS
 from .revision import Revision
 from .send_queue import size_of
 from .session import Session
-from .state import Owner, State
+from .state import SessionOwner, State
 
-__all__ = ["LimitedSession", "ObservedLimitedSession", "session_class"]
+__all__ = ["ObservedRateLimitedSession", "RateLimitedSession", "session_class"]
 
 
-class LimitedSession(Session):
+class RateLimitedSession(Session):
     """A session that counts what it reads."""
 
     __slots__ = ("_bytes", "_packets")
@@ -35,7 +35,7 @@ class LimitedSession(Session):
         handshake: Handshake,
         revision: Revision,
         transport: Transport,
-        server: Owner,
+        server: SessionOwner,
         admission: Admission,
     ) -> None:
         super().__init__(sid, handshake, revision, transport, server, admission)
@@ -125,14 +125,14 @@ class LimitedSession(Session):
             self._slow_down(wait)
 
 
-class ObservedLimitedSession(LimitedSession, ObservedSession):
+class ObservedRateLimitedSession(RateLimitedSession, ObservedSession):
     """A session that does both: what is one too many is told when its turn comes."""
 
     __slots__ = ()
 
 
-def _bucket(rate: float | None, now: float) -> Bucket | None:
-    return None if rate is None else Bucket(rate, now)
+def _bucket(rate: float | None, now: float) -> TokenBucket | None:
+    return None if rate is None else TokenBucket(rate, now)
 
 
 def session_class(*, observed: bool, limited: bool) -> type[Session]:
@@ -145,5 +145,5 @@ def session_class(*, observed: bool, limited: bool) -> type[Session]:
 
     """
     if limited:
-        return ObservedLimitedSession if observed else LimitedSession
+        return ObservedRateLimitedSession if observed else RateLimitedSession
     return ObservedSession if observed else Session

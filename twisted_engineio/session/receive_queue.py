@@ -28,7 +28,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from ..exceptions import CloseReason
 from ..protocol.packet import Packet
 
-__all__ = ["Client", "Hold", "Inbox", "Incoming"]
+__all__ = ["ClientPresence", "Hold", "Incoming", "ReceiveQueue"]
 
 
 Incoming: TypeAlias = Packet | str | bytes | CloseReason
@@ -43,7 +43,7 @@ class Hold(enum.Enum):
     RATE = "the client sends faster than it may"
 
 
-class Client(enum.Enum):
+class ClientPresence(enum.Enum):
     """Whether the client is there, while what it said waits; it only moves down."""
 
     HERE = "here"
@@ -52,7 +52,7 @@ class Client(enum.Enum):
     OVERDUE = "gone, and that time is over"
 
 
-class Inbox(deque[Incoming]):
+class ReceiveQueue(deque[Incoming]):
     """
     What came in, in order, and why it waits.
 
@@ -77,7 +77,7 @@ class Inbox(deque[Incoming]):
         self._clock = clock
         self._holds: dict[Hold, IDelayedCall | None] = {}
         self._patience: IDelayedCall | None = None
-        self.client = Client.HERE
+        self.client = ClientPresence.HERE
         self.handler: Deferred[object] | None = None
         self.size = 0
 
@@ -144,7 +144,7 @@ class Inbox(deque[Incoming]):
             timer.cancel()
         return not self._holds
 
-    def go_on_as(self, newer: Inbox) -> None:
+    def go_on_as(self, newer: ReceiveQueue) -> None:
         """
         Wait for what a newer one waits for, and hold what came to it before the rest.
 

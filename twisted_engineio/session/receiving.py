@@ -31,16 +31,16 @@ from twisted.python.failure import Failure
 from ..exceptions import CloseReason
 from ..protocol.packet import Packet, PacketType
 from .interfaces import READ_AHEAD
-from .receive_queue import Client, Hold, Inbox
-from .state import Conversation, State
+from .receive_queue import ClientPresence, Hold, ReceiveQueue
+from .state import SessionBase, State
 
-__all__ = ["BEATS", "Reading"]
+__all__ = ["BEATS", "Receiving"]
 
 BEATS = (PacketType.PING, PacketType.PONG)
 _OPEN = State.OPEN  # a name of the module's own, for the message path
 
 
-class Reading(Conversation):
+class Receiving(SessionBase):
     """What a transport feeds, and what pauses it; ``Session`` is the rest of it."""
 
     __slots__ = ()
@@ -207,11 +207,11 @@ class Reading(Conversation):
 
     # What holds the reading.
 
-    def _hold(self, why: Hold, seconds: float | None = None) -> Inbox:
+    def _hold(self, why: Hold, seconds: float | None = None) -> ReceiveQueue:
         """Hold what comes in from now on, for a time or until told otherwise."""
         inbox, held = self._inbox, self._inbox is not None
         if inbox is None:
-            inbox = self._inbox = Inbox(self.server.clock)
+            inbox = self._inbox = ReceiveQueue(self.server.clock)
         if seconds is None:
             inbox.hold(why)
         else:
@@ -232,7 +232,7 @@ class Reading(Conversation):
         elif why is Hold.RATE:
             self.transport.pause()  # there is room again
 
-    def _read_on(self, held: Inbox) -> None:
+    def _read_on(self, held: ReceiveQueue) -> None:
         """Read what waited, until something holds the reading again."""
         self._reading = held
         while held and self.state is not State.CLOSED:
@@ -254,13 +254,13 @@ class Reading(Conversation):
         if self.state is not State.CLOSED:
             self.transport.resume()
 
-    def _goes_on(self, held: Inbox) -> bool:
+    def _goes_on(self, held: ReceiveQueue) -> bool:
         """Return whether reading goes on though it has just been held again."""
-        if held.client is not Client.HERE and held.holds(Hold.RATE):
+        if held.client is not ClientPresence.HERE and held.holds(Hold.RATE):
             self._finish(held.end)  # as if it had come now
-        elif held.client is Client.OVERDUE and self._give_up_handler(held):
+        elif held.client is ClientPresence.OVERDUE and self._give_up_handler(held):
             return True
-        elif held.client is not Client.HERE:
+        elif held.client is not ClientPresence.HERE:
             self._await_last_messages(held)
         return False
 
@@ -275,7 +275,7 @@ class Reading(Conversation):
         if probe is not None:
             probe.cancel()
         self.transport.abandon(reason)
-        inbox.client = Client.GONE
+        inbox.client = ClientPresence.GONE
         self._await_last_messages(inbox)
         outbox, self._outbox = self._outbox, None
         if outbox is not None:
@@ -284,25 +284,27 @@ class Reading(Conversation):
             for waiter in outbox.settled(0):
                 waiter.callback(None)
 
-    def _await_last_messages(self, inbox: Inbox) -> None:
+    def _await_last_messages(self, inbox: ReceiveQueue) -> None:
         self.reading_stopped()
-        if inbox.client is Client.GONE and inbox.handler is not None:
-            inbox.client = Client.BOUNDED
+        if inbox.client is ClientPresence.GONE and inbox.handler is not None:
+            inbox.client = ClientPresence.BOUNDED
             self.server.handlers.begin(self._handler_late)
 
     def _handler_late(self) -> None:
         inbox = self._inbox
         assert inbox is not None  # or the session is over, and this was ended
         if inbox.handler is None:
-            inbox.client = Client.GONE  # it is paused: the next one has its time
+            inbox.client = (
+                ClientPresence.GONE
+            )  # it is paused: the next one has its time
             return
-        inbox.client = Client.OVERDUE
+        inbox.client = ClientPresence.OVERDUE
         if self._give_up_handler(inbox):
             self._inbox = None
             inbox.give_up_never()
             self._read_on(inbox)
 
-    def _give_up_handler(self, inbox: Inbox) -> bool:
+    def _give_up_handler(self, inbox: ReceiveQueue) -> bool:
         """Cancel the running handler, if any; return whether reading may go on."""
         handler, inbox.handler = inbox.handler, None
         if handler is not None:

@@ -1,7 +1,7 @@
 """
 What a session still has to send, in order, with its size in bytes.
 
-The session owns its one ``Outbox``; a transport borrows it to take from its front.
+The session owns its one ``SendQueue``; a transport borrows it to take from its front.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from ..protocol.packet import Encoded, Outgoing, Packet, is_goodbye
 
-__all__ = ["Outbox"]
+__all__ = ["SendQueue"]
 
 _LEAST: Final = 3
 """Bytes that an item counts at least: the smallest packet takes as many on a WebSocket.
@@ -35,7 +35,7 @@ def size_of(item: Outgoing) -> int:
     return len(data.encode())
 
 
-class Outbox(deque[Outgoing]):
+class SendQueue(deque[Outgoing]):
     """
     A queue of packets and messages that knows its size.
 

@@ -21,8 +21,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from ..exceptions import SessionClosed
 from ..protocol.packet import Encoded, Message, Outgoing, require_message
 from .heartbeat import Waiting
-from .send_queue import Outbox, size_of
-from .state import Conversation, State
+from .send_queue import SendQueue, size_of
+from .state import SessionBase, State
 
 __all__ = ["Sending"]
 
@@ -31,7 +31,7 @@ _GONE = Waiting.NOTHING  # as an open session does whose client is gone, and no 
 _OPEN = State.OPEN  # to look it up takes longer than all else that send asks
 
 
-class Sending(Conversation):
+class Sending(SessionBase):
     """What an application sends with; ``Session`` is the rest of it."""
 
     __slots__ = ()
@@ -131,7 +131,7 @@ class Sending(Conversation):
         if spent if size < 0 else queued + self._held() <= size:
             return succeed(None)
         if outbox is None:
-            outbox = self._outbox = Outbox()
+            outbox = self._outbox = SendQueue()
         return outbox.when_at_most(size)
 
     @property
@@ -176,7 +176,7 @@ class Sending(Conversation):
 
     def _queue(self, item: Outgoing) -> None:
         if self._outbox is None:
-            self._outbox = Outbox()
+            self._outbox = SendQueue()
         self._outbox.append(item)
 
     def _enqueue(self, item: Outgoing) -> bool:

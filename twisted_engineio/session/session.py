@@ -54,17 +54,17 @@ from ..protocol.handshake import Handshake
 from ..protocol.packet import Outgoing, Packet, PacketType
 from .heartbeat import Waiting
 from .open_packet import upgrades_from
-from .receive_queue import Client, Hold
-from .receiving import Reading
+from .receive_queue import ClientPresence, Hold
+from .receiving import Receiving
 from .sending import Sending
-from .state import Owner, State
+from .state import SessionOwner, State
 from .upgrade import Probe
 
 if TYPE_CHECKING:
     from .interfaces import Admission, Transport
     from .revision import Revision
 
-__all__ = ["Owner", "Session", "State"]
+__all__ = ["Session", "SessionOwner", "State"]
 
 _IN_ORDER = (CloseReason.PARSE_ERROR, CloseReason.TRANSPORT_CLOSE)
 _LOST = (CloseReason.PING_TIMEOUT, CloseReason.TRANSPORT_ERROR)
@@ -72,7 +72,7 @@ _LOST = (CloseReason.PING_TIMEOUT, CloseReason.TRANSPORT_ERROR)
 _PING = Packet(PacketType.PING)
 
 
-class Session(Sending, Reading):
+class Session(Sending, Receiving):
     """
     A client that is connected, from its first request to its end.
 
@@ -97,7 +97,7 @@ class Session(Sending, Reading):
         handshake: Handshake,
         revision: Revision,
         transport: Transport,
-        server: Owner,
+        server: SessionOwner,
         admission: Admission,
     ) -> None:
         self.sid = sid
@@ -391,7 +391,7 @@ class Session(Sending, Reading):
             sid=self.sid[:6],
             seconds=self.server.config.paused_timeout,
         )
-        here = inbox.client is Client.HERE
+        here = inbox.client is ClientPresence.HERE
         self._finish(CloseReason.APPLICATION_ERROR if here else inbox.end)
 
     def _beaten(self) -> None:

@@ -17,12 +17,12 @@ from typing import TypeAlias
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-__all__ = ["Deadlines"]
+__all__ = ["SharedTimeout"]
 
 Call: TypeAlias = Callable[[], object]
 
 
-class Deadlines:
+class SharedTimeout:
     """
     Calls that are due after the same delay each.
 

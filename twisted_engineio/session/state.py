@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..exceptions import CloseReason
 from ..policy.limited_log import LimitedLog
-from .receive_queue import Client, Inbox
+from .receive_queue import ClientPresence, ReceiveQueue
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from .heartbeat import Heartbeat
     from .interfaces import Handlers, Transport
     from .revision import Revision
-    from .send_queue import Outbox
-    from .shared_timeout import Deadlines
+    from .send_queue import SendQueue
+    from .shared_timeout import SharedTimeout
     from .upgrade import Probe
 
-__all__ = ["Conversation", "Owner", "State"]
+__all__ = ["SessionBase", "SessionOwner", "State"]
 
 
 class State(enum.Enum):
@@ -38,18 +38,18 @@ class State(enum.Enum):
     CLOSED = "closed"
 
 
-class Owner(Protocol):
+class SessionOwner(Protocol):
     """
     What a session asks of the server that it belongs to.
 
-    Its sessions are ``Session``, which is made of ``Conversation`` below.
+    Its sessions are ``Session``, which is made of ``SessionBase`` below.
     """
 
     clock: IReactorTime
     config: Config
     application: Handlers
     log: LimitedLog
-    handlers: Deadlines
+    handlers: SharedTimeout
 
     def outlives(self, handler: Deferred[object]) -> None:
         """Cancel a handler whose session is over, unless it finishes in time."""
@@ -70,7 +70,7 @@ class Owner(Protocol):
         """Forget a session; ``_finish`` calls it, once."""
 
 
-class Conversation:
+class SessionBase:
     """A session's state, which its halves work on."""
 
     __slots__ = (
@@ -96,7 +96,7 @@ class Conversation:
     sid: str
     revision: Revision
     handshake: Handshake
-    server: Owner
+    server: SessionOwner
     transport: Transport
     state: State
     probe: Probe | None
@@ -104,9 +104,11 @@ class Conversation:
     data: Any
     _heartbeat: Heartbeat
     # Made when something must wait: most sessions have none most of the time.
-    _outbox: Outbox | None
-    _inbox: Inbox | None
-    _reading: Inbox | None  # an inbox that nothing holds any more, while it is read
+    _outbox: SendQueue | None
+    _inbox: ReceiveQueue | None
+    _reading: (
+        ReceiveQueue | None
+    )  # an inbox that nothing holds any more, while it is read
     _ended: list[Deferred[CloseReason]] | None
     _fresh: bool  # nothing has come yet; no State, for nothing else depends on it
     _upgrades_due: float  # when the attempts to upgrade so far are used up
@@ -119,9 +121,9 @@ class Conversation:
         if self.state is State.CLOSED:
             return True
         inbox, reading = self._inbox, self._reading  # none, as a rule
-        if inbox is not None and inbox.client is not Client.HERE:
+        if inbox is not None and inbox.client is not ClientPresence.HERE:
             return True
-        return reading is not None and reading.client is not Client.HERE
+        return reading is not None and reading.client is not ClientPresence.HERE
 
     def _too_slow(self) -> None:
         """End a client that does not read what it is sent."""

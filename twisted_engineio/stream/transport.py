@@ -74,7 +74,7 @@ class SessionLost(ConnectionLost):
         self.reason = reason
 
 
-class Stage(enum.Enum):
+class StreamStage(enum.Enum):
     """Where a stream is in its life; it only ever moves down this list."""
 
     OPEN = "open"
@@ -84,7 +84,7 @@ class Stage(enum.Enum):
     LOST = "lost"
 
 
-class Flow(enum.Enum):
+class StreamFlow(enum.Enum):
     """Whether one direction moves."""
 
     FLOWING = "flowing"
@@ -118,15 +118,15 @@ class StreamTransport:
         self.protocol: Any = None
         self._clock = session.server.clock
         self._prefix = ""
-        self._stage = Stage.OPEN
-        self._reading = Flow.FLOWING
+        self._stage = StreamStage.OPEN
+        self._reading = StreamFlow.FLOWING
         self._resumed: Deferred[None] | None = None  # what the session waits for
         self._written: list[bytes] = []
         self._size = 0
-        self._room = Flow.FLOWING  # held while the session has too much to send
+        self._room = StreamFlow.FLOWING  # held while the session has too much to send
         self._producer: Any = None
         self._pulls = False  # as the producer said when it was registered
-        self._producing = Flow.FLOWING
+        self._producing = StreamFlow.FLOWING
         self._turn: IDelayedCall | None = None
         if session.handshake.is_secure:
             alsoProvides(self, ISSLTransport)
@@ -164,9 +164,9 @@ class StreamTransport:
             What the session must wait for before it reads on, if anything.
 
         """
-        if self._stage is not Stage.OPEN:
+        if self._stage is not StreamStage.OPEN:
             return None
-        if self._reading is Flow.HELD:
+        if self._reading is StreamFlow.HELD:
             resumed = self._when_resumed()
             return resumed.addCallback(lambda _: self.deliver(data))
         self._in_context(self.protocol.dataReceived, data)
@@ -181,11 +181,11 @@ class StreamTransport:
 
         """
         error: Exception = SessionLost(reason)
-        if self._stage is Stage.ABORTED:
+        if self._stage is StreamStage.ABORTED:
             error = ConnectionAborted()
         elif reason in _CLEAN:
             error = ConnectionDone()
-        self._stage = Stage.LOST
+        self._stage = StreamStage.LOST
         self._cancel_turn()
         self._resumed = None
         self._written.clear()
@@ -199,7 +199,7 @@ class StreamTransport:
     def _done(self) -> Deferred[Any] | None:
         """Do what the protocol asked for while it was called."""
         self._settle()
-        return self._when_resumed() if self._reading is Flow.HELD else None
+        return self._when_resumed() if self._reading is StreamFlow.HELD else None
 
     def _when_resumed(self) -> Deferred[Any]:
         self._resumed = Deferred()
@@ -224,11 +224,11 @@ class StreamTransport:
         """
         if type(data) is not bytes:
             data = bytes(memoryview(data))
-        if data and self._stage in (Stage.OPEN, Stage.LOSING):
+        if data and self._stage in (StreamStage.OPEN, StreamStage.LOSING):
             self._written.append(data)
             self._size += len(data)
             if self._pulls:
-                self._producing = Flow.HELD  # it has done what it was asked
+                self._producing = StreamFlow.HELD  # it has done what it was asked
             if self._size >= PIECE:
                 self._flush()
             self._settle_later()
@@ -253,14 +253,14 @@ class StreamTransport:
         A producer that pulls, or that is paused, is asked to write on and waited for,
         until it is unregistered: as by TCP.
         """
-        if self._stage is Stage.OPEN:
-            self._stage = Stage.LOSING
+        if self._stage is StreamStage.OPEN:
+            self._stage = StreamStage.LOSING
             self._settle_later()
 
     def abortConnection(self) -> None:
         """Close at once; what is not sent is lost."""
-        if self._stage not in (Stage.ABORTED, Stage.LOST):
-            self._stage = Stage.ABORTED
+        if self._stage not in (StreamStage.ABORTED, StreamStage.LOST):
+            self._stage = StreamStage.ABORTED
             self._written.clear()
             self.session.abort()
 
@@ -279,7 +279,7 @@ class StreamTransport:
     @property
     def disconnecting(self) -> bool:
         """Whether it is closing; Twisted's protocols stop reading then."""
-        return self._stage is not Stage.OPEN
+        return self._stage is not StreamStage.OPEN
 
     def logPrefix(self) -> str:
         """Name the protocol, the session and the client, for a log."""
@@ -317,11 +317,11 @@ class StreamTransport:
         A client is not given up for silence while it is not read, but after
         ``paused_timeout``.
         """
-        self._reading = Flow.HELD
+        self._reading = StreamFlow.HELD
 
     def resumeProducing(self) -> None:
         """Deliver again, in a later turn."""
-        self._reading = Flow.FLOWING
+        self._reading = StreamFlow.FLOWING
         if self._resumed is not None:
             self._settle_later()
 
@@ -347,11 +347,11 @@ class StreamTransport:
             raise RuntimeError(
                 f"cannot register {producer!r}: {self._producer!r} was not unregistered"
             )
-        if self._stage in (Stage.ABORTED, Stage.LOST):
+        if self._stage in (StreamStage.ABORTED, StreamStage.LOST):
             producer.stopProducing()
             return
         self._producer, self._pulls = producer, not streaming
-        self._producing = Flow.FLOWING if streaming else Flow.HELD
+        self._producing = StreamFlow.FLOWING if streaming else StreamFlow.HELD
         self._settle_later()
 
     def unregisterProducer(self) -> None:
@@ -362,7 +362,7 @@ class StreamTransport:
     # What was asked for, done.
 
     def _settle_later(self) -> None:
-        if self._turn is None and self._stage is not Stage.LOST:
+        if self._turn is None and self._stage is not StreamStage.LOST:
             self._turn = self._clock.callLater(0, self._settle_now)
 
     def _cancel_turn(self) -> None:
@@ -381,15 +381,15 @@ class StreamTransport:
     def _settle(self) -> None:
         self._cancel_turn()
         self._flush()
-        if self._producer is not None and self._producing is Flow.HELD:
+        if self._producer is not None and self._producing is StreamFlow.HELD:
             # It has more to write, also if it is closing: as by TCP.
-            if self._room is Flow.FLOWING:
-                self._tell_producer(Flow.FLOWING)
-        elif self._stage is Stage.LOSING and not self._pulls:
-            self._stage = Stage.CLOSING
+            if self._room is StreamFlow.FLOWING:
+                self._tell_producer(StreamFlow.FLOWING)
+        elif self._stage is StreamStage.LOSING and not self._pulls:
+            self._stage = StreamStage.CLOSING
             # Not at once: a goodbye waits no longer than close_timeout.
             self.session.flushed().addCallbacks(lambda _: self.session.close(), _ignore)
-        if self._reading is Flow.FLOWING and self._resumed is not None:
+        if self._reading is StreamFlow.FLOWING and self._resumed is not None:
             resumed, self._resumed = self._resumed, None
             resumed.callback(None)
 
@@ -401,7 +401,7 @@ class StreamTransport:
         if not data:
             return
         if self.session.state is not State.OPEN:
-            self._room = Flow.HELD  # for ever: somebody else has closed it
+            self._room = StreamFlow.HELD  # for ever: somebody else has closed it
             return
         pieces = [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
         if not self.session.send_many(pieces):
@@ -409,20 +409,20 @@ class StreamTransport:
 
     def _full(self) -> None:
         """Write no more until the session has sent most of what it has."""
-        if self._room is Flow.FLOWING:
-            self._room = Flow.HELD
+        if self._room is StreamFlow.FLOWING:
+            self._room = StreamFlow.HELD
             self.session.drained().addCallbacks(self._drained, _ignore)
         pushes = self._producer is not None and not self._pulls
-        if pushes and self._producing is Flow.FLOWING:
-            self._tell_producer(Flow.HELD)
+        if pushes and self._producing is StreamFlow.FLOWING:
+            self._tell_producer(StreamFlow.HELD)
 
     def _drained(self, _: None) -> None:
-        self._room = Flow.FLOWING
+        self._room = StreamFlow.FLOWING
         self._settle_later()
 
-    def _tell_producer(self, flow: Flow) -> None:
+    def _tell_producer(self, flow: StreamFlow) -> None:
         self._producing = flow
-        held = flow is Flow.HELD
+        held = flow is StreamFlow.HELD
         producer = self._producer
         self._in_context(producer.pauseProducing if held else producer.resumeProducing)
 

@@ -38,7 +38,7 @@ _HOST: Final = IPv4Address("TCP", "192.0.2.1", 80)
 """The server's address: RFC 5737 keeps it for examples."""
 
 
-class Flow(enum.Enum):
+class WireFlow(enum.Enum):
     """Whether one direction moves."""
 
     FLOWING = "flowing"
@@ -80,12 +80,12 @@ class MemoryTransport:
         self._ended = ended
         self._up = bytearray()  # on its way to the server
         self._down = bytearray()  # on its way to the client
-        self._reading = Flow.FLOWING  # the server's
-        self._listening = Flow.FLOWING  # the client's
+        self._reading = WireFlow.FLOWING  # the server's
+        self._listening = WireFlow.FLOWING  # the client's
         self._farewell: Exception | None = None
         self._producer: Any = None
         self._pulls = False
-        self._producing = Flow.FLOWING
+        self._producing = WireFlow.FLOWING
 
     def connect(self, protocol: Any) -> None:
         """
@@ -136,7 +136,7 @@ class MemoryTransport:
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Let a producer write as fast as the client reads."""
         self._producer, self._pulls = producer, not streaming
-        self._producing = Flow.FLOWING
+        self._producing = WireFlow.FLOWING
         if self._pulls:
             producer.resumeProducing()
 
@@ -145,19 +145,19 @@ class MemoryTransport:
         self._producer = None
 
     def _pause_producer(self) -> None:
-        if self._producing is Flow.FLOWING:
-            self._producing = Flow.HELD
+        if self._producing is WireFlow.FLOWING:
+            self._producing = WireFlow.HELD
             self._producer.pauseProducing()
 
     # The server's side: IPushProducer, of what the client sends.
 
     def pauseProducing(self) -> None:
         """Read no further."""
-        self._reading = Flow.HELD
+        self._reading = WireFlow.HELD
 
     def resumeProducing(self) -> None:
         """Read on."""
-        self._reading = Flow.FLOWING
+        self._reading = WireFlow.FLOWING
 
     def stopProducing(self) -> None:
         """Close it."""
@@ -187,15 +187,15 @@ class MemoryTransport:
 
     def hold(self) -> None:
         """Leave what arrives unread."""
-        self._listening = Flow.HELD
+        self._listening = WireFlow.HELD
 
     def release(self) -> None:
         """Read again."""
-        self._listening = Flow.FLOWING
+        self._listening = WireFlow.FLOWING
 
     def _forget_client(self) -> None:
         self._heard, self._ended = _ignore, _ignore
-        self._listening = Flow.FLOWING
+        self._listening = WireFlow.FLOWING
 
     # Time.
 
@@ -206,7 +206,7 @@ class MemoryTransport:
         return any([self._carry_up(), self._carry_down(), self._end()])
 
     def _carry_up(self) -> bool:
-        if not self._up or self._reading is Flow.HELD or self.disconnecting:
+        if not self._up or self._reading is WireFlow.HELD or self.disconnecting:
             return False
         data = bytes(self._up)
         self._up.clear()
@@ -214,19 +214,19 @@ class MemoryTransport:
         return True
 
     def _carry_down(self) -> bool:
-        if not self._down or self._listening is Flow.HELD:
+        if not self._down or self._listening is WireFlow.HELD:
             return False
         data = bytes(self._down)
         self._down.clear()
         self._heard(data)
         if self._awaits_producer:
-            self._producing = Flow.FLOWING
+            self._producing = WireFlow.FLOWING
             self._producer.resumeProducing()
         return True
 
     @property
     def _awaits_producer(self) -> bool:
-        held = self._pulls or self._producing is Flow.HELD
+        held = self._pulls or self._producing is WireFlow.HELD
         return self._producer is not None and held
 
     def _end(self) -> bool:

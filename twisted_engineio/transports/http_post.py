@@ -25,13 +25,13 @@ from twisted.web.http import Request
 from ..exceptions import CloseReason, InvalidPacket
 from ..protocol.codec import Codec
 from ..protocol.packet import Packet
-from ..session.interfaces import NOBODY, Receiver
+from ..session.interfaces import NULL_RECEIVER, Receiver
 from .http_response import HTML, PLAIN, answer
 
 __all__ = ["PostingTransport"]
 
 
-class Stage(enum.Enum):
+class PostStage(enum.Enum):
     """How far the POST in progress has come."""
 
     ARRIVING = "arriving"
@@ -68,12 +68,12 @@ class PostingTransport:
             max_packets: How many packets one POST may hold.
 
         """
-        self.receiver: Receiver = NOBODY
+        self.receiver: Receiver = NULL_RECEIVER
         self.writable = False
         self._codec = codec
         self._max_packets = max_packets
         self._post: Request | None = None
-        self._stage = Stage.ARRIVING
+        self._stage = PostStage.ARRIVING
         self._busy = False  # the session's state, not this file's: it says so
 
     # The resource's side.
@@ -94,9 +94,9 @@ class PostingTransport:
                 return
             self.begin(request)
         self.cork()
-        self._stage = Stage.READING
+        self._stage = PostStage.READING
         good = self._read(request, body)
-        self._stage = Stage.READ
+        self._stage = PostStage.READ
         if not good:
             self._post = None
             self.receiver.fail(CloseReason.PARSE_ERROR)
@@ -136,7 +136,7 @@ class PostingTransport:
             self.receiver.fail(CloseReason.TRANSPORT_ERROR)
         else:
             self._post = request
-            self._stage = Stage.ARRIVING
+            self._stage = PostStage.ARRIVING
             request.notifyFinish().addBoth(self._post_over, request)
 
     def break_off(self, request: Request) -> None:
@@ -168,18 +168,18 @@ class PostingTransport:
     @property
     def reads_ahead(self) -> bool:
         """Whether the client may send a POST: none is held."""
-        return self._post is None or self._stage is not Stage.READ
+        return self._post is None or self._stage is not PostStage.READ
 
     def pause(self) -> None:
         """Hold the POST that is being read, or a later one, once there is no room."""
         self._busy = True
-        if self._stage is Stage.READ:
+        if self._stage is PostStage.READ:
             self._take_or_hold()
 
     def resume(self) -> None:
         """Answer the POST that was held."""
         self._busy = False
-        if self._stage is Stage.READ:
+        if self._stage is PostStage.READ:
             self._take()
 
     def _take_or_hold(self) -> None:

@@ -29,8 +29,8 @@ from ..exceptions import CloseReason
 from ..policy.compression import choose_coding, compress, compress_once
 from ..protocol.codec import Codec
 from ..protocol.packet import Encoded, Outgoing, Packet, PacketType
-from ..session.interfaces import NOBODY
-from ..session.send_queue import Outbox
+from ..session.interfaces import NULL_RECEIVER
+from ..session.send_queue import SendQueue
 from .http_post import PostingTransport
 from .http_response import BINARY, PLAIN, answer
 from .packed_headers import pack
@@ -134,7 +134,7 @@ class PollingTransport(PostingTransport):
         """Answer the waiting GET with one packet."""
         self._answer([item])
 
-    def flush(self, outbox: Outbox) -> None:
+    def flush(self, outbox: SendQueue) -> None:
         """Answer the waiting GET with as much as one answer takes."""
         config = self._config
         apart = _APART if config.http_compression else inf
@@ -170,7 +170,7 @@ class PollingTransport(PostingTransport):
         self._leave(_NOOP if reason is CloseReason.TRANSPORT_CLOSE else _CLOSE)
 
     def _leave(self, last: Packet) -> None:
-        self.receiver = NOBODY
+        self.receiver = NULL_RECEIVER
         if self._get is not None:
             self._answer([last])
         self.resume()

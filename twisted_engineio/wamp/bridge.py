@@ -35,9 +35,9 @@ from ..application import Application
 from ..exceptions import CloseReason
 from ..protocol.packet import Encoded
 from ..session.session import Session, State
-from .client import Member, Subscription
-from .messages import BadRequest, Op, Problem, Request, read, write
-from .subscriptions import Topics
+from .client import Subscription, WampClient
+from .messages import BadRequest, Op, Problem, WampRequest, read, write
+from .subscriptions import Subscriptions
 
 __all__ = ["WampApplication"]
 
@@ -82,9 +82,9 @@ class WampApplication(Application):
 
         """
         self._make_id = make_id
-        self._members: dict[Session, Member] = {}
-        self._named: dict[str, Member] = {}
-        self._topics = Topics()
+        self._members: dict[Session, WampClient] = {}
+        self._named: dict[str, WampClient] = {}
+        self._topics = Subscriptions()
         self._router: ISession | None = None
 
     # To be overridden.
@@ -135,7 +135,7 @@ class WampApplication(Application):
             session: The new session.
 
         """
-        member = Member(session, self._make_id(), self.max_calls)
+        member = WampClient(session, self._make_id(), self.max_calls)
         self._members[session] = self._named[member.name] = member
         member.say(write("welcome", session=member.name))
         return None
@@ -193,7 +193,7 @@ class WampApplication(Application):
 
     # Requests.
 
-    def _subscribe(self, member: Member, request: Request) -> None:
+    def _subscribe(self, member: WampClient, request: WampRequest) -> None:
         if request.uri in member.subscriptions:
             member.fail(
                 request.id,
@@ -208,7 +208,7 @@ class WampApplication(Application):
             member.subscriptions[request.uri] = subscription
             self._topics.add(request.uri, subscription)
 
-    def _unsubscribe(self, member: Member, request: Request) -> None:
+    def _unsubscribe(self, member: WampClient, request: WampRequest) -> None:
         subscription = member.subscriptions.pop(request.uri, None)
         if subscription is None:
             what = "this session does not listen to it"
@@ -218,7 +218,7 @@ class WampApplication(Application):
             member.say(write("unsubscribed", id=request.id))
 
     async def _forward(
-        self, member: Member, request: Request, added: Mapping[str, Any]
+        self, member: WampClient, request: WampRequest, added: Mapping[str, Any]
     ) -> None:
         """Ask the router, and go on as soon as there is room for another question."""
         await member.slots.acquire()
@@ -229,12 +229,12 @@ class WampApplication(Application):
         call.addErrback(self._lost, member)
         call.addCallback(lambda _: member.done(call))
 
-    def _lost(self, failure: Failure, member: Member) -> None:
+    def _lost(self, failure: Failure, member: WampClient) -> None:
         log = member.session.server.log  # limited in rate: clients cause these lines
         log.failure("a request was not answered", failure=failure)
 
     async def _ask(
-        self, member: Member, request: Request, added: Mapping[str, Any]
+        self, member: WampClient, request: WampRequest, added: Mapping[str, Any]
     ) -> None:
         router = self._router
         if router is None:
@@ -256,7 +256,9 @@ class WampApplication(Application):
         if request.id is not None:
             member.answer(request.id, **reply)
 
-    def _failed(self, member: Member, request: Request, error: Exception) -> None:
+    def _failed(
+        self, member: WampClient, request: WampRequest, error: Exception
+    ) -> None:
         if isinstance(error, ApplicationError):
             member.answer(
                 request.id,
@@ -337,7 +339,7 @@ class WampApplication(Application):
 
 
 async def _to_router(
-    router: ISession, request: Request, kwargs: dict[str, Any]
+    router: ISession, request: WampRequest, kwargs: dict[str, Any]
 ) -> dict[str, Any]:
     """Pass a request on, and say what to answer when it is done."""
     if request.op is Op.PUBLISH:

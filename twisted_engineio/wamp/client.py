@@ -10,12 +10,12 @@ from twisted.python.failure import Failure
 
 from ..protocol.packet import Encoded
 from ..session.session import Session, State
-from .messages import Id, Problem, Request, write
+from .messages import Id, Problem, WampRequest, write
 
-__all__ = ["Member", "Subscription"]
+__all__ = ["Subscription", "WampClient"]
 
 
-class Member:
+class WampClient:
     """A session, to the bridge."""
 
     def __init__(self, session: Session, name: str, max_calls: int) -> None:
@@ -50,7 +50,7 @@ class Member:
 class Subscription:
     """A session's interest in a topic: a ``topics.Listener``."""
 
-    def __init__(self, member: Member, request: Request) -> None:
+    def __init__(self, member: WampClient, request: WampRequest) -> None:
         self._member = member
         self._uri = request.uri
         self._volatile = request.volatile

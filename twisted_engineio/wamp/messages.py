@@ -26,7 +26,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 from ..exceptions import ProtocolError
 from ..protocol.packet import Encoded
 
-__all__ = ["BadRequest", "Id", "Op", "Problem", "Request", "read", "write"]
+__all__ = ["BadRequest", "Id", "Op", "Problem", "WampRequest", "read", "write"]
 
 Id: TypeAlias = str | int | None
 """What a client calls a request by, to know its answer again."""
@@ -95,7 +95,7 @@ class BadRequest(ProtocolError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class WampRequest:
     """
     What a client asks for.
 
@@ -117,7 +117,7 @@ class Request:
     volatile: bool = False
 
 
-def read(data: str | bytes) -> Request:
+def read(data: str | bytes) -> WampRequest:
     """
     Read what a client asks for.
 
@@ -187,7 +187,7 @@ def _check_id(id: object) -> None:
         )
 
 
-def _request(said: dict[str, Any], id: Id) -> Request:
+def _request(said: dict[str, Any], id: Id) -> WampRequest:
     try:
         op = Op(said.get("op"))
     except ValueError:
@@ -200,7 +200,7 @@ def _request(said: dict[str, Any], id: Id) -> Request:
     volatile = said.get("volatile", False)
     if not isinstance(volatile, bool):
         raise BadRequest("volatile must be true or false")
-    return Request(
+    return WampRequest(
         op=op,
         uri=_uri(said.get("uri")),
         id=id,

@@ -39,7 +39,7 @@ from twisted.python.failure import Failure
 from ..protocol.packet import Encoded
 from .messages import write
 
-__all__ = ["Listener", "Topics"]
+__all__ = ["Listener", "Subscriptions"]
 
 
 class Listener(Protocol):
@@ -75,7 +75,7 @@ class _Topic:
         self.subscription: Any = None
 
 
-class Topics:
+class Subscriptions:
     """Every topic that somebody listens to."""
 
     log = Logger()

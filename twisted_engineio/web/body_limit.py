@@ -54,11 +54,11 @@ from ..transports.http_response import finish
 from ..transports.polling import PollingTransport
 from ..transports.sse.transport import EventSourceTransport
 from .http1.channel import EngineIOChannel
-from .request_info import Asked
+from .request_info import RequestInfo
 
 if TYPE_CHECKING:
     from ..server.server import Server
-    from .http1.mount_points import Places
+    from .http1.mount_points import MountPoints
 
 __all__ = ["Body", "BoundedRequest", "EngineIORequest", "HTTPTransport"]
 
@@ -131,7 +131,7 @@ class BoundedRequest(Request):
         """Handle the request if it has a body: its headers have ended."""
         if self.engineio_body is not Body.UNKNOWN:
             return  # of HTTP/2: Twisted tells each Content-Length
-        places: Places = self.site.engineio_places
+        places: MountPoints = self.site.engineio_places
         line = self.__first_line()
         ours = places.server_at(line[1].partition(b"?")[0])
         server = ours or places.elsewhere
@@ -241,7 +241,7 @@ class BoundedRequest(Request):
         self.__room = 0
         # Else twisted.web would still ask the client to go on.
         self.requestHeaders.removeHeader(b"expect")
-        server.cors.add_error_headers(Asked(self, server.proxies))
+        server.cors.add_error_headers(RequestInfo(self, server.proxies))
         self.setResponseCode(413)
         self.setHeader(b"Content-Length", b"0")
         self.setHeader(b"Cache-Control", b"no-store")

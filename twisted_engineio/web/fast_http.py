@@ -40,15 +40,15 @@ from ..session.heartbeat import overslept
 from ..transports.websocket.opening_handshake import KEY, OpeningHandshake
 from .access_log import Upgrade
 from .connection_takeover import attach
-from .request_info import Asked, host_and_port
+from .request_info import RequestInfo, host_and_port
 
 if TYPE_CHECKING:
     from ..server.server import Entry, Server
     from ..transports.websocket.transport import WebSocketTransport
-    from .http1.mount_points import Places
+    from .http1.mount_points import MountPoints
     from .resource import EngineIOResource
 
-__all__ = ["TWISTED", "Door", "Knock", "read_head"]
+__all__ = ["TWISTED", "FastHTTPProtocol", "HandshakeInfo", "read_head"]
 
 TWISTED: Final = ("TLS", "doRead", "protocol")
 """What is known here of a TCP transport besides its interface."""
@@ -120,11 +120,11 @@ def read_head(
     return uri, HeaderFields(text), headers, data[found.end() :]
 
 
-class Port(Protocol):
+class FastHTTPSite(Protocol):
     """The Site of our own port."""
 
     server: Server
-    engineio_places: Places
+    engineio_places: MountPoints
     logs_upgrades: bool
 
     def channel(self, addr: IAddress | None) -> Any:
@@ -137,14 +137,14 @@ class Port(Protocol):
         """Write a line of the access log."""
 
 
-class Knock(Asked):
+class HandshakeInfo(RequestInfo):
     """A WebSocket's handshake, read at the door."""
 
     __slots__ = ("_door", "_fields", "_headers", "_raw_query", "_rest", "uri")
 
     def __init__(
         self,
-        door: Door,
+        door: FastHTTPProtocol,
         uri: bytes,
         fields: HeaderFields,
         headers: Mapping[str, str],
@@ -249,7 +249,7 @@ class Knock(Asked):
         transport.begin(self.opening, self._rest)
 
 
-class Door(protocol.Protocol):
+class FastHTTPProtocol(protocol.Protocol):
     """
     A connection that has not said anything yet.
 
@@ -260,7 +260,7 @@ class Door(protocol.Protocol):
 
     transport: Any
 
-    def __init__(self, site: Port, address: IAddress | None) -> None:
+    def __init__(self, site: FastHTTPSite, address: IAddress | None) -> None:
         """
         Make a door.
 
@@ -312,7 +312,9 @@ class Door(protocol.Protocol):
             uri, fields, headers, rest = found
             resource = self.site.resource_at(uri.partition(b"?")[0])
             if resource is not None:
-                knock = Knock(self, uri, fields, headers, rest, resource.proxies)
+                knock = HandshakeInfo(
+                    self, uri, fields, headers, rest, resource.proxies
+                )
                 try:
                     admitted = resource.knock(knock)
                 except Refused:

@@ -13,7 +13,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.web.http_headers import Headers
 
 from ..exceptions import ErrorCode, Refused
-from ..policy.forwarded import Client, TrustedProxies
+from ..policy.forwarded import ForwardedClient, TrustedProxies
 from ..protocol.fields import read_headers
 from ..protocol.handshake import Handshake, QueryFields, parse_query
 from ..transports.sse.replay import read_event_id
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
     from ..transports.websocket.transport import WebSocketTransport
 
-__all__ = ["Asked", "host_and_port"]
+__all__ = ["RequestInfo", "host_and_port"]
 
 _TWISTED_WEB: Final = frozenset((b"Server", b"Date", b"Content-Type"))
 """What twisted.web puts into every answer; an answer to a WebSocket is not its own."""
 
 
-class Asked:
+class RequestInfo:
     """
     A request, read.
 
@@ -231,16 +231,16 @@ class Asked:
         return self._view
 
     @property
-    def _client(self) -> Client:
+    def _client(self) -> ForwardedClient:
         headers = self.request.requestHeaders.getAllRawHeaders()
         return self._client_of(read_headers(headers))
 
-    def _client_of(self, headers: Mapping[str, str]) -> Client:
+    def _client_of(self, headers: Mapping[str, str]) -> ForwardedClient:
         address = self.request.getClientAddress()
         known = isinstance(address, (IPv4Address, IPv6Address))
         peer = address.host if known else None
         if self._proxies is None:
-            return Client(peer)
+            return ForwardedClient(peer)
         return self._proxies.client(peer, headers)
 
 

@@ -44,7 +44,7 @@ from ..transports.sse.transport import EventSourceTransport
 from .access_log import redact_log_of
 from .body_limit import HTTPTransport
 from .http1.channel import EngineIOChannel
-from .request_info import Asked
+from .request_info import RequestInfo
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
@@ -92,7 +92,7 @@ class EngineIOResource(Resource):
         """Answer a request, now or later."""
         if request.site is not self._site:
             self._meet(request.site)
-        asked = Asked(request, self.proxies)
+        asked = RequestInfo(request, self.proxies)
         if request.postpath not in ([], [b""]):
             self._cors.add_error_headers(asked)
             answer(request, 404, PLAIN, b"")
@@ -111,7 +111,7 @@ class EngineIOResource(Resource):
 
     # Checks.
 
-    def _serve(self, asked: Asked) -> None:
+    def _serve(self, asked: RequestInfo) -> None:
         fault = getattr(asked.request, "engineio_fault", None)
         if fault is not None:
             self._refuse_head(asked, fault)
@@ -147,12 +147,12 @@ class EngineIOResource(Resource):
             self._check_handshake(asked)
             self._admit(asked)
 
-    def _refuse_head(self, asked: Asked, fault: str) -> NoReturn:
+    def _refuse_head(self, asked: RequestInfo, fault: str) -> NoReturn:
         """Refuse what our own port found malformed, for observers to know."""
         self._cors.add_error_headers(asked)
         raise Refused(ErrorCode.BAD_REQUEST, fault)
 
-    def _check_handshake(self, asked: Asked) -> None:
+    def _check_handshake(self, asked: RequestInfo) -> None:
         if asked.upgrade is not (asked.transport == "websocket"):
             raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades, always")
         if asked.upgrade:
@@ -161,13 +161,13 @@ class EngineIOResource(Resource):
         if "j" in asked.query and asked.wants_script:
             index_of(asked.query)  # a bad one is refused before admission
 
-    def _refuse_transport(self, asked: Asked) -> NoReturn:
+    def _refuse_transport(self, asked: RequestInfo) -> NoReturn:
         self._cors.add_error_headers(asked)
         known = asked.transport in self.engineio.config.transports
         why = "jsonp is off" if known else "the transport is not known"
         raise Refused(ErrorCode.UNKNOWN_TRANSPORT, why)
 
-    def _check_origin(self, asked: Asked) -> None:
+    def _check_origin(self, asked: RequestInfo) -> None:
         origin = asked.origin
         if origin is not None:
             if not is_well_formed(origin):
@@ -180,7 +180,7 @@ class EngineIOResource(Resource):
         elif self._cors.lists:
             self._cors.add_headers(origin, asked.answer_headers)
 
-    def _check_script(self, asked: Asked) -> None:
+    def _check_script(self, asked: RequestInfo) -> None:
         headers = asked.view.headers
         about = (headers, asked.host, asked.is_secure)
         if not self._ask_cors(self._cors.allows_script, *about):
@@ -197,7 +197,7 @@ class EngineIOResource(Resource):
     def _refuse_origin(self) -> None:
         raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors (--cors)")
 
-    def _check_session(self, asked: Asked, session: Session) -> None:
+    def _check_session(self, asked: RequestInfo, session: Session) -> None:
         config = self.engineio.config
         if not asked.upgrade and not self._may_exchange(asked, session):
             raise Refused(ErrorCode.BAD_REQUEST, "the session is on another transport")
@@ -216,7 +216,7 @@ class EngineIOResource(Resource):
             session.limit_reached("max_upgrade_attempts")
             raise _too_many_attempts(session)
 
-    def _may_exchange(self, asked: Asked, session: Session) -> bool:
+    def _may_exchange(self, asked: RequestInfo, session: Session) -> bool:
         name = asked.transport
         if name == session.transport.name or session.carrier(name) is not None:
             return name != "websocket"
@@ -226,7 +226,7 @@ class EngineIOResource(Resource):
 
     # Requests of a session.
 
-    def _exchange(self, asked: Asked, session: Session, seen: int) -> None:
+    def _exchange(self, asked: RequestInfo, session: Session, seen: int) -> None:
         request, listens = asked.request, asked.listens
         if listens:
             transport: object = self._stream(session, seen)
@@ -266,7 +266,7 @@ class EngineIOResource(Resource):
         return EventSourceTransport(REVISION_4.codec, config, clock, sid)
 
     def _receive(
-        self, asked: Asked, session: Session, transport: HTTPTransport
+        self, asked: RequestInfo, session: Session, transport: HTTPTransport
     ) -> None:
         """Take a POST whose body is there, or have it collected."""
         request = asked.request
@@ -279,7 +279,7 @@ class EngineIOResource(Resource):
             raise Refused(ErrorCode.UNKNOWN_SID, "the session is over")
 
     def _received(
-        self, asked: Asked, session: Session, transport: HTTPTransport
+        self, asked: RequestInfo, session: Session, transport: HTTPTransport
     ) -> None:
         """Deliver a body that has come, unless its session has gone on meanwhile."""
         try:
@@ -305,7 +305,7 @@ class EngineIOResource(Resource):
         else:
             transport.post(request, body)
 
-    def _upgrade(self, asked: Asked, session: Session) -> None:
+    def _upgrade(self, asked: RequestInfo, session: Session) -> None:
         def opened(candidate: WebSocketTransport) -> None:
             try:
                 if not session.upgrade(candidate):
@@ -317,7 +317,7 @@ class EngineIOResource(Resource):
 
     # Handshakes.
 
-    def _admit(self, asked: Asked) -> None:
+    def _admit(self, asked: RequestInfo) -> None:
         request = asked.request
         try:
             admitted = self._begun(request) or self.engineio.admit(asked.view)
@@ -337,7 +337,7 @@ class EngineIOResource(Resource):
         channel = request.channel
         return channel.take_admission() if type(channel) is EngineIOChannel else None
 
-    def _admitted(self, entry: Entry, asked: Asked) -> None:
+    def _admitted(self, entry: Entry, asked: RequestInfo) -> None:
         if _is_over(asked.request):
             return  # the application let a client in that had left
         if asked.upgrade:
@@ -358,7 +358,7 @@ class EngineIOResource(Resource):
         if asked.transport == "polling":
             session.expect_client()
 
-    def _transport(self, entry: Entry, asked: Asked) -> HTTPTransport:
+    def _transport(self, entry: Entry, asked: RequestInfo) -> HTTPTransport:
         codec, config = entry.revision.codec, self.engineio.config
         if asked.transport == "sse":
             if entry.revision is not REVISION_4:
@@ -371,7 +371,7 @@ class EngineIOResource(Resource):
             return PollingTransport(codec, config, binary=not entry.handshake.base64)
         return JSONPTransport(codec, config, index)
 
-    def _open_websocket(self, entry: Entry, asked: Asked) -> None:
+    def _open_websocket(self, entry: Entry, asked: RequestInfo) -> None:
         def opened(transport: WebSocketTransport) -> None:
             try:
                 try:
@@ -390,7 +390,7 @@ class EngineIOResource(Resource):
         transport = self._websocket(asked, entry, opened)
         self._hand_over(asked, transport)
 
-    def _hand_over(self, asked: Asked, transport: WebSocketTransport) -> None:
+    def _hand_over(self, asked: RequestInfo, transport: WebSocketTransport) -> None:
         connection = asked.connection
         try:
             asked.take_over(transport)
@@ -403,14 +403,14 @@ class EngineIOResource(Resource):
         self.engineio.log.failure("a WebSocket failed; its connection is cut")
         connection.abortConnection()
 
-    def _set_cookie(self, entry: Entry, asked: Asked) -> None:
+    def _set_cookie(self, entry: Entry, asked: RequestInfo) -> None:
         cookie = self.engineio.config.cookie
         assert cookie is not None  # or there is nothing to set
         asked.answer_headers.addRawHeader(b"Set-Cookie", cookie.header(entry.sid))
 
     def _websocket(
         self,
-        asked: Asked,
+        asked: RequestInfo,
         session: Session | Entry,
         opened: Callable[[WebSocketTransport], None],
     ) -> WebSocketTransport:
@@ -427,7 +427,7 @@ class EngineIOResource(Resource):
         transport.factory = websockets
         return transport
 
-    def _not_admitted(self, failure: Failure, asked: Asked) -> None:
+    def _not_admitted(self, failure: Failure, asked: RequestInfo) -> None:
         error = failure.value
         if _is_over(asked.request):
             return  # the client has left; CancelledError says so, or anything else
@@ -443,7 +443,7 @@ class EngineIOResource(Resource):
 
     # At the door.
 
-    def knock(self, asked: Asked) -> Deferred[Entry] | None:
+    def knock(self, asked: RequestInfo) -> Deferred[Entry] | None:
         """
         Let in a WebSocket that asks for it plainly, before twisted.web reads it.
 
@@ -492,11 +492,11 @@ class EngineIOResource(Resource):
 
     # Refusals.
 
-    def _tell_refused(self, asked: Asked, error: Refused | Reject) -> None:
+    def _tell_refused(self, asked: RequestInfo, error: Refused | Reject) -> None:
         self.engineio.log_refusal(error, asked)
         self.engineio.refused(error, asked)
 
-    def _refuse(self, asked: Asked, error: Refused | Reject) -> None:
+    def _refuse(self, asked: RequestInfo, error: Refused | Reject) -> None:
         self._tell_refused(asked, error)
         request = asked.request
         for name, value in error.headers.items():
@@ -513,7 +513,7 @@ class EngineIOResource(Resource):
             request.channel.persistent = False
             answer(request, error.status, PLAIN, error.message.encode())
 
-    def _refuse_after_opening(self, asked: Asked, error: Reject) -> None:
+    def _refuse_after_opening(self, asked: RequestInfo, error: Reject) -> None:
         websockets = self.engineio.websockets
         transport = websockets.protocol(
             lambda opened: opened.turn_away(error.close_code, error.message),
@@ -523,7 +523,7 @@ class EngineIOResource(Resource):
         transport.factory = websockets
         self._hand_over(asked, transport)
 
-    def _tell_headers(self, asked: Asked, session: Session | None) -> None:
+    def _tell_headers(self, asked: RequestInfo, session: Session | None) -> None:
         if self.engineio.hearing.headers:
             headers, view = asked.answer_headers, asked.view
             self.engineio.tell(lambda each: each.headers(headers, view, session))

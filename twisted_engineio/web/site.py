@@ -22,10 +22,10 @@ from twisted.web.server import Site
 from ..policy.forwarded import TrustedProxies
 from .access_log import redact_log_of
 from .body_limit import EngineIORequest
-from .fast_http import Door
+from .fast_http import FastHTTPProtocol
 from .http1.channel import EngineIOChannel
-from .http1.connection_limit import Refusal
-from .http1.mount_points import Places
+from .http1.connection_limit import RefusedConnection
+from .http1.mount_points import MountPoints
 from .resource import EngineIOResource
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class EngineIOSite(Site):
         trusted = config.trusted_proxies if own_log else ()
         redact_log_of(self, TrustedProxies(trusted) if trusted else None)
         self.server = server
-        self.engineio_places = Places(server, path, server if bounded else None)
+        self.engineio_places = MountPoints(server, path, server if bounded else None)
         self._lean = lean
         self._door = door
         self._path = b"/" + path.strip("/").encode()
@@ -133,8 +133,8 @@ class EngineIOSite(Site):
         """Make what reads a connection's first bytes."""
         if self.engineio_places.connections.is_full():
             self.server.refuse_connection(getattr(addr, "host", None))
-            return Refusal()
-        return Door(self, addr) if self._door else self.channel(addr)
+            return RefusedConnection()
+        return FastHTTPProtocol(self, addr) if self._door else self.channel(addr)
 
     def channel(self, addr: IAddress | None) -> Any:
         """

@@ -17,7 +17,7 @@ from twisted.web.server import Request, Site
 
 from .access_log import redact_log_of
 from .body_limit import Body, BoundedRequest
-from .http1.mount_points import Places
+from .http1.mount_points import MountPoints
 from .http1.pipelining import PacedChannel
 
 if TYPE_CHECKING:
@@ -58,12 +58,12 @@ def protect(site: _Site, server: Server, path: str = "/engine.io") -> _Site:
 
     """
     known = getattr(site, "engineio_places", None)
-    if isinstance(known, Places):
+    if isinstance(known, MountPoints):
         known.add(server, path)
         return site
     _check(site)
     guarded: Any = site
-    guarded.engineio_places = Places(server, path)
+    guarded.engineio_places = MountPoints(server, path)
     guarded.requestFactory = _guarded(site.requestFactory)
     guarded.protocol = _make_protocol
     redact_log_of(site)

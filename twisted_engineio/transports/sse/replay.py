@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, TypeAlias
 
-__all__ = ["Event", "Ring", "escape", "read_event_id"]
+__all__ = ["Event", "ReplayBuffer", "escape", "read_event_id"]
 
 Event: TypeAlias = tuple[bytes, ...]
 """What stands on the wire for it, in parts."""
@@ -55,7 +55,7 @@ def read_event_id(text: str) -> tuple[str, int]:
     return sid, int(number)
 
 
-class Ring:
+class ReplayBuffer:
     """
     A session's events that are not acknowledged, ready to be written again.
 

@@ -45,7 +45,7 @@ from ..write_buffer import pause_above, unsent
 if TYPE_CHECKING:
     from ...config import Config
 
-__all__ = ["EventStream", "Flow", "Listened"]
+__all__ = ["EventStream", "Listened", "ResponseFlow"]
 
 _HEADERS: Final = {
     b"Content-Type": b"text/event-stream",
@@ -58,7 +58,7 @@ _PREAMBLE: Final = b"retry: 1000\n:ok\n\n"
 _COMMENT: Final = b":\n\n"
 
 
-class Flow(enum.Enum):
+class ResponseFlow(enum.Enum):
     """Whether a stream may be written to."""
 
     OPEN = "open"
@@ -118,7 +118,7 @@ class EventStream:
             config: How much it carries, how long it lives, when it speaks up.
 
         """
-        self.flow = Flow.OPEN
+        self.flow = ResponseFlow.OPEN
         self._request = request
         self._owner = owner
         self._clock = clock
@@ -175,9 +175,9 @@ class EventStream:
         told = pause_above(self._request.transport, 0)
         self._put(event)
         if told:
-            self.flow = Flow.FULL
+            self.flow = ResponseFlow.FULL
         self._end()
-        return self.flow is Flow.OVER
+        return self.flow is ResponseFlow.OVER
 
     def _put(self, event: tuple[bytes, ...]) -> None:
         self._quiet = self._clock.seconds()
@@ -187,7 +187,7 @@ class EventStream:
 
     def drop(self) -> None:
         """End it at once: what its socket was too full to take may be lost."""
-        if self.flow is Flow.OPEN:
+        if self.flow is ResponseFlow.OPEN:
             self._finish()
             return
         # What waits in its socket would otherwise stay for as long as TCP tries.
@@ -206,18 +206,18 @@ class EventStream:
 
     def pauseProducing(self) -> None:
         """Say that the socket is full."""
-        if self.flow is Flow.OPEN:
-            self.flow = Flow.FULL
+        if self.flow is ResponseFlow.OPEN:
+            self.flow = ResponseFlow.FULL
             self._owner.stream_full()
 
     def resumeProducing(self) -> None:
         """Say that the socket has room again."""
-        if self.flow is Flow.FULL:
-            self.flow = Flow.OPEN
+        if self.flow is ResponseFlow.FULL:
+            self.flow = ResponseFlow.OPEN
             self._owner.stream_ready()
-        elif self.flow is Flow.ENDING and self._request.transport is not None:
+        elif self.flow is ResponseFlow.ENDING and self._request.transport is not None:
             self._sent()
-        elif self.flow is Flow.ENDING:
+        elif self.flow is ResponseFlow.ENDING:
             # HTTP/2 is just looking through its streams: it must not lose one now.
             self._stop_timer()
             self._timer = self._clock.callLater(0.0, self._sent)
@@ -226,7 +226,7 @@ class EventStream:
         """Do nothing: ``notifyFinish`` says that the client left."""
 
     def _lost(self, reason: Failure) -> None:
-        if self.flow is not Flow.OVER:
+        if self.flow is not ResponseFlow.OVER:
             self._over()
             self._owner.stream_over(self)
 
@@ -243,9 +243,9 @@ class EventStream:
         if now - self._since >= config.sse_max_age:
             self._rotate()
             return
-        if self.flow is Flow.OPEN and now - self._quiet >= config.sse_keepalive:
+        if self.flow is ResponseFlow.OPEN and now - self._quiet >= config.sse_keepalive:
             self.write(_COMMENT)
-        if self.flow in (Flow.OPEN, Flow.FULL):
+        if self.flow in (ResponseFlow.OPEN, ResponseFlow.FULL):
             self._wait()
 
     def _rotate(self) -> None:
@@ -262,11 +262,11 @@ class EventStream:
 
     def _end(self) -> None:
         """End the response behind what was written, once the socket has taken that."""
-        if self.flow is Flow.OPEN:
+        if self.flow is ResponseFlow.OPEN:
             self._finish()
         else:
             self._stop_timer()
-            self.flow = Flow.ENDING
+            self.flow = ResponseFlow.ENDING
             late = self._config.close_timeout
             self._timer = self._clock.callLater(late, self._late)
 
@@ -281,7 +281,7 @@ class EventStream:
         finish(self._request)
 
     def _over(self) -> None:
-        self.flow = Flow.OVER
+        self.flow = ResponseFlow.OVER
         self._stop_timer()
 
     def _stop_timer(self) -> None:

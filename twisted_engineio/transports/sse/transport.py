@@ -38,11 +38,11 @@ from ...exceptions import CloseReason
 from ...protocol.codec import Codec
 from ...protocol.packet import Encoded, Outgoing, Packet, PacketType, is_goodbye
 from ...session.heartbeat import overslept
-from ...session.interfaces import NOBODY
-from ...session.send_queue import Outbox
+from ...session.interfaces import NULL_RECEIVER
+from ...session.send_queue import SendQueue
 from ..http_post import PostingTransport
-from .replay import Ring, escape
-from .response import EventStream, Flow
+from .replay import ReplayBuffer, escape
+from .response import EventStream, ResponseFlow
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -60,7 +60,7 @@ _ASK_EVERY: Final = 8
 line shows that it is alive with the first of them."""
 
 
-class Pace(enum.Enum):
+class SSEPace(enum.Enum):
     """Whether what the session has goes out."""
 
     FLOWING = "flowing"
@@ -116,12 +116,12 @@ class EventSourceTransport(PostingTransport):
         super().__init__(codec, config.max_packets)
         self._clock = clock
         self._config = config
-        self._ring = Ring(sid, config.sse_ring_events, config.sse_ring_bytes)
+        self._ring = ReplayBuffer(sid, config.sse_ring_events, config.sse_ring_bytes)
         self._pings: deque[int] = deque()  # the events that are to be ponged
         self._recalled = 0  # the event that says to a client that it stays
         self._part = 0, 0  # events and bytes that are in the ring since the last ping
         self._next = 1  # the number of the event to be written next
-        self._pace = Pace.FLOWING
+        self._pace = SSEPace.FLOWING
         self.leaving = False
         self._stream: EventStream | None = None
         self._timer: IDelayedCall | None = None
@@ -137,7 +137,7 @@ class EventSourceTransport(PostingTransport):
 
         """
         # Who has seen the goodbye has nothing to come back for.
-        said_all = self._pace is Pace.LAST and after == self._ring.last
+        said_all = self._pace is SSEPace.LAST and after == self._ring.last
         return self._ring.can_resume(after) and not said_all
 
     def attach(self, request: Request, after: int) -> None:
@@ -204,7 +204,7 @@ class EventSourceTransport(PostingTransport):
         else:
             self._write([item])
 
-    def flush(self, outbox: Outbox) -> None:
+    def flush(self, outbox: SendQueue) -> None:
         """Write what is queued, in events of some size, until there is no room."""
         config = self._config
         while outbox and self.writable:
@@ -226,13 +226,13 @@ class EventSourceTransport(PostingTransport):
 
     def let_go(self) -> None:
         """Write a noop as the last event: the client moves to another transport."""
-        self._pace = Pace.HELD
+        self._pace = SSEPace.HELD
         self._write([_NOOP])
 
     def take_back(self) -> None:
         """Flow on: the client did not move."""
-        if self._pace is Pace.HELD:
-            self._pace = Pace.FLOWING
+        if self._pace is SSEPace.HELD:
+            self._pace = SSEPace.FLOWING
             self._write([_PING])
             self._recalled = self._ring.last
             self._settle()
@@ -244,8 +244,8 @@ class EventSourceTransport(PostingTransport):
 
     def abandon(self, reason: CloseReason) -> None:
         """Say goodbye and end the stream: the session is over."""
-        self.receiver = NOBODY
-        if self._stream is not None and self._stream.flow is Flow.OPEN:
+        self.receiver = NULL_RECEIVER
+        if self._stream is not None and self._stream.flow is ResponseFlow.OPEN:
             self._write([_CLOSE])  # which may take its time: that is the stream's
         else:
             self._drop_stream()
@@ -256,7 +256,7 @@ class EventSourceTransport(PostingTransport):
             self._stream.drop()
 
     def _leave(self) -> None:
-        self.receiver = NOBODY
+        self.receiver = NULL_RECEIVER
         self._detach()
         self.resume()
 
@@ -270,7 +270,7 @@ class EventSourceTransport(PostingTransport):
     def _write(self, items: list[Outgoing]) -> None:
         """Make an event of packets, and write it as soon as the stream takes it."""
         if is_goodbye(items[-1]):
-            self._pace = Pace.LAST
+            self._pace = SSEPace.LAST
             self.leaving = True
         self._append(items)
         self._pump()
@@ -307,7 +307,7 @@ class EventSourceTransport(PostingTransport):
 
     def _write_aside(self, item: Packet) -> None:
         """Write an event without an id."""
-        if self._stream is not None and self._stream.flow is Flow.OPEN:
+        if self._stream is not None and self._stream.flow is ResponseFlow.OPEN:
             text = self._codec.encode_packet(item)
             self._stream.write(b"data: %b\n\n" % text.encode())
 
@@ -316,11 +316,11 @@ class EventSourceTransport(PostingTransport):
         self._next = max(self._next, self._ring.first)  # for a client may lie
         while self._next <= self._ring.last:
             stream = self._stream
-            if stream is None or stream.flow is not Flow.OPEN:
+            if stream is None or stream.flow is not ResponseFlow.OPEN:
                 return
             event = self._ring[self._next]
             self._next += 1
-            if self._next <= self._ring.last or self._pace is not Pace.LAST:
+            if self._next <= self._ring.last or self._pace is not SSEPace.LAST:
                 stream.write(*event)
             elif stream.write_last(*event):
                 self.leaving = False
@@ -330,16 +330,16 @@ class EventSourceTransport(PostingTransport):
         """Write what is in the ring, then what the session has queued."""
         self._pump()
         self.writable = self._can_write()
-        if self.writable or (self._pace is Pace.LAST and not self.leaving):
+        if self.writable or (self._pace is SSEPace.LAST and not self.leaving):
             self.receiver.transport_ready()
 
     def _can_write(self) -> bool:
         stream = self._stream
         return (
             stream is not None
-            and stream.flow is Flow.OPEN
+            and stream.flow is ResponseFlow.OPEN
             and self._next > self._ring.last
-            and self._pace is Pace.FLOWING
+            and self._pace is SSEPace.FLOWING
             and not self._ring.full
         )
 
@@ -363,7 +363,7 @@ class EventSourceTransport(PostingTransport):
             self._timer.cancel()
         self._timer = None
         # A client that moves sends nothing until it has: the upgrade has its own time.
-        listens = self._stream is not None and self._pace is Pace.FLOWING
+        listens = self._stream is not None and self._pace is SSEPace.FLOWING
         if self._ring.full and listens:
             wait = self._config.sse_ack_timeout
             self._timer = self._clock.callLater(wait, self._overflow)

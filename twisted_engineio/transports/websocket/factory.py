@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from ...exceptions import PayloadTooLarge
 from ...policy.limited_log import LimitedLog, LineLimit
-from ...session.shared_timeout import Deadlines
+from ...session.shared_timeout import SharedTimeout
 from ..descriptors import Descriptors
 from ..time_slices import TimeSlices
 
@@ -96,9 +96,9 @@ class WebSocketFactory(WebSocketServerFactory):
         log: LineLimit,
     ) -> None:
         super().__init__(server=None, reactor=clock)
-        self.opening = Deadlines(clock, _GAP)
-        self.closing = Deadlines(clock, 0.0)
-        self.closes = Deadlines(clock, config.close_timeout)
+        self.opening = SharedTimeout(clock, _GAP)
+        self.closing = SharedTimeout(clock, 0.0)
+        self.closes = SharedTimeout(clock, config.close_timeout)
         self.slices = TimeSlices(clock, _SLICE)
         self.descriptors = Descriptors(clock)
         self.descriptors.log = LimitedLog(Descriptors.log, log)

@@ -28,7 +28,7 @@ from twisted.internet.protocol import connectionDone
 
 from ...exceptions import CloseReason
 from ...protocol.packet import Encoded, Outgoing, Packet, PacketType
-from .low_memory import LeanWebSocketTransport
+from .low_memory import LowMemoryWebSocketTransport
 from .transport import WebSocketTransport
 
 __all__ = ["AUTOBAHN", "TWISTED", "FastWebSocketTransport"]
@@ -119,7 +119,7 @@ def unmask(payload: bytes, mask: bytes) -> bytes:
     return (int.from_bytes(payload, "little") ^ masks).to_bytes(length, "little")
 
 
-class FastWebSocketTransport(LeanWebSocketTransport):
+class FastWebSocketTransport(LowMemoryWebSocketTransport):
     """A session's WebSocket, with a lane of its own for what is common."""
 
     _held: list[bytes] | None  # frames to leave together, while corked

@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 
-from ...session.interfaces import NOBODY, Receiver
+from ...session.interfaces import NULL_RECEIVER, Receiver
 
 if TYPE_CHECKING:
     from .factory import WebSocketFactory
 
-__all__ = ["AUTOBAHN", "BoundedWebSocket"]
+__all__ = ["AUTOBAHN", "LimitedWebSocket"]
 
 AUTOBAHN: Final = (
     "_closeConnection",
@@ -47,7 +47,7 @@ _STRIDE: Final = 256
 """Bytes of frames, if they are small, that are read between two looks at the clock."""
 
 
-class Pace(enum.Enum):
+class ReadingPace(enum.Enum):
     """How far a connection is read."""
 
     FREE = "as it comes"
@@ -55,10 +55,10 @@ class Pace(enum.Enum):
     STOPPED = "not at all"
 
 
-_FREE = Pace.FREE  # a name of the module's own, for each connection
+_FREE = ReadingPace.FREE  # a name of the module's own, for each connection
 
 
-class BoundedWebSocket(WebSocketServerProtocol):
+class LimitedWebSocket(WebSocketServerProtocol):
     """
     Autobahn's WebSocket with bounds.
 
@@ -155,12 +155,12 @@ class BoundedWebSocket(WebSocketServerProtocol):
         except BaseException:
             self._cut_off()  # as the reactor does; the time slices log it
             raise
-        if not self._waiting and self._pace is not Pace.STOPPED:
+        if not self._waiting and self._pace is not ReadingPace.STOPPED:
             self.transport.resumeProducing()
 
     def _read_rest(self) -> None:
         """Read what was received before the connection was lost, in no slices."""
-        nobody: Receiver = NOBODY
+        nobody: Receiver = NULL_RECEIVER
         while self._unread and not self._is_full:
             if self.receiver is nobody:
                 return
@@ -171,7 +171,7 @@ class BoundedWebSocket(WebSocketServerProtocol):
     @property
     def reads_ahead(self) -> bool:
         """Whether the socket is read."""
-        return self._pace is not Pace.STOPPED
+        return self._pace is not ReadingPace.STOPPED
 
     def pause(self) -> None:
         """Read on while the session has room, then leave the rest in the socket."""
@@ -200,7 +200,7 @@ class BoundedWebSocket(WebSocketServerProtocol):
     def _read_ahead(self, data: bytes) -> None:
         room, waiting = self.receiver.room, self._waiting
         type(self).dataReceived(self, data)
-        if self._pace is Pace.AHEAD:
+        if self._pace is ReadingPace.AHEAD:
             # What has not reached the session is of a message that is not whole yet.
             if self.receiver.room != room:
                 self._ahead = 0
@@ -214,15 +214,15 @@ class BoundedWebSocket(WebSocketServerProtocol):
 
     def _heed_room(self) -> None:
         if self.receiver.room > self._ahead:
-            if self._pace is Pace.STOPPED:
+            if self._pace is ReadingPace.STOPPED:
                 self._go_on()
-            self._pace = Pace.AHEAD
+            self._pace = ReadingPace.AHEAD
         else:
             self._stop_reading()
             self.receiver.reading_stopped()
 
     def _stop_reading(self) -> None:
-        self._pace = Pace.STOPPED
+        self._pace = ReadingPace.STOPPED
         self.transport.pauseProducing()
 
     def onPing(self, payload: bytes) -> None:

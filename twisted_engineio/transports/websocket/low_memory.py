@@ -26,7 +26,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from ...exceptions import CloseReason
-from ...session.interfaces import NOBODY, Receiver
+from ...session.interfaces import NULL_RECEIVER, Receiver
 from .transport import WebSocketTransport
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .factory import WebSocketFactory
     from .opening_handshake import OpeningHandshake
 
-__all__ = ["AUTOBAHN", "HANDSHAKE", "LeanWebSocketTransport"]
+__all__ = ["AUTOBAHN", "HANDSHAKE", "LowMemoryWebSocketTransport"]
 
 AUTOBAHN: Final = (
     "CONFIG_ATTRS",
@@ -85,7 +85,7 @@ class _Unheard:
         """Tell nobody."""
 
 
-class LeanWebSocketTransport(WebSocketTransport):
+class LowMemoryWebSocketTransport(WebSocketTransport):
     """A session's WebSocket, made with little."""
 
     is_open: Any = _Unheard()
@@ -138,7 +138,7 @@ class LeanWebSocketTransport(WebSocketTransport):
         greets: bool = False,
     ) -> None:
         # Not Autobahn's __init__: it makes two Deferreds and a description.
-        self.receiver: Receiver = NOBODY
+        self.receiver: Receiver = NULL_RECEIVER
         self.writable = False
         self.base64 = base64
         self.codec = codec

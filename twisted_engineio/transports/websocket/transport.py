@@ -32,10 +32,10 @@ from zope.interface import implementer
 from ...exceptions import CloseReason, InvalidPacket, PayloadTooLarge
 from ...protocol.codec import Codec
 from ...protocol.packet import Encoded, Outgoing, Packet, PacketType
-from ...session.interfaces import NOBODY, Receiver
-from ...session.send_queue import Outbox
+from ...session.interfaces import NULL_RECEIVER, Receiver
+from ...session.send_queue import SendQueue
 from ..write_buffer import pause_above, unsent
-from .limits import BoundedWebSocket
+from .limits import LimitedWebSocket
 
 if TYPE_CHECKING:
     from autobahn.websocket.types import ConnectionRequest
@@ -76,7 +76,7 @@ transport error."""
 
 
 @implementer(IPushProducer)
-class WebSocketTransport(BoundedWebSocket):
+class WebSocketTransport(LimitedWebSocket):
     """
     A session's WebSocket.
 
@@ -130,7 +130,7 @@ class WebSocketTransport(BoundedWebSocket):
 
         """
         super().__init__()
-        self.receiver: Receiver = NOBODY
+        self.receiver: Receiver = NULL_RECEIVER
         self.writable = False
         self.base64 = base64
         self.codec = codec
@@ -378,7 +378,7 @@ class WebSocketTransport(BoundedWebSocket):
         self.writable = False
         self.sendClose(code, message)
 
-    def flush(self, outbox: Outbox) -> None:
+    def flush(self, outbox: SendQueue) -> None:
         """Write what is queued, until the socket is full."""
         while outbox and self.writable:
             self.send(outbox.popleft())
@@ -405,7 +405,7 @@ class WebSocketTransport(BoundedWebSocket):
 
     def abandon(self, reason: CloseReason) -> None:
         """Close the connection: the session is over, or will not have it."""
-        self.receiver = NOBODY
+        self.receiver = NULL_RECEIVER
         self.writable = False
         self.resume()  # the client's own goodbye is still to be read, or its TLS's
         if self.state != self.STATE_OPEN:

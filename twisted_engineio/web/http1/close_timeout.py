@@ -26,7 +26,7 @@ lost   -> LOST                    no deadline, -> LOST      --
 ====== ========================== ========================= =====
 
 Driven by twisted.web (``loseConnection``, ``_respondToBadRequestAndDisconnect``), by
-the transport, by ``Places.closing`` and, when its port stops, by
+the transport, by ``MountPoints.closing`` and, when its port stops, by
 ``connection_limit.py``.
 
 RFC 9112, 9.6.
@@ -45,9 +45,9 @@ from twisted.web.http import HTTPChannel
 from ...transports.write_buffer import Position, has_moved, position, unsent
 
 if TYPE_CHECKING:
-    from .mount_points import Places
+    from .mount_points import MountPoints
 
-__all__ = ["TWISTED", "ClosingChannel", "Stage"]
+__all__ = ["TWISTED", "ClosingChannel", "ConnectionStage"]
 
 TWISTED: Final = (
     "_networkProducer",
@@ -68,7 +68,7 @@ _DISCARDED: Final = 1_048_576
 request, and than what a client has under way when the answer reaches it."""
 
 
-class Stage(enum.Enum):
+class ConnectionStage(enum.Enum):
     """How far a connection has come."""
 
     OPEN = "open"
@@ -78,7 +78,7 @@ class Stage(enum.Enum):
 
 class ClosingChannel(HTTPChannel):
     """
-    An HTTP/1.1 connection of a Site that has a ``Places``.
+    An HTTP/1.1 connection of a Site that has a ``MountPoints``.
 
     Attributes:
         stage: How far it has come.
@@ -87,7 +87,7 @@ class ClosingChannel(HTTPChannel):
 
     site: Any
     transport: Any
-    stage = Stage.OPEN
+    stage = ConnectionStage.OPEN
     # twisted.web's own deadline, which holds after a timeout only.
     abortTimeout = None  # type: ignore[assignment]  # documented: None is for ever
     _seen: Position | None = None  # where its socket stood at the last look
@@ -99,13 +99,13 @@ class ClosingChannel(HTTPChannel):
         super().loseConnection()
 
     def _begin_to_close(self) -> None:
-        if self.stage is Stage.OPEN:
-            self.stage = Stage.CLOSING
+        if self.stage is ConnectionStage.OPEN:
+            self.stage = ConnectionStage.CLOSING
             # In its place: a check would cost every read of every connection.
             self.dataReceived = self._discard  # type: ignore[method-assign]
             self.setTimeout(None)  # there is a deadline of its own
             self._seen = position(self.transport)
-            places: Places = self.site.engineio_places
+            places: MountPoints = self.site.engineio_places
             places.closing.begin(self._overdue)
 
     def _overdue(self) -> None:
@@ -133,10 +133,10 @@ class ClosingChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Cancel the deadline: the connection is closed."""
-        if self.stage is Stage.CLOSING:
+        if self.stage is ConnectionStage.CLOSING:
             self.site.engineio_places.closing.end(self._overdue)
             del self.dataReceived  # each would keep the other in memory
-        self.stage = Stage.LOST
+        self.stage = ConnectionStage.LOST
         super().connectionLost(reason)
 
     # Refusals.
@@ -150,7 +150,7 @@ class ClosingChannel(HTTPChannel):
             headers: Header lines besides the usual, each with its CRLF.
 
         """
-        if self.stage is not Stage.OPEN:
+        if self.stage is not ConnectionStage.OPEN:
             return
         # Of a request that is answered already only the rest is malformed.
         if not self.requests or not self.requests[-1].startedWriting:

@@ -25,7 +25,7 @@ from twisted.protocols.policies import ProtocolWrapper
 if TYPE_CHECKING:
     from ...config import Config
 
-__all__ = ["Connections", "Refusal", "limit_of"]
+__all__ = ["ConnectionLimit", "RefusedConnection", "limit_of"]
 
 _OTHERS: Final = 1000
 """Connections besides those of ``max_sessions`` sessions: for pages, for a status page,
@@ -39,7 +39,7 @@ class Stoppable(Protocol):
         """Close the connection unless a request is in progress."""
 
 
-class Counted(Protocol):
+class ConnectionCounter(Protocol):
     """What counts connections: Autobahn's factory."""
 
     countConnections: int
@@ -59,7 +59,7 @@ def limit_of(config: Config) -> int | None:
     return 2 * config.max_sessions + _OTHERS
 
 
-class Connections:
+class ConnectionLimit:
     """
     The connections of one port.
 
@@ -71,7 +71,9 @@ class Connections:
 
     """
 
-    def __init__(self, limit: int | None, websockets: Collection[Counted]) -> None:
+    def __init__(
+        self, limit: int | None, websockets: Collection[ConnectionCounter]
+    ) -> None:
         """
         Make it for a port that has no connections.
 
@@ -104,7 +106,7 @@ class Connections:
             owner.stop()
 
 
-class Refusal(TwistedProtocol):
+class RefusedConnection(TwistedProtocol):
     """A connection that is one too many: it is closed at once."""
 
     def connectionMade(self) -> None:

@@ -17,15 +17,15 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource, Resource
 
 from ...exceptions import ConfigError
-from ...session.shared_timeout import Deadlines
+from ...session.shared_timeout import SharedTimeout
 from ...transports.time_slices import TimeSlices
-from .connection_limit import Connections, limit_of
+from .connection_limit import ConnectionLimit, limit_of
 
 if TYPE_CHECKING:
     from ...server.server import Server
     from ...transports.websocket.factory import WebSocketFactory
 
-__all__ = ["PATH", "Places", "put"]
+__all__ = ["PATH", "MountPoints", "put"]
 
 PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 """Where in a site something may stand, as an operator writes it."""
@@ -55,7 +55,7 @@ def put(root: Resource, path: str, child: IResource) -> None:
     root.putChild(last, child)
 
 
-class Places:
+class MountPoints:
     """
     The Engine.IO servers of one site.
 
@@ -98,7 +98,7 @@ class Places:
         self.log_limit = server.log.limit
         self.slices = TimeSlices(self.clock, _SLICE)
         self._websockets: list[WebSocketFactory] = []
-        self.connections = Connections(limit_of(server.config), self._websockets)
+        self.connections = ConnectionLimit(limit_of(server.config), self._websockets)
         self.add(server, path)
 
     def add(self, server: Server, path: str) -> None:
@@ -125,8 +125,8 @@ class Places:
         self.keep_alive_timeout = max(each.keep_alive_timeout for each in configs)
         self.patience = min(self.request_timeout, self.keep_alive_timeout)
         self.high_water_mark = min(each.high_water_mark for each in configs)
-        self.silent = Deadlines(self.clock, self.request_timeout)
-        self.closing = Deadlines(
+        self.silent = SharedTimeout(self.clock, self.request_timeout)
+        self.closing = SharedTimeout(
             self.clock, min(each.close_timeout for each in configs)
         )
 

@@ -20,7 +20,7 @@ Rules of this file:
 Nothing of this costs a client anything that sends one request at a time.
 
 Driven by twisted.web, by the transport (``pauseProducing``, ``resumeProducing``) and by
-``Places.slices``.
+``MountPoints.slices``.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
 
 from ...transports.write_buffer import pause_above
-from .close_timeout import Stage
+from .close_timeout import ConnectionStage
 from .request_timeout import TimedChannel
 
 if TYPE_CHECKING:
-    from .mount_points import Places
+    from .mount_points import MountPoints
 
 __all__ = ["TWISTED", "PacedChannel"]
 
@@ -67,7 +67,7 @@ class PacedChannel(TimedChannel):
     def connectionMade(self) -> None:
         """Set the size above which the transport pauses this channel."""
         super().connectionMade()
-        places: Places = self.site.engineio_places
+        places: MountPoints = self.site.engineio_places
         if places.high_water_mark != FileDescriptor.bufferSize:
             pause_above(self.transport, places.high_water_mark)
 
@@ -82,7 +82,7 @@ class PacedChannel(TimedChannel):
         elif self._left != _SHARE:
             self._left = _SHARE
         HTTPChannel.requestDone(self, request)  # super() takes longer than the rest
-        if self.paused and self.stage is Stage.OPEN:
+        if self.paused and self.stage is ConnectionStage.OPEN:
             self._hold()
 
     def _share_is_over(self) -> bool:
@@ -118,7 +118,7 @@ class PacedChannel(TimedChannel):
             return
         rest = b"" if self._handlingRequest else data[_PIECE:]
         super().rawDataReceived(data[:_PIECE] if rest else data)
-        if rest and self.stage is Stage.OPEN:
+        if rest and self.stage is ConnectionStage.OPEN:
             self._go_on_with(rest)
         elif self._handlingRequest and self._waitingForTransport:
             # twisted.web believes that it is paused already, and reads without end.
@@ -143,7 +143,7 @@ class PacedChannel(TimedChannel):
         self._seen = None  # the client reads
         if self._is_idle():
             self._since = self.site.engineio_places.clock.seconds()
-        if self.paused and self.stage is Stage.OPEN:
+        if self.paused and self.stage is ConnectionStage.OPEN:
             self._hold()
 
     def loseConnection(self) -> None:

@@ -18,10 +18,10 @@ from twisted.web.http import HTTPChannel
 from ...policy.limited_log import LimitedLog
 from ...session.heartbeat import overslept
 from ...transports.write_buffer import Position, has_moved, position
-from .close_timeout import ClosingChannel, Stage
+from .close_timeout import ClosingChannel, ConnectionStage
 
 if TYPE_CHECKING:
-    from .mount_points import Places
+    from .mount_points import MountPoints
 
 __all__ = ["TimedChannel"]
 
@@ -94,13 +94,13 @@ class TimedChannel(ClosingChannel):
 
     def _begin_to_wait(self) -> None:
         """Begin to wait for the first request, or for the next."""
-        places: Places = self.site.engineio_places
+        places: MountPoints = self.site.engineio_places
         self._since = places.clock.seconds()
-        if self._timer is None and self.stage is Stage.OPEN:
+        if self._timer is None and self.stage is ConnectionStage.OPEN:
             self._wait(places.patience)
 
     def _wait(self, seconds: float) -> None:
-        places: Places = self.site.engineio_places
+        places: MountPoints = self.site.engineio_places
         # A request that begins meanwhile has less time than an idle connection.
         delay = min(seconds, places.patience)
         self._timer = places.clock.callLater(delay, self._look)
@@ -108,7 +108,7 @@ class TimedChannel(ClosingChannel):
     def _look(self) -> None:
         """Cut the client off if it has had its time."""
         assert self._timer is not None  # it has just fired
-        places: Places = self.site.engineio_places
+        places: MountPoints = self.site.engineio_places
         idle = self._served and self._is_idle()
         limit = places.keep_alive_timeout if idle else places.request_timeout
         spent = places.clock.seconds() - self._since
