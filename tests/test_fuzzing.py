@@ -116,7 +116,11 @@ SABOTAGE = {
     ],
     "sse": [
         ("fuzzing.targets.sse", "escape", lambda payload: payload),
-        ("twisted_engineio.transports.sse.replay.Ring", "can_resume", lambda *_: True),
+        (
+            "twisted_engineio.transports.sse.replay.ReplayBuffer",
+            "can_resume",
+            lambda *_: True,
+        ),
     ],
 }
 

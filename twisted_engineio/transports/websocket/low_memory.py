@@ -14,10 +14,8 @@ Rules of this file:
 
 from __future__ import annotations
 
-from binascii import b2a_base64
 from collections.abc import Callable
 from functools import cached_property
-from hashlib import sha1
 from typing import TYPE_CHECKING, Any, Final
 
 from autobahn.websocket.protocol import TrafficStats, WebSocketProtocol
@@ -27,6 +25,7 @@ from twisted.python.failure import Failure
 
 from ...exceptions import CloseReason
 from ...session.interfaces import NULL_RECEIVER, Receiver
+from .opening_handshake import switching_protocols
 from .transport import WebSocketTransport
 
 if TYPE_CHECKING:
@@ -67,15 +66,6 @@ HANDSHAKE: Final = (
     "websocket_version",
 )
 """What is set by a handshake and not read after it; ``websocket_version`` is 13."""
-
-
-_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-"""RFC 6455, 1.3: what a key is hashed with."""
-_ANSWER: Final = (
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\n"
-    b"Connection: Upgrade\r\n%bSec-WebSocket-Accept: %b\r\n\r\n"
-)
-"""RFC 6455, 4.2.2, to the letter as Autobahn writes it."""
 
 
 class _Unheard:
@@ -163,15 +153,7 @@ class LowMemoryWebSocketTransport(WebSocketTransport):
         if opening.deflate is not None:
             super().begin(opening, rest)
             return
-        more = ""
-        for name, values in self._headers.items():
-            for value in values:
-                more += f"{name}: {value}\r\n"
-        if opening.subprotocol is not None:
-            more += f"Sec-WebSocket-Protocol: {opening.subprotocol}\r\n"
-        key = opening.key.encode() + _GUID
-        accept = b2a_base64(sha1(key, usedforsecurity=False).digest())
-        self.sendData(_ANSWER % (more.encode(), accept[:-1]))
+        self.sendData(switching_protocols(opening, self._headers))
         self.state = self.STATE_OPEN
         self.data = rest
         self._onOpen()

@@ -1,5 +1,5 @@
 """
-A client's opening handshake of a WebSocket, checked before anything answers it.
+A client's opening handshake of a WebSocket: its checks, and the 101 that accepts it.
 
 Rules of this file:
 
@@ -17,7 +17,9 @@ that what it takes would pass here.
 from __future__ import annotations
 
 import re
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
+from hashlib import sha1
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -26,7 +28,14 @@ from ...exceptions import ErrorCode, Refused
 if TYPE_CHECKING:
     from twisted.web.http_headers import Headers
 
-__all__ = ["KEY", "OpeningHandshake", "choose_offer", "lists", "read_handshake"]
+__all__ = [
+    "KEY",
+    "OpeningHandshake",
+    "choose_offer",
+    "lists",
+    "read_handshake",
+    "switching_protocols",
+]
 
 KEY: Final = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
 """RFC 6455, 4.2.1: 16 bytes in base64; the bits behind the last of them are zero."""
@@ -41,6 +50,14 @@ _PARAMETER: Final = re.compile(
 )
 _ONCE: Final = (b"origin", b"sec-websocket-key", b"sec-websocket-version")
 _VERSION: Final = {"Sec-WebSocket-Version": "13"}  # RFC 6455, 4.4
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""RFC 6455, 1.3: what a key is hashed with."""
+_ANSWER: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\n"
+    b"Connection: Upgrade\r\n%bSec-WebSocket-Accept: %b\r\n\r\n"
+)
+"""RFC 6455, 4.2.2, to the letter as Autobahn writes it."""
 
 _DEFLATE: Final = "permessage-deflate"
 _BITS: Final = ("8", "9", "10", "11", "12", "13", "14", "15")
@@ -124,6 +141,30 @@ def read_handshake(headers: Headers, *, deflate: bool) -> OpeningHandshake:
         None if subprotocols is None else _first_subprotocol(subprotocols),
         None if offers is None else choose_offer(offers),
     )
+
+
+def switching_protocols(
+    opening: OpeningHandshake, headers: Mapping[str, Sequence[str]]
+) -> bytes:
+    """
+    Return the answer that accepts a handshake: 101, and what it agrees on.
+
+    RFC 6455, 4.2.2. Not for one that agrees on compression: Autobahn answers that.
+
+    Args:
+        opening: The handshake.
+        headers: Headers of the answer besides.
+
+    """
+    more = ""
+    for name, values in headers.items():
+        for value in values:
+            more += f"{name}: {value}\r\n"
+    if opening.subprotocol is not None:
+        more += f"Sec-WebSocket-Protocol: {opening.subprotocol}\r\n"
+    key = opening.key.encode() + _GUID
+    accept = b2a_base64(sha1(key, usedforsecurity=False).digest())
+    return _ANSWER % (more.encode(), accept[:-1])
 
 
 def _bad(context: str, headers: Mapping[str, str] = MappingProxyType({})) -> Refused:
