@@ -16,6 +16,7 @@ NAMES = (
     ("web", "knows URLs, and the connections of a Site"),
     ("server", "knows the sessions"),
     ("transports", "know requests, sockets and a Session"),
+    ("observer", "is notified of all below"),
     ("session", "knows a clock and a Transport"),
     ("config", "knows every limit"),
     ("policy", "knows no session"),

@@ -14,6 +14,7 @@ import twisted_engineio
 PACKAGE = Path(twisted_engineio.__file__).parent
 
 FIRST = ("twisted.internet", "twisted.logger", "twisted.python")
+HEADERS = ("twisted.web.http_headers",)
 SECOND = (*FIRST, "twisted.protocols", "twisted.web", "autobahn", "zope.interface")
 THIRD = (*SECOND, "twisted.application")
 WINGS = (*THIRD, "twisted.cred", "prometheus_client")
@@ -22,9 +23,10 @@ ROOF = (*WINGS, "twisted.scripts")
 FLOORS = (
     (("exceptions", "cookie", "_version"), ()),
     (("protocol",), ()),
-    (("policy",), FIRST),
+    (("policy",), (*FIRST, *HEADERS)),
     (("config",), ()),
-    (("session", "application", "observer"), FIRST),
+    (("session", "application"), FIRST),
+    (("observer",), (*FIRST, *HEADERS)),
     (("transports",), SECOND),
     (("server",), THIRD),
     (("web",), THIRD),

@@ -12,11 +12,12 @@ import pytest
 
 from fuzzing import CORPUS, TARGETS, module_of, work
 from fuzzing import __main__ as report
-from twisted_engineio import Packet, PacketType, resource
+from twisted_engineio import Packet, PacketType
 from twisted_engineio.policy.cors import Cors
 from twisted_engineio.protocol import codec_v3, codec_v4
 from twisted_engineio.session.revision import REVISION_4
 from twisted_engineio.transports.websocket import frames as fastlane
+from twisted_engineio.web import resource
 from twisted_engineio.web.fast_http import HandshakeInfo
 from twisted_engineio.web.http1.channel import EngineIOChannel
 

@@ -10,21 +10,22 @@ import pytest
 import twisted_engineio
 
 MODULES = (
-    "access_log",
     "application",
     "config",
     "cookie",
     "exceptions",
-    "flow",
-    "handshake",
+    "monitoring.session_log",
     "observer",
-    "packet",
-    "protected",
-    "resource",
-    "server",
-    "session",
-    "session_log",
-    "site",
+    "protocol.handshake",
+    "protocol.packet",
+    "server.server",
+    "session.interfaces",
+    "session.session",
+    "stream.consumer",
+    "web.access_log",
+    "web.resource",
+    "web.site",
+    "web.site_limits",
 )
 
 

@@ -9,7 +9,11 @@ observer that raises is logged, and changes nothing for the session.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from .session.observed import ObserverHooks
 
 if TYPE_CHECKING:
     from twisted.web.http_headers import Headers
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from .protocol.packet import Outgoing, PacketType
     from .session.session import Session
 
-__all__ = ["Observer"]
+__all__ = ["Observer", "hooks_of"]
 
 
 class Observer:
@@ -104,3 +108,28 @@ class Observer:
 
     def heartbeat(self, session: Session) -> None:
         """See a client answer a ping."""
+
+
+def hooks_of(observers: Sequence[Observer]) -> ObserverHooks:
+    """
+    Collect the methods that observers override.
+
+    Args:
+        observers: The observers, in the order in which they are notified.
+
+    """
+    *events, _ = (each.name for each in fields(ObserverHooks))
+    overriding = {
+        name: [each for each in observers if _overrides(each, name)] for name in events
+    }
+    methods: dict[str, Any] = {
+        name: tuple(getattr(each, name) for each in overriding[name]) for name in events
+    }
+    shown = overriding["headers"] + overriding["connection_refused"]
+    whole = any(each.whole_requests for each in shown)
+    return ObserverHooks(**methods, whole_requests=whole)
+
+
+def _overrides(observer: Observer, name: str) -> bool:
+    method = getattr(observer, name)
+    return getattr(method, "__func__", None) is not getattr(Observer, name)

@@ -22,7 +22,8 @@ from twisted.python.usage import UsageError
 from twisted.scripts import twistd
 from twisted.web.resource import Resource
 
-from twisted_engineio import EngineIOSite, log_output
+from twisted_engineio import EngineIOSite
+from twisted_engineio.cli import log_format
 from twisted_engineio.cli.log_format import (
     BoundedObserver,
     as_json,
@@ -312,7 +313,7 @@ def test_json_is_written_where_twistd_would_write_text(tmp_path):
 
 def test_what_is_known_of_twistd_exists():
     """Private names of Twisted's."""
-    runner, make = log_output.TWISTED
+    runner, make = log_format.TWISTED
     assert hasattr(getattr(twistd, runner).loggerFactory({}), make)
 
 

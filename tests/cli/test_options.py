@@ -147,7 +147,7 @@ def test_proxies_are_trusted_one_by_one():
         (["--listen", "tcp:1", "--por", "5"], ["tcp:5", "tcp:1"]),
         (["--po=3000", "--lis", "tcp:1"], ["tcp:3000", "tcp:1"]),
         (["--lis=tcp:1", "--path", "/--port"], ["tcp:1"]),
-        (["--listen", "tcp:1", "--app", "test_tap:MADE"], ["tcp:1"]),
+        (["--listen", "tcp:1", "--app", "test_options:MADE"], ["tcp:1"]),
     ],
 )
 def test_where_to_listen(given, endpoints):
@@ -266,10 +266,10 @@ WRONG = {
     ("--app", "no_such_module:Chat"): "--app: no_such_module:Chat: ModuleNotFoundErr",
     ("--app", "sys:Chat"): "--app: sys:Chat: AttributeError: ",
     ("--app", "sys:version"): "--app: sys:version: TypeError: ",
-    ("--app", "test_tap:fail_to_make"): "fail_to_make: ZeroDivisionError: no luck",
-    ("--app", "test_tap:make_nothing"): "gives a object, not an Application",
+    ("--app", "test_options:fail_to_make"): "fail_to_make: ZeroDivisionError: no luck",
+    ("--app", "test_options:make_nothing"): "gives a object, not an Application",
     ("--prot", "3000"): "option --prot not recognized",
-    ("--app", "test_tap:Namespace"): "gives a Namespace, not an Application",
+    ("--app", "test_options:Namespace"): "gives a Namespace, not an Application",
 }
 
 

@@ -17,11 +17,10 @@ from twisted_engineio import (
     CloseReason,
     EngineIOResource,
     EngineIOSite,
-    channel,
-    closing,
-    paced,
     protect,
 )
+from twisted_engineio.web.http1 import channel as channel_module
+from twisted_engineio.web.http1 import close_timeout, pipelining
 
 POLLING = b"EIO=4&transport=polling"
 PAGE = 30_000
@@ -522,12 +521,12 @@ def test_a_client_whose_turn_has_not_come_is_not_slow(connect, clock):
 
 def test_twisted_web_s_headers_are_kept_by_their_names():
     """In their usual form: an own getter would take as long as all else."""
-    (name,) = channel.TWISTED
+    (name,) = channel_module.TWISTED
     headers = Headers({b"hOST": [b"x"]})
     assert getattr(headers, name).get(b"Host") == [b"x"]
 
 
-@pytest.mark.parametrize("name", [*paced.TWISTED, *closing.TWISTED])
+@pytest.mark.parametrize("name", [*pipelining.TWISTED, *close_timeout.TWISTED])
 def test_twisted_web_still_has_what_is_known_of_it(name):
     """The private names."""
     theirs = HTTPChannel()

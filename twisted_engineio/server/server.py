@@ -42,14 +42,13 @@ from ..exceptions import (
     Unavailable,
     require,
 )
-from ..observer import Observer
+from ..observer import Observer, hooks_of
 from ..policy.cors import Cors
 from ..policy.forwarded import TrustedProxies
 from ..policy.limited_log import LimitedLog, LineLimit
 from ..policy.quota import Quota
 from ..protocol.handshake import Handshake
 from ..protocol.packet import Encoded, Outgoing
-from ..session.observed import ObserverHooks
 from ..session.open_packet import open_packet
 from ..session.rate_limited import session_class
 from ..session.session import Session, State
@@ -156,7 +155,7 @@ class Server(AdmissionControl):
         self.config = config or Config()
         self.clock: IReactorTime = clock
         self.observers = tuple(observers)
-        self.hearing = ObserverHooks.of(self.observers)
+        self.hearing = hooks_of(self.observers)
         self.log = LimitedLog(self._logger, LineLimit(clock))
         self.rare_log = LimitedLog(
             self._logger, LineLimit(clock, 1, _QUIET, timed=False)

@@ -7,11 +7,10 @@ event that no observer overrides costs those that are watched nothing either.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
-from ..observer import Observer
 from ..protocol.packet import Message, Outgoing, Packet, PacketType
 from .interfaces import Transport
 from .session import Session, SessionOwner, State
@@ -26,7 +25,7 @@ class ObserverHooks:
     """
     Who hears what: for the events that come often, the methods that override each.
 
-    They are collected once, when the server is made.
+    They are collected once, when the server is made: ``observer.hooks_of``.
 
     Attributes:
         whole_requests: Whether somebody is shown requests, and wants all their headers.
@@ -44,28 +43,6 @@ class ObserverHooks:
     connection_refused: Hearers = ()
     whole_requests: bool = False
 
-    @classmethod
-    def of(cls, observers: Sequence[Observer]) -> ObserverHooks:
-        """
-        Find out what each observer overrides.
-
-        Args:
-            observers: The observers, in the order in which they are told.
-
-        """
-        *events, _ = (each.name for each in fields(cls))
-        hearers = {
-            name: [each for each in observers if _overrides(each, name)]
-            for name in events
-        }
-        shown = hearers["headers"] + hearers["connection_refused"]
-        heard: dict[str, Any] = {
-            name: tuple(getattr(each, name) for each in hearers[name])
-            for name in events
-        }
-        whole = any(each.whole_requests for each in shown)
-        return cls(**heard, whole_requests=whole)
-
     @property
     def watches_sessions(self) -> bool:
         """Whether anybody hears what a session does between its opening and its end."""
@@ -78,11 +55,6 @@ class ObserverHooks:
             or self.upgrading
             or self.upgraded
         )
-
-
-def _overrides(observer: Observer, name: str) -> bool:
-    method = getattr(observer, name)
-    return getattr(method, "__func__", None) is not getattr(Observer, name)
 
 
 class ObservedOwner(SessionOwner, Protocol):

@@ -47,9 +47,12 @@ class SessionOwner(Protocol):
 
     clock: IReactorTime
     config: Config
-    application: Handlers
     log: LimitedLog
     handlers: SharedTimeout
+
+    @property
+    def application(self) -> Handlers:
+        """What its sessions call."""
 
     def outlives(self, handler: Deferred[object]) -> None:
         """Cancel a handler whose session is over, unless it finishes in time."""
