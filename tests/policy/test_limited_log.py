@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from weakref import ref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -213,3 +216,59 @@ def test_a_count_without_a_timer_is_the_next_line(clock, events):
         log.warn("full: {count}", more="full: {count}", count=1)
         assert clock.getDelayedCalls() == []
     assert [formatEvent(each) for each in events] == ["full: 1", "full: 3", "full: 2"]
+
+
+# What is kept of a line.
+
+
+class Value:
+    """Something that stands in a line, and that others may wait to be gone."""
+
+
+def test_nothing_of_a_line_is_kept_once_it_is_written(log, events):
+    """Neither what stands in it nor the log of whatever wrote it."""
+    value, borrowed = Value(), LimitedLog(log._logger, log.limit)
+    known = [ref(value), ref(borrowed)]
+    borrowed.info("{value}", value=value)
+    del value, borrowed
+    events.clear()
+    assert [each() for each in known] == [None, None]
+
+
+def test_nothing_of_a_line_is_kept_once_it_is_counted(log, clock, events):
+    """The first that is left out stands in the count; then it is gone."""
+    value = Value()
+    known = ref(value)
+    for _ in range(11):
+        log.info("{value}", value=value)
+    del value
+    assert known() is not None
+    clock.advance(1.0)
+    events.clear()
+    assert known() is None
+
+
+def test_nothing_of_a_failure_is_kept(log, events):
+    """Its frames have whole requests in them."""
+    value = Value()
+    known = ref(value)
+    try:
+        raise ValueError(value)
+    except ValueError:
+        log.failure("it failed")
+    events.clear()
+    del value
+    gc.collect()
+    assert known() is None
+
+
+def test_a_count_without_a_timer_is_flushed_once(clock, events):
+    """And a flush before the next line counts, as the first that was left out."""
+    logger = Logger("test", observer=events.append)
+    log = LimitedLog(logger, LineLimit(clock, 1, 60.0, timed=False))
+    for number in range(4):
+        log.info("{number}", more="{count} more, as {number}", number=number)
+    log.limit.flush()
+    assert [formatEvent(each) for each in events] == ["0", "3 more, as 1"]
+    log.limit.flush()
+    assert len(events) == 2

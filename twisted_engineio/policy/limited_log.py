@@ -86,10 +86,12 @@ class _Kind:
 
     __slots__ = ("left_out", "report", "timer", "times")
 
-    def __init__(self, lines: int, report: Callable[[int], None]) -> None:
+    def __init__(self, lines: int) -> None:
         self.times: deque[float] = deque(maxlen=lines)
         self.left_out = 0
-        self.report = report
+        # Of the first line that was left out, until it is called: it refers to all that
+        # stands in that line, a failure's frames among it.
+        self.report: Callable[[int], None] | None = None
         self.timer: IDelayedCall | None = None
 
 
@@ -135,7 +137,7 @@ class LineLimit:
         """
         kind = self._kinds.get(name)
         if kind is None:
-            kind = self._kinds[name] = _Kind(lines or self._lines, report)
+            kind = self._kinds[name] = _Kind(lines or self._lines)
         now = self._clock.seconds()
         wait = 0.0
         if len(kind.times) == kind.times.maxlen:
@@ -149,15 +151,18 @@ class LineLimit:
             kind.times.append(now)
             return True
         kind.left_out += 1
-        if kind.timer is None and self._timed:
+        if kind.report is None:
             kind.report = report
+        if kind.timer is None and self._timed:
             kind.timer = self._clock.callLater(wait, self._report, kind)
         return False
 
     def _report(self, kind: _Kind) -> None:
         count, kind.left_out, kind.timer = kind.left_out, 0, None
+        report, kind.report = kind.report, None
+        assert report is not None  # something was left out
         kind.times.append(self._clock.seconds())
-        kind.report(count)
+        report(count)
 
     def flush(self) -> None:
         """Write every count now, and leave no timer."""
