@@ -48,8 +48,8 @@ def floors() -> list[tuple[str, str, list[str]]]:
 FLOORS = floors()
 MESSAGE = (
     ("a browser", "engine.io-client", "out"),
-    ("its transport", "polling, sse or websocket", "floor3"),
-    ("its Session", "one owner of state, queue, timer", "floor4"),
+    ("its transport", "polling, sse or websocket", "floor4"),
+    ("its Session", "one owner of state, queue, timer", "floor6"),
     ("your Application", "four methods", "out"),
 )
 BETWEEN = (
@@ -72,8 +72,10 @@ text { font: 14px "DejaVu Sans", Verdana, sans-serif; fill: #1d2733; }
 .box { fill: #fff; stroke: #9fb0c0; }
 .floor0 { fill: #dfe5ea; }
 .floor1 { fill: #fbf7e6; stroke: #b9a96b; stroke-dasharray: 5 4; }
-.floor2 { fill: #ecdcea; } .floor3 { fill: #d3e3f0; }
-.floor4 { fill: #d6e6d2; } .floor5 { fill: #e6e0d4; }
+.floor2 { fill: #ecdcea; } .floor3 { fill: #dcdff0; }
+.floor4 { fill: #d3e3f0; } .floor5 { fill: #e0ecec; }
+.floor6 { fill: #d6e6d2; } .floor7 { fill: #e9e4f0; }
+.floor8 { fill: #f0e6dc; } .floor9 { fill: #e6e0d4; } .floor10 { fill: #dfe5ea; }
 .out { fill: #fff; stroke: #46617c; stroke-width: 1.5; }
 .arrow { stroke: #46617c; stroke-width: 2; fill: none; marker-end: url(#tip); }
 .tip { fill: #46617c; }
