@@ -492,7 +492,7 @@ def test_the_server_stands_at_its_path(site, path):
     served = site("--path", path)
     for requested in (path.rstrip("/"), path.rstrip("/") + "/"):
         assert fetch(served, requested).json()["code"] == 0
-    assert served.engineio_places.server_at(path.encode()) is served.server
+    assert served.engineio_mounts.server_at(path.encode()) is served.server
     assert fetch(served, "/nothing").status == 404
 
 

@@ -175,7 +175,7 @@ def test_it_serves_any_path(reactor, factory):
     for path, status in (("/a/b.c", 200), ("/a/b.c/", 200), ("/engine.io", 404)):
         browser.send(f"GET {path}?{POLLING} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert browser.answers[-1].status == status
-    assert site.engineio_places.server_at(b"/a/b.c") is port.server
+    assert site.engineio_mounts.server_at(b"/a/b.c") is port.server
     assert len(port.server.sessions) == 2
     browser.lose()
 

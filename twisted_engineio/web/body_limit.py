@@ -131,10 +131,10 @@ class BoundedRequest(Request):
         """Handle the request if it has a body: its headers have ended."""
         if self.engineio_body is not Body.UNKNOWN:
             return  # of HTTP/2: Twisted tells each Content-Length
-        places: MountPoints = self.site.engineio_places
+        mounts: MountPoints = self.site.engineio_mounts
         line = self.__first_line()
-        ours = places.server_at(line[1].partition(b"?")[0])
-        server = ours or places.elsewhere
+        ours = mounts.server_at(line[1].partition(b"?")[0])
+        server = ours or mounts.elsewhere
         if server is None:
             self.engineio_body = _FOREIGN
             super().gotLength(length)
@@ -321,7 +321,7 @@ class EngineIORequest(BoundedRequest):
 
     # Twisted's: what it says of a request is limited in rate.
     _log: Any = property(
-        lambda self: LimitedLog(Request._log, self.site.engineio_places.log_limit)
+        lambda self: LimitedLog(Request._log, self.site.engineio_mounts.log_limit)
     )
 
     _encoder: Any  # of a resource that compresses what is in it

@@ -124,7 +124,7 @@ class FastHTTPSite(Protocol):
     """The Site of our own port."""
 
     server: Server
-    engineio_places: MountPoints
+    engineio_mounts: MountPoints
     logs_upgrades: bool
 
     def channel(self, addr: IAddress | None) -> Any:
@@ -271,9 +271,9 @@ class FastHTTPProtocol(protocol.Protocol):
         """
         self.site = site
         self._address = address
-        places = site.engineio_places
-        self._silent = places.silent
-        self._connections = places.connections
+        mounts = site.engineio_mounts
+        self._silent = mounts.silent
+        self._connections = mounts.connections
         self._due = 0.0
 
     def connectionMade(self) -> None:
@@ -379,7 +379,7 @@ class FastHTTPProtocol(protocol.Protocol):
         protocol.makeConnection(transport)
 
     def _timed_out(self) -> None:
-        clock = self.site.engineio_places.clock
+        clock = self.site.engineio_mounts.clock
         slept = overslept(clock, self._due, self._silent.delay)
         channel = self._leave_to_twisted_web()._channel
         if not slept:  # else its first bytes may wait in the socket

@@ -51,12 +51,12 @@ class Connection(_GenericHTTPChannelProtocol):
 
     def makeConnection(self, transport: Any) -> None:
         """Count it."""
-        self.site.engineio_places.connections.begin(self)
+        self.site.engineio_mounts.connections.begin(self)
         super().makeConnection(transport)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Count it no longer."""
-        self.site.engineio_places.connections.end(self)
+        self.site.engineio_mounts.connections.end(self)
         super().connectionLost(reason)
         self._channel.owner = None  # each would keep the other in memory
 
@@ -72,7 +72,7 @@ class EngineIOSite(Site):
 
     Attributes:
         server: The server that it was made for.
-        engineio_places: Which of its paths are which servers'; ``protect`` adds
+        engineio_mounts: Which of its paths are which servers'; ``protect`` adds
             others.
         logs_upgrades: Whether a WebSocket is a line of its access log, too.
 
@@ -123,7 +123,7 @@ class EngineIOSite(Site):
         trusted = config.trusted_proxies if own_log else ()
         redact_log_of(self, TrustedProxies(trusted) if trusted else None)
         self.server = server
-        self.engineio_places = MountPoints(server, path, server if bounded else None)
+        self.engineio_mounts = MountPoints(server, path, server if bounded else None)
         self._lean = lean
         self._door = door
         self._path = b"/" + path.strip("/").encode()
@@ -131,7 +131,7 @@ class EngineIOSite(Site):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make what reads a connection's first bytes."""
-        if self.engineio_places.connections.is_full():
+        if self.engineio_mounts.connections.is_full():
             self.server.refuse_connection(getattr(addr, "host", None))
             return RefusedConnection()
         return FastHTTPProtocol(self, addr) if self._door else self.channel(addr)
@@ -153,7 +153,7 @@ class EngineIOSite(Site):
     def stopFactory(self) -> None:
         """Close the connections on which nothing happens: the port is closed."""
         super().stopFactory()
-        self.engineio_places.connections.stop()
+        self.engineio_mounts.connections.stop()
 
     def resource_at(self, path: bytes) -> EngineIOResource | None:
         """
@@ -207,7 +207,7 @@ class EngineIOSite(Site):
         if not sids or sids[-1].decode("latin-1") not in self.server.sessions:
             return False
         _, _, uri = request_line.partition(b" ")
-        return self.engineio_places.server_at(uri.partition(b"?")[0]) is self.server
+        return self.engineio_mounts.server_at(uri.partition(b"?")[0]) is self.server
 
     def _openLogFile(self, path: str | bytes) -> Any:
         """Open the access log to append to it; it does not rotate by itself."""

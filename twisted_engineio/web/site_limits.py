@@ -57,13 +57,13 @@ def protect(site: _Site, server: Server, path: str = "/engine.io") -> _Site:
         ConfigError: If another server was protected at the same path.
 
     """
-    known = getattr(site, "engineio_places", None)
+    known = getattr(site, "engineio_mounts", None)
     if isinstance(known, MountPoints):
         known.add(server, path)
         return site
     _check(site)
     guarded: Any = site
-    guarded.engineio_places = MountPoints(server, path)
+    guarded.engineio_mounts = MountPoints(server, path)
     guarded.requestFactory = _guarded(site.requestFactory)
     guarded.protocol = _make_protocol
     redact_log_of(site)

@@ -106,7 +106,7 @@ class EngineIOChannel(PacedChannel):
     def _leave_to_resource(self, request: Any) -> int:
         """Let our resource refuse a Host that is none; return 400 for others."""
         path = self._path.partition(b"?")[0]
-        if self.site.engineio_places.server_at(path) is None:
+        if self.site.engineio_mounts.server_at(path) is None:
             return 400
         request.engineio_fault = "Host must be there once: a host, and perhaps a port"
         headers = request.requestHeaders
@@ -147,7 +147,7 @@ class EngineIOChannel(PacedChannel):
 
     def given_away(self) -> None:
         """Leave the connections that are counted: it is a WebSocket now."""
-        self.site.engineio_places.connections.end(self.owner)
+        self.site.engineio_mounts.connections.end(self.owner)
         self.owner = None
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -105,14 +105,14 @@ class ClosingChannel(HTTPChannel):
             self.dataReceived = self._discard  # type: ignore[method-assign]
             self.setTimeout(None)  # there is a deadline of its own
             self._seen = position(self.transport)
-            places: MountPoints = self.site.engineio_places
-            places.closing.begin(self._overdue)
+            mounts: MountPoints = self.site.engineio_mounts
+            mounts.closing.begin(self._overdue)
 
     def _overdue(self) -> None:
         """Abort the connection, unless its client has read something meanwhile."""
         seen, self._seen = self._seen, position(self.transport)
         if self._seen is not None and has_moved(seen, self._seen):
-            self.site.engineio_places.closing.begin(self._overdue)
+            self.site.engineio_mounts.closing.begin(self._overdue)
         else:
             self.transport.abortConnection()
 
@@ -134,7 +134,7 @@ class ClosingChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Cancel the deadline: the connection is closed."""
         if self.stage is ConnectionStage.CLOSING:
-            self.site.engineio_places.closing.end(self._overdue)
+            self.site.engineio_mounts.closing.end(self._overdue)
             del self.dataReceived  # each would keep the other in memory
         self.stage = ConnectionStage.LOST
         super().connectionLost(reason)

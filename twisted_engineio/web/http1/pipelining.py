@@ -67,9 +67,9 @@ class PacedChannel(TimedChannel):
     def connectionMade(self) -> None:
         """Set the size above which the transport pauses this channel."""
         super().connectionMade()
-        places: MountPoints = self.site.engineio_places
-        if places.high_water_mark != FileDescriptor.bufferSize:
-            pause_above(self.transport, places.high_water_mark)
+        mounts: MountPoints = self.site.engineio_mounts
+        if mounts.high_water_mark != FileDescriptor.bufferSize:
+            pause_above(self.transport, mounts.high_water_mark)
 
     def requestDone(self, request: Request) -> None:
         """Go on with the next request, or wait."""
@@ -87,7 +87,7 @@ class PacedChannel(TimedChannel):
 
     def _share_is_over(self) -> bool:
         """Count a request, or a piece; return whether the next has to wait."""
-        slices = self.site.engineio_places.slices
+        slices = self.site.engineio_mounts.slices
         if self._left == _SHARE:  # of this read
             if slices.busy:
                 return True
@@ -100,13 +100,13 @@ class PacedChannel(TimedChannel):
         self.paused = True
         self._networkProducer.pauseProducing()
         if not self._waitingForTransport:
-            self.site.engineio_places.slices.add(self._take_turn)
+            self.site.engineio_mounts.slices.add(self._take_turn)
 
     def _take_turn(self) -> None:
         """Handle what has been read, as far as a share goes."""
         self.paused = False
         self._left = _SHARE - 1
-        self._until = self.site.engineio_places.slices.begin()
+        self._until = self.site.engineio_mounts.slices.begin()
         self._networkProducer.resumeProducing()
         if self._buffer:
             super().dataReceived(b"")
@@ -142,17 +142,17 @@ class PacedChannel(TimedChannel):
         super().resumeProducing()
         self._seen = None  # the client reads
         if self._is_idle():
-            self._since = self.site.engineio_places.clock.seconds()
+            self._since = self.site.engineio_mounts.clock.seconds()
         if self.paused and self.stage is ConnectionStage.OPEN:
             self._hold()
 
     def loseConnection(self) -> None:
         """Handle nothing more."""
-        self.site.engineio_places.slices.remove(self._take_turn)
+        self.site.engineio_mounts.slices.remove(self._take_turn)
         super().loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Leave the queue."""
         if self.paused:
-            self.site.engineio_places.slices.remove(self._take_turn)
+            self.site.engineio_mounts.slices.remove(self._take_turn)
         super().connectionLost(reason)

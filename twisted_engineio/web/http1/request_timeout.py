@@ -38,7 +38,7 @@ class TimedChannel(ClosingChannel):
 
     # Twisted's: what it says of a client that is too slow is limited in rate.
     _log: Any = property(
-        lambda self: LimitedLog(HTTPChannel._log, self.site.engineio_places.log_limit)
+        lambda self: LimitedLog(HTTPChannel._log, self.site.engineio_mounts.log_limit)
     )
 
     def connectionMade(self) -> None:
@@ -49,7 +49,7 @@ class TimedChannel(ClosingChannel):
     def dataReceived(self, data: bytes) -> None:
         """Note when a request begins."""
         if not (self.requests or self._buffer or self._handlingRequest):
-            self._since = self.site.engineio_places.clock.seconds()
+            self._since = self.site.engineio_mounts.clock.seconds()
             data = self.request_begins(data)
         HTTPChannel.dataReceived(self, data)  # super() takes longer to find it
 
@@ -94,24 +94,24 @@ class TimedChannel(ClosingChannel):
 
     def _begin_to_wait(self) -> None:
         """Begin to wait for the first request, or for the next."""
-        places: MountPoints = self.site.engineio_places
-        self._since = places.clock.seconds()
+        mounts: MountPoints = self.site.engineio_mounts
+        self._since = mounts.clock.seconds()
         if self._timer is None and self.stage is ConnectionStage.OPEN:
-            self._wait(places.patience)
+            self._wait(mounts.patience)
 
     def _wait(self, seconds: float) -> None:
-        places: MountPoints = self.site.engineio_places
+        mounts: MountPoints = self.site.engineio_mounts
         # A request that begins meanwhile has less time than an idle connection.
-        delay = min(seconds, places.patience)
-        self._timer = places.clock.callLater(delay, self._look)
+        delay = min(seconds, mounts.patience)
+        self._timer = mounts.clock.callLater(delay, self._look)
 
     def _look(self) -> None:
         """Cut the client off if it has had its time."""
         assert self._timer is not None  # it has just fired
-        places: MountPoints = self.site.engineio_places
+        mounts: MountPoints = self.site.engineio_mounts
         idle = self._served and self._is_idle()
-        limit = places.keep_alive_timeout if idle else places.request_timeout
-        spent = places.clock.seconds() - self._since
+        limit = mounts.keep_alive_timeout if idle else mounts.request_timeout
+        spent = mounts.clock.seconds() - self._since
         unread = None if self._is_arriving() else self.unread()
         if unread is not None:
             self._look_at_reader(unread)
@@ -119,7 +119,7 @@ class TimedChannel(ClosingChannel):
             self._wait(limit)
         elif spent < limit:
             self._wait(limit - spent)
-        elif overslept(places.clock, self._timer.getTime(), limit):
+        elif overslept(mounts.clock, self._timer.getTime(), limit):
             self._wait(limit)  # the request may wait in the socket
         else:
             self.cut_off()
@@ -128,7 +128,7 @@ class TimedChannel(ClosingChannel):
         """Abort the connection if nothing was taken of its answers since last time."""
         before, self._seen = self._seen, unread
         if has_moved(before, unread):
-            self._wait(self.site.engineio_places.request_timeout)
+            self._wait(self.site.engineio_mounts.request_timeout)
         else:
             self.setTimeout(None)
             self.transport.abortConnection()
