@@ -453,15 +453,15 @@ class Server(AdmissionControl):
         """Hear of a payload over the limit."""
         self.tell(lambda each: each.payload_refused(error))
 
-    def refused(self, error: Refused | Reject, asked: RefusedRequest) -> None:
+    def refused(self, error: Refused | Reject, info: RefusedRequest) -> None:
         """Hear of a request that was refused."""
         if self.hearing.connection_refused:
-            request = asked.view
+            request = info.view
             self.tell(lambda each: each.connection_refused(error, request))
 
-    def log_refusal(self, error: Refused | Reject, asked: RefusedRequest) -> None:
+    def log_refusal(self, error: Refused | Reject, info: RefusedRequest) -> None:
         """Log a request that was refused, without its session's id."""
-        view = asked.view
+        view = info.view
         self.log.info(
             "refused {method} {path} from {address}: {status} {error} ({context}),"
             " code {code}; transport {transport!r}, origin {origin!r}, agent {agent!r}",
@@ -473,10 +473,10 @@ class Server(AdmissionControl):
             error=error.message,
             method=view.method,
             origin=view.headers.get("origin", ""),
-            path=asked.path,
-            sid=asked.query.get("sid", "")[:6],
+            path=info.path,
+            sid=info.query.get("sid", "")[:6],
             status=error.status,
-            transport=asked.transport,
+            transport=info.transport,
         )
 
     def tell(self, event: Callable[[Observer], None]) -> None:

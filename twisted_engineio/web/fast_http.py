@@ -312,11 +312,11 @@ class FastHTTPProtocol(protocol.Protocol):
             uri, fields, headers, rest = found
             resource = self.site.resource_at(uri.partition(b"?")[0])
             if resource is not None:
-                knock = HandshakeInfo(
+                admit_websocket = HandshakeInfo(
                     self, uri, fields, headers, rest, resource.proxies
                 )
                 try:
-                    admitted = resource.knock(knock)
+                    admitted = resource.admit_websocket(admit_websocket)
                 except Refused:
                     pass  # it will be refused again, in full
                 else:

@@ -91,19 +91,19 @@ class EngineIOResource(Resource):
     def render(self, request: Request) -> int:
         """Answer a request, now or later."""
         if request.site is not self._site:
-            self._meet(request.site)
-        asked = RequestInfo(request, self.proxies)
+            self._redact_access_log(request.site)
+        info = RequestInfo(request, self.proxies)
         if request.postpath not in ([], [b""]):
-            self._cors.add_error_headers(asked)
+            self._cors.add_error_headers(info)
             answer(request, 404, PLAIN, b"")
             return NOT_DONE_YET
         try:
-            self._serve(asked)
+            self._serve(info)
         except (Refused, Reject) as error:
-            self._refuse(asked, error)
+            self._refuse(info, error)
         return NOT_DONE_YET
 
-    def _meet(self, site: Any) -> None:
+    def _redact_access_log(self, site: Any) -> None:
         """Redact the access log of a Site at the first request that comes to it."""
         self._site = site
         if hasattr(site, "_logFormatter"):
@@ -111,78 +111,78 @@ class EngineIOResource(Resource):
 
     # Checks.
 
-    def _serve(self, asked: RequestInfo) -> None:
-        fault = getattr(asked.request, "engineio_fault", None)
+    def _serve(self, info: RequestInfo) -> None:
+        fault = getattr(info.request, "engineio_fault", None)
         if fault is not None:
-            self._refuse_head(asked, fault)
-        method = asked.request.method
+            self._refuse_head(info, fault)
+        method = info.request.method
         config = self.engineio.config
         if method == b"OPTIONS" and not config.cors_preflight_continue:
-            self._check_origin(asked)
-            self._tell_headers(asked, None)
-            answer(asked.request, 204, PLAIN, b"")
+            self._check_origin(info)
+            self._tell_headers(info, None)
+            answer(info.request, 204, PLAIN, b"")
             return
-        wants_script = "j" in asked.query and asked.wants_script
-        if asked.transport not in config.transports or (
+        wants_script = "j" in info.query and info.wants_script
+        if info.transport not in config.transports or (
             wants_script and not config.jsonp
         ):
-            self._refuse_transport(asked)
-        self._check_origin(asked)
+            self._refuse_transport(info)
+        self._check_origin(info)
         if wants_script:
-            self._check_script(asked)
-        sid, seen = asked.of_session()
+            self._check_script(info)
+        sid, seen = info.of_session()
         if sid:
             session = self.engineio.find(sid)
-            self._check_session(asked, session)
-            if asked.upgrade:
-                asked.check_websocket(deflate=config.per_message_deflate)
+            self._check_session(info, session)
+            if info.upgrade:
+                info.check_websocket(deflate=config.per_message_deflate)
                 self._count_attempt(session)
-                self._tell_headers(asked, session)
-                self._upgrade(asked, session)
+                self._tell_headers(info, session)
+                self._upgrade(info, session)
             else:
-                self._exchange(asked, session, seen)
+                self._exchange(info, session, seen)
         elif method != b"GET":
             raise Refused(ErrorCode.BAD_HANDSHAKE_METHOD, "a handshake is a GET")
         else:
-            self._check_handshake(asked)
-            self._admit(asked)
+            self._check_handshake(info)
+            self._admit(info)
 
-    def _refuse_head(self, asked: RequestInfo, fault: str) -> NoReturn:
+    def _refuse_head(self, info: RequestInfo, fault: str) -> NoReturn:
         """Refuse what our own port found malformed, for observers to know."""
-        self._cors.add_error_headers(asked)
+        self._cors.add_error_headers(info)
         raise Refused(ErrorCode.BAD_REQUEST, fault)
 
-    def _check_handshake(self, asked: RequestInfo) -> None:
-        if asked.upgrade is not (asked.transport == "websocket"):
+    def _check_handshake(self, info: RequestInfo) -> None:
+        if info.upgrade is not (info.transport == "websocket"):
             raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades, always")
-        if asked.upgrade:
+        if info.upgrade:
             deflate = self.engineio.config.per_message_deflate
-            asked.check_websocket(deflate=deflate)
-        if "j" in asked.query and asked.wants_script:
-            index_of(asked.query)  # a bad one is refused before admission
+            info.check_websocket(deflate=deflate)
+        if "j" in info.query and info.wants_script:
+            index_of(info.query)  # a bad one is refused before admission
 
-    def _refuse_transport(self, asked: RequestInfo) -> NoReturn:
-        self._cors.add_error_headers(asked)
-        known = asked.transport in self.engineio.config.transports
+    def _refuse_transport(self, info: RequestInfo) -> NoReturn:
+        self._cors.add_error_headers(info)
+        known = info.transport in self.engineio.config.transports
         why = "jsonp is off" if known else "the transport is not known"
         raise Refused(ErrorCode.UNKNOWN_TRANSPORT, why)
 
-    def _check_origin(self, asked: RequestInfo) -> None:
-        origin = asked.origin
+    def _check_origin(self, info: RequestInfo) -> None:
+        origin = info.origin
         if origin is not None:
             if not is_well_formed(origin):
                 raise Refused(ErrorCode.BAD_REQUEST, "Origin must be printable ASCII")
-            about = (origin, asked.host, asked.is_secure)
+            about = (origin, info.host, info.is_secure)
             if not self._ask_cors(self._cors.allows, *about):
                 self._refuse_origin()
-        if asked.request.method == b"OPTIONS":
-            self._cors.add_preflight_headers(origin, asked.answer_headers)
+        if info.request.method == b"OPTIONS":
+            self._cors.add_preflight_headers(origin, info.answer_headers)
         elif self._cors.lists:
-            self._cors.add_headers(origin, asked.answer_headers)
+            self._cors.add_headers(origin, info.answer_headers)
 
-    def _check_script(self, asked: RequestInfo) -> None:
-        headers = asked.view.headers
-        about = (headers, asked.host, asked.is_secure)
+    def _check_script(self, info: RequestInfo) -> None:
+        headers = info.view.headers
+        about = (headers, info.host, info.is_secure)
         if not self._ask_cors(self._cors.allows_script, *about):
             self._refuse_origin()
 
@@ -197,17 +197,17 @@ class EngineIOResource(Resource):
     def _refuse_origin(self) -> None:
         raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors (--cors)")
 
-    def _check_session(self, asked: RequestInfo, session: Session) -> None:
+    def _check_session(self, info: RequestInfo, session: Session) -> None:
         config = self.engineio.config
-        if not asked.upgrade and not self._may_exchange(asked, session):
+        if not info.upgrade and not self._may_exchange(info, session):
             raise Refused(ErrorCode.BAD_REQUEST, "the session is on another transport")
-        if asked.upgrade and asked.transport != "websocket":
+        if info.upgrade and info.transport != "websocket":
             raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades")
-        if asked.upgrade and not config.allow_upgrades:
+        if info.upgrade and not config.allow_upgrades:
             raise Refused(ErrorCode.BAD_REQUEST, "allow_upgrades is off")
-        if revision_of(asked.query, config) is not session.revision:
+        if revision_of(info.query, config) is not session.revision:
             raise Refused(ErrorCode.BAD_REQUEST, "the session has another EIO")
-        if session.revision is not REVISION_4 and asked.listens:
+        if session.revision is not REVISION_4 and info.listens:
             raise Refused(ErrorCode.BAD_REQUEST, "sse is of revision 4 only")
 
     def _count_attempt(self, session: Session) -> None:
@@ -216,32 +216,32 @@ class EngineIOResource(Resource):
             session.limit_reached("max_upgrade_attempts")
             raise _too_many_attempts(session)
 
-    def _may_exchange(self, asked: RequestInfo, session: Session) -> bool:
-        name = asked.transport
+    def _may_exchange(self, info: RequestInfo, session: Session) -> bool:
+        name = info.transport
         if name == session.transport.name or session.carrier(name) is not None:
             return name != "websocket"
         # The GET of a stream brings its candidate into being.
         upgrades = upgrades_from(session.transport.name, self.engineio.config)
-        return asked.listens and "sse" in upgrades
+        return info.listens and "sse" in upgrades
 
     # Requests of a session.
 
-    def _exchange(self, asked: RequestInfo, session: Session, seen: int) -> None:
-        request, listens = asked.request, asked.listens
+    def _exchange(self, info: RequestInfo, session: Session, seen: int) -> None:
+        request, listens = info.request, info.listens
         if listens:
             transport: object = self._stream(session, seen)
         else:
-            transport = session.carrier(asked.transport)
-            if isinstance(transport, JSONPTransport) and not asked.wants_script:
-                self._check_script(asked)  # its answers are scripts all the same
+            transport = session.carrier(info.transport)
+            if isinstance(transport, JSONPTransport) and not info.wants_script:
+                self._check_script(info)  # its answers are scripts all the same
         assert isinstance(transport, (PollingTransport, EventSourceTransport))
-        self._tell_headers(asked, session)
+        self._tell_headers(info, session)
         if request.method == b"GET":
             if listens and transport is session.transport:
                 session.client_resumed()
             _begin(transport, request, seen)
         elif request.method == b"POST":
-            self._receive(asked, session, transport)
+            self._receive(info, session, transport)
         else:
             request.setHeader(b"Allow", b"GET, POST, OPTIONS")
             answer(request, 405, PLAIN, b"")
@@ -266,12 +266,12 @@ class EngineIOResource(Resource):
         return EventSourceTransport(REVISION_4.codec, config, clock, sid)
 
     def _receive(
-        self, asked: RequestInfo, session: Session, transport: HTTPTransport
+        self, info: RequestInfo, session: Session, transport: HTTPTransport
     ) -> None:
         """Take a POST whose body is there, or have it collected."""
-        request = asked.request
+        request = info.request
         collect = getattr(request, "engineio_collect", None)
-        whole = partial(self._received, asked, session, transport)
+        whole = partial(self._received, info, session, transport)
         if collect is None or not collect(whole, transport):
             self._deliver(request, transport)
         elif session.is_over():
@@ -279,20 +279,20 @@ class EngineIOResource(Resource):
             raise Refused(ErrorCode.UNKNOWN_SID, "the session is over")
 
     def _received(
-        self, asked: RequestInfo, session: Session, transport: HTTPTransport
+        self, info: RequestInfo, session: Session, transport: HTTPTransport
     ) -> None:
         """Deliver a body that has come, unless its session has gone on meanwhile."""
         try:
             if session.is_over():
                 raise Refused(ErrorCode.UNKNOWN_SID, "the session is over")
-            if session.carrier(asked.transport) is not transport:
+            if session.carrier(info.transport) is not transport:
                 raise Refused(
                     ErrorCode.BAD_REQUEST, "the session is on another transport"
                 )
         except Refused as error:
-            self._refuse(asked, error)
+            self._refuse(info, error)
         else:
-            self._deliver(asked.request, transport)
+            self._deliver(info.request, transport)
 
     def _deliver(self, request: Request, transport: HTTPTransport) -> None:
         assert request.content is not None  # twisted.web has read the body
@@ -305,7 +305,7 @@ class EngineIOResource(Resource):
         else:
             transport.post(request, body)
 
-    def _upgrade(self, asked: RequestInfo, session: Session) -> None:
+    def _upgrade(self, info: RequestInfo, session: Session) -> None:
         def opened(candidate: WebSocketTransport) -> None:
             try:
                 if not session.upgrade(candidate):
@@ -313,23 +313,23 @@ class EngineIOResource(Resource):
             except Exception:
                 self._cut_off(candidate.transport)
 
-        self._hand_over(asked, self._websocket(asked, session, opened))
+        self._hand_over(info, self._websocket(info, session, opened))
 
     # Handshakes.
 
-    def _admit(self, asked: RequestInfo) -> None:
-        request = asked.request
+    def _admit(self, info: RequestInfo) -> None:
+        request = info.request
         try:
-            admitted = self._begun(request) or self.engineio.admit(asked.view)
+            admitted = self._begun(request) or self.engineio.admit(info.view)
             if isinstance(admitted, Entry):
-                self._admitted(admitted, asked)
+                self._admitted(admitted, info)
                 return
         except BaseException:  # as a Deferred does
             admitted = fail()
         pack(request)
         request.notifyFinish().addErrback(lambda _: admitted.cancel())
-        admitted.addCallback(self._admitted, asked)
-        admitted.addErrback(self._not_admitted, asked)
+        admitted.addCallback(self._admitted, info)
+        admitted.addErrback(self._not_admitted, info)
         admitted.addErrback(self._not_answered, request)
 
     def _begun(self, request: Request) -> Deferred[Entry] | None:
@@ -337,63 +337,63 @@ class EngineIOResource(Resource):
         channel = request.channel
         return channel.take_admission() if type(channel) is EngineIOChannel else None
 
-    def _admitted(self, entry: Entry, asked: RequestInfo) -> None:
-        if _is_over(asked.request):
+    def _admitted(self, entry: Entry, info: RequestInfo) -> None:
+        if _is_over(info.request):
             return  # the application let a client in that had left
-        if asked.upgrade:
-            self._open_websocket(entry, asked)
+        if info.upgrade:
+            self._open_websocket(entry, info)
             return
-        transport = self._transport(entry, asked)
+        transport = self._transport(entry, info)
         if self.engineio.config.cookie is not None:
-            self._set_cookie(entry, asked)
+            self._set_cookie(entry, info)
         session = self.engineio.open(entry, transport)
         if session.state is State.CLOSED:
             raise Refused(ErrorCode.BAD_REQUEST, "the application failed")
-        self._tell_headers(asked, session)
+        self._tell_headers(info, session)
         try:
-            _begin(transport, asked.request)
+            _begin(transport, info.request)
         except BaseException:
             session.fail(CloseReason.TRANSPORT_ERROR)  # its client never hears of it
             raise
-        if asked.transport == "polling":
+        if info.transport == "polling":
             session.expect_client()
 
-    def _transport(self, entry: Entry, asked: RequestInfo) -> HTTPTransport:
+    def _transport(self, entry: Entry, info: RequestInfo) -> HTTPTransport:
         codec, config = entry.revision.codec, self.engineio.config
-        if asked.transport == "sse":
+        if info.transport == "sse":
             if entry.revision is not REVISION_4:
                 raise Refused(
                     ErrorCode.UNSUPPORTED_PROTOCOL_VERSION, "sse is of revision 4 only"
                 )
             return self._eventsource(entry.sid)
-        index = index_of(asked.query)
+        index = index_of(info.query)
         if index is None:
             return PollingTransport(codec, config, binary=not entry.handshake.base64)
         return JSONPTransport(codec, config, index)
 
-    def _open_websocket(self, entry: Entry, asked: RequestInfo) -> None:
+    def _open_websocket(self, entry: Entry, info: RequestInfo) -> None:
         def opened(transport: WebSocketTransport) -> None:
             try:
                 try:
                     self.engineio.open(entry, transport)
                 except (Refused, Reject) as error:
-                    self._tell_refused(asked, error)
+                    self._tell_refused(info, error)
                     transport.abandon(CloseReason.TRANSPORT_CLOSE)
             except Exception:
                 self._cut_off(transport.transport)
 
         self.engineio.refuse_when_stopped()
         if self.engineio.config.cookie is not None:
-            self._set_cookie(entry, asked)
+            self._set_cookie(entry, info)
         if self.engineio.hearing.headers:
-            self._tell_headers(asked, None)
-        transport = self._websocket(asked, entry, opened)
-        self._hand_over(asked, transport)
+            self._tell_headers(info, None)
+        transport = self._websocket(info, entry, opened)
+        self._hand_over(info, transport)
 
-    def _hand_over(self, asked: RequestInfo, transport: WebSocketTransport) -> None:
-        connection = asked.connection
+    def _hand_over(self, info: RequestInfo, transport: WebSocketTransport) -> None:
+        connection = info.connection
         try:
-            asked.take_over(transport)
+            info.take_over(transport)
         except Exception:
             # Not to be answered: the connection is no longer twisted.web's.
             self._cut_off(connection)
@@ -403,22 +403,22 @@ class EngineIOResource(Resource):
         self.engineio.log.failure("a WebSocket failed; its connection is cut")
         connection.abortConnection()
 
-    def _set_cookie(self, entry: Entry, asked: RequestInfo) -> None:
+    def _set_cookie(self, entry: Entry, info: RequestInfo) -> None:
         cookie = self.engineio.config.cookie
         assert cookie is not None  # or there is nothing to set
-        asked.answer_headers.addRawHeader(b"Set-Cookie", cookie.header(entry.sid))
+        info.answer_headers.addRawHeader(b"Set-Cookie", cookie.header(entry.sid))
 
     def _websocket(
         self,
-        asked: RequestInfo,
+        info: RequestInfo,
         session: Session | Entry,
         opened: Callable[[WebSocketTransport], None],
     ) -> WebSocketTransport:
-        websockets, query = self.engineio.websockets, asked.query
+        websockets, query = self.engineio.websockets, info.query
         greets = not query.get("sid")
         transport: WebSocketTransport = websockets.protocol(
             opened,
-            asked.extra_headers(),
+            info.extra_headers(),
             session.revision.codec,
             # A client says so for the session, or for the one transport.
             base64=query.get("b64") == "1" or (not greets and session.handshake.base64),
@@ -427,14 +427,14 @@ class EngineIOResource(Resource):
         transport.factory = websockets
         return transport
 
-    def _not_admitted(self, failure: Failure, asked: RequestInfo) -> None:
+    def _not_admitted(self, failure: Failure, info: RequestInfo) -> None:
         error = failure.value
-        if _is_over(asked.request):
+        if _is_over(info.request):
             return  # the client has left; CancelledError says so, or anything else
         if not isinstance(error, (Refused, Reject)):
             self.engineio.log.failure("a handshake failed", failure=failure)
             error = Refused(ErrorCode.BAD_REQUEST, "an exception in the handshake")
-        self._refuse(asked, error)
+        self._refuse(info, error)
 
     def _not_answered(self, failure: Failure, request: Request) -> None:
         """Leave no client waiting for an answer that could not be made."""
@@ -443,7 +443,7 @@ class EngineIOResource(Resource):
 
     # At the door.
 
-    def knock(self, asked: RequestInfo) -> Deferred[Entry] | None:
+    def admit_websocket(self, info: RequestInfo) -> Deferred[Entry] | None:
         """
         Let in a WebSocket that asks for it plainly, before twisted.web reads it.
 
@@ -460,23 +460,23 @@ class EngineIOResource(Resource):
 
         """
         on = "websocket" in self.engineio.config.transports
-        if asked.transport != "websocket" or not on:
+        if info.transport != "websocket" or not on:
             raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "it names no WebSocket")
-        origin, view = asked.origin, asked.view
+        origin, view = info.origin, info.view
         if origin is not None and (
             self._cors.asks_operator  # once for a request, not twice
-            or not self._cors.allows(origin, asked.host, asked.is_secure)
+            or not self._cors.allows(origin, info.host, info.is_secure)
         ):
             raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors")
         if self._cors.lists:
-            self._cors.add_headers(origin, asked.answer_headers)
-        sid = asked.query.get("sid")
+            self._cors.add_headers(origin, info.answer_headers)
+        sid = info.query.get("sid")
         if sid:
             session = self.engineio.find(sid)
-            self._check_session(asked, session)
+            self._check_session(info, session)
             if not session.may_try_upgrade():
                 raise _too_many_attempts(session)
-            self._upgrade(asked, session)
+            self._upgrade(info, session)
             return None
         try:
             admitted: Entry | Deferred[Entry] = self.engineio.admit(view)
@@ -485,27 +485,27 @@ class EngineIOResource(Resource):
         if not isinstance(admitted, Entry):
             return admitted
         try:
-            self._open_websocket(admitted, asked)
+            self._open_websocket(admitted, info)
         except (Refused, Reject) as error:
             return fail(error)
         return None
 
     # Refusals.
 
-    def _tell_refused(self, asked: RequestInfo, error: Refused | Reject) -> None:
-        self.engineio.log_refusal(error, asked)
-        self.engineio.refused(error, asked)
+    def _tell_refused(self, info: RequestInfo, error: Refused | Reject) -> None:
+        self.engineio.log_refusal(error, info)
+        self.engineio.refused(error, info)
 
-    def _refuse(self, asked: RequestInfo, error: Refused | Reject) -> None:
-        self._tell_refused(asked, error)
-        request = asked.request
+    def _refuse(self, info: RequestInfo, error: Refused | Reject) -> None:
+        self._tell_refused(info, error)
+        request = info.request
         for name, value in error.headers.items():
             request.setHeader(name, value)
-        self._tell_headers(asked, None)
-        if not asked.upgrade:
+        self._tell_headers(info, None)
+        if not info.upgrade:
             answer(request, error.status, JSON, error.to_json())
         elif isinstance(error, Reject) and error.close_code:
-            self._refuse_after_opening(asked, error)
+            self._refuse_after_opening(info, error)
         else:
             # The reference's form: no WebSocket client reads more.
             request.setHeader(b"Connection", b"close")
@@ -513,19 +513,19 @@ class EngineIOResource(Resource):
             request.channel.persistent = False
             answer(request, error.status, PLAIN, error.message.encode())
 
-    def _refuse_after_opening(self, asked: RequestInfo, error: Reject) -> None:
+    def _refuse_after_opening(self, info: RequestInfo, error: Reject) -> None:
         websockets = self.engineio.websockets
         transport = websockets.protocol(
             lambda opened: opened.turn_away(error.close_code, error.message),
-            asked.extra_headers(),
+            info.extra_headers(),
             REVISION_4.codec,
         )
         transport.factory = websockets
-        self._hand_over(asked, transport)
+        self._hand_over(info, transport)
 
-    def _tell_headers(self, asked: RequestInfo, session: Session | None) -> None:
+    def _tell_headers(self, info: RequestInfo, session: Session | None) -> None:
         if self.engineio.hearing.headers:
-            headers, view = asked.answer_headers, asked.view
+            headers, view = info.answer_headers, info.view
             self.engineio.tell(lambda each: each.headers(headers, view, session))
 
 
