@@ -233,7 +233,7 @@ class Server(AdmissionControl):
         transport.receiver = session
         self._sessions[session.sid] = session
         if self.observers:
-            self._tell_opened(session)
+            self._notify_opened(session)
         try:
             session.open(*self._first_packets(session))
         except Exception:
@@ -245,11 +245,11 @@ class Server(AdmissionControl):
                 self._drain.settle()
         return session
 
-    def _tell_opened(self, session: Session) -> None:
-        self.tell(lambda each: each.session_opened(session))
+    def _notify_opened(self, session: Session) -> None:
+        self.notify(lambda each: each.session_opened(session))
         if (reason := session.reason) is not None:
             # An observer has ended it; the application never hears of it.
-            self.tell(lambda each: each.session_closed(session, reason))
+            self.notify(lambda each: each.session_closed(session, reason))
 
     def _forget(self, session: Session) -> None:
         if self._sessions.pop(session.sid, None) is not None:
@@ -376,17 +376,17 @@ class Server(AdmissionControl):
         try:
             result = self.application.session_closed(session, reason)
         except Exception:
-            self._goodbye_failed(Failure(), session)
+            self._session_closed_failed(Failure(), session)
         else:
             if result is not None and hasattr(result, "__await__"):
                 # What has __await__ is a coroutine here, or a Deferred.
-                goodbye: Deferred[object] = ensureDeferred(result)  # type: ignore[arg-type]
-                goodbye.addErrback(self._goodbye_failed, session)
-                if not goodbye.called:
-                    self.outlives(goodbye)
-                self._drain.wait_for(goodbye)
+                handler: Deferred[object] = ensureDeferred(result)  # type: ignore[arg-type]
+                handler.addErrback(self._session_closed_failed, session)
+                if not handler.called:
+                    self.outlives(handler)
+                self._drain.wait_for(handler)
         if self.observers:
-            self.tell(lambda each: each.session_closed(session, reason))
+            self.notify(lambda each: each.session_closed(session, reason))
         self._drain.settle()
 
     def outlives(self, handler: Deferred[object]) -> None:
@@ -409,7 +409,7 @@ class Server(AdmissionControl):
         self.handlers.begin(cancel)
         handler.addCallback(lambda _: self.handlers.end(cancel))
 
-    def _goodbye_failed(self, failure: Failure, session: Session) -> None:
+    def _session_closed_failed(self, failure: Failure, session: Session) -> None:
         if failure.check(CancelledError):
             return  # it took too long
         self.log.failure(
@@ -447,17 +447,17 @@ class Server(AdmissionControl):
             limit=limit,
             address=handshake.client_address,
         )
-        self.tell(lambda each: each.limit_reached(limit, about))
+        self.notify(lambda each: each.limit_reached(limit, about))
 
     def too_large(self, error: PayloadTooLarge) -> None:
         """Hear of a payload over the limit."""
-        self.tell(lambda each: each.payload_refused(error))
+        self.notify(lambda each: each.payload_refused(error))
 
     def refused(self, error: Refused | Reject, info: RefusedRequest) -> None:
         """Hear of a request that was refused."""
         if self.hearing.connection_refused:
             request = info.view
-            self.tell(lambda each: each.connection_refused(error, request))
+            self.notify(lambda each: each.connection_refused(error, request))
 
     def log_refusal(self, error: Refused | Reject, info: RefusedRequest) -> None:
         """Log a request that was refused, without its session's id."""
@@ -479,7 +479,7 @@ class Server(AdmissionControl):
             transport=info.transport,
         )
 
-    def tell(self, event: Callable[[Observer], None]) -> None:
+    def notify(self, event: Callable[[Observer], None]) -> None:
         """
         Tell every observer of an event.
 

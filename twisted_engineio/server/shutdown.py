@@ -46,8 +46,8 @@ __all__ = ["Shutdown", "ShutdownStage"]
 
 _SPREAD: Final = 0.75
 """The part of the time over which sessions are closed; the rest is for last words."""
-_AT_ONCE: Final = 10
-_A_SECOND: Final = 100
+_INITIAL: Final = 10
+_PER_SECOND: Final = 100
 """Sessions closed at once, and in each second if the time allows: their clients, who
 connect anew, are little work for another server."""
 _STEP: Final = 0.01
@@ -111,7 +111,7 @@ class Shutdown:
         self._next: IDelayedCall | None = None
         self._end: IDelayedCall | None = None
         # Applications that are still busy saying goodbye to a session.
-        self._goodbyes: set[Deferred[object]] = set()
+        self._pending_handlers: set[Deferred[object]] = set()
         self._waiters: list[Deferred[None]] = []
 
     def begin(self, within: float) -> None:
@@ -128,7 +128,7 @@ class Shutdown:
         clock = self._server.clock
         self._left.extend(self._server.sessions.values())
         self._began = clock.seconds()
-        self._rate = max(len(self._left) / max(within * _SPREAD, _STEP), _A_SECOND)
+        self._rate = max(len(self._left) / max(within * _SPREAD, _STEP), _PER_SECOND)
         self._end = clock.callLater(within, self.cut_off)
         self._step()
         self.settle()
@@ -141,7 +141,7 @@ class Shutdown:
         self._waiters.append(waiter)
         return waiter
 
-    def wait_for(self, goodbye: Deferred[object]) -> None:
+    def wait_for(self, handler: Deferred[object]) -> None:
         """
         Do not end before an application has said goodbye.
 
@@ -149,10 +149,10 @@ class Shutdown:
             goodbye: Fires when it has; it does not fail.
 
         """
-        if not goodbye.called:
-            self._goodbyes.add(goodbye)
-            goodbye.addCallback(lambda _: self._goodbyes.discard(goodbye))
-            goodbye.addCallback(lambda _: self.settle())
+        if not handler.called:
+            self._pending_handlers.add(handler)
+            handler.addCallback(lambda _: self._pending_handlers.discard(handler))
+            handler.addCallback(lambda _: self.settle())
 
     def cut_off(self) -> None:
         """Wait no longer: end what is left, in a turn of its own."""
@@ -170,13 +170,13 @@ class Shutdown:
         if self.stage is not _SERVING and self.stage is not ShutdownStage.OVER:
             server = self._server
             gone = self.stage is ShutdownStage.CUT_OFF or not server.connected
-            if gone and not server.sessions and not self._goodbyes:
+            if gone and not server.sessions and not self._pending_handlers:
                 self._finish()
 
     def _step(self) -> None:
         """Close those whose time has come."""
         clock = self._server.clock
-        due = _AT_ONCE + (clock.seconds() - self._began) * self._rate - self._closed
+        due = _INITIAL + (clock.seconds() - self._began) * self._rate - self._closed
         while self._left and due >= 1:
             self._left.popleft().close(CloseReason.SERVER_CLOSE)
             self._closed += 1
@@ -188,9 +188,9 @@ class Shutdown:
     def _finish(self) -> None:
         self.stage = ShutdownStage.OVER
         self._cancel_timers()
-        self._end = self._server.clock.callLater(_SENDING, self._tell)
+        self._end = self._server.clock.callLater(_SENDING, self._notify_waiters)
 
-    def _tell(self) -> None:
+    def _notify_waiters(self) -> None:
         self._end = None
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:

@@ -384,7 +384,7 @@ class StreamTransport:
         if self._producer is not None and self._producing is StreamFlow.HELD:
             # It has more to write, also if it is closing: as by TCP.
             if self._room is StreamFlow.FLOWING:
-                self._tell_producer(StreamFlow.FLOWING)
+                self._signal_producer(StreamFlow.FLOWING)
         elif self._stage is StreamStage.LOSING and not self._pulls:
             self._stage = StreamStage.CLOSING
             # Not at once: a goodbye waits no longer than close_timeout.
@@ -414,13 +414,13 @@ class StreamTransport:
             self.session.drained().addCallbacks(self._drained, _ignore)
         pushes = self._producer is not None and not self._pulls
         if pushes and self._producing is StreamFlow.FLOWING:
-            self._tell_producer(StreamFlow.HELD)
+            self._signal_producer(StreamFlow.HELD)
 
     def _drained(self, _: None) -> None:
         self._room = StreamFlow.FLOWING
         self._settle_later()
 
-    def _tell_producer(self, flow: StreamFlow) -> None:
+    def _signal_producer(self, flow: StreamFlow) -> None:
         self._producing = flow
         held = flow is StreamFlow.HELD
         producer = self._producer

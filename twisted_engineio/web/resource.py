@@ -119,7 +119,7 @@ class EngineIOResource(Resource):
         config = self.engineio.config
         if method == b"OPTIONS" and not config.cors_preflight_continue:
             self._check_origin(info)
-            self._tell_headers(info, None)
+            self._notify_headers(info, None)
             answer(info.request, 204, PLAIN, b"")
             return
         wants_script = "j" in info.query and info.wants_script
@@ -137,7 +137,7 @@ class EngineIOResource(Resource):
             if info.upgrade:
                 info.check_websocket(deflate=config.per_message_deflate)
                 self._count_attempt(session)
-                self._tell_headers(info, session)
+                self._notify_headers(info, session)
                 self._upgrade(info, session)
             else:
                 self._exchange(info, session, seen)
@@ -235,7 +235,7 @@ class EngineIOResource(Resource):
             if isinstance(transport, JSONPTransport) and not info.wants_script:
                 self._check_script(info)  # its answers are scripts all the same
         assert isinstance(transport, (PollingTransport, EventSourceTransport))
-        self._tell_headers(info, session)
+        self._notify_headers(info, session)
         if request.method == b"GET":
             if listens and transport is session.transport:
                 session.client_resumed()
@@ -349,7 +349,7 @@ class EngineIOResource(Resource):
         session = self.engineio.open(entry, transport)
         if session.state is State.CLOSED:
             raise Refused(ErrorCode.BAD_REQUEST, "the application failed")
-        self._tell_headers(info, session)
+        self._notify_headers(info, session)
         try:
             _begin(transport, info.request)
         except BaseException:
@@ -377,7 +377,7 @@ class EngineIOResource(Resource):
                 try:
                     self.engineio.open(entry, transport)
                 except (Refused, Reject) as error:
-                    self._tell_refused(info, error)
+                    self._notify_refused(info, error)
                     transport.abandon(CloseReason.TRANSPORT_CLOSE)
             except Exception:
                 self._cut_off(transport.transport)
@@ -386,7 +386,7 @@ class EngineIOResource(Resource):
         if self.engineio.config.cookie is not None:
             self._set_cookie(entry, info)
         if self.engineio.hearing.headers:
-            self._tell_headers(info, None)
+            self._notify_headers(info, None)
         transport = self._websocket(info, entry, opened)
         self._hand_over(info, transport)
 
@@ -492,16 +492,16 @@ class EngineIOResource(Resource):
 
     # Refusals.
 
-    def _tell_refused(self, info: RequestInfo, error: Refused | Reject) -> None:
+    def _notify_refused(self, info: RequestInfo, error: Refused | Reject) -> None:
         self.engineio.log_refusal(error, info)
         self.engineio.refused(error, info)
 
     def _refuse(self, info: RequestInfo, error: Refused | Reject) -> None:
-        self._tell_refused(info, error)
+        self._notify_refused(info, error)
         request = info.request
         for name, value in error.headers.items():
             request.setHeader(name, value)
-        self._tell_headers(info, None)
+        self._notify_headers(info, None)
         if not info.upgrade:
             answer(request, error.status, JSON, error.to_json())
         elif isinstance(error, Reject) and error.close_code:
@@ -523,10 +523,10 @@ class EngineIOResource(Resource):
         transport.factory = websockets
         self._hand_over(info, transport)
 
-    def _tell_headers(self, info: RequestInfo, session: Session | None) -> None:
+    def _notify_headers(self, info: RequestInfo, session: Session | None) -> None:
         if self.engineio.hearing.headers:
             headers, view = info.answer_headers, info.view
-            self.engineio.tell(lambda each: each.headers(headers, view, session))
+            self.engineio.notify(lambda each: each.headers(headers, view, session))
 
 
 def _is_over(request: Request) -> bool:
