@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 __all__ = ["AdmissionControl", "Entry", "make_sid"]
 
 _PLAIN: Final = Admission()
-_AT_ONCE: Final = (type(None), str, Admission)
+_IMMEDIATE: Final = (type(None), str, Admission)
 """What a function returns that has not to be waited for, as a rule."""
 _FULL: Final = "{limit} is reached; clients refused since the last such line: {count}"
-_OF_ALL: Final = ("max_sessions", "max_connections", "max_handshakes_per_second")
+_SERVER_LIMITS: Final = ("max_sessions", "max_connections", "max_handshakes_per_second")
 """The limits of the whole server: whoever is refused, its operator should know."""
 
 
@@ -108,13 +108,13 @@ class AdmissionControl:
 
         """
         self.refuse_when_stopped()
-        self._let_in(self._quota.knock, handshake)
-        entry = self._judge(handshake)
+        self._check_quota(self._quota.knock, handshake)
+        entry = self._call_admit(handshake)
         if not isinstance(entry, Entry):
             handshake.forget_parsed()
             address = handshake.client_address
             self._quota.wait(address)
-            entry.addBoth(self._judged, address)
+            entry.addBoth(self._release, address)
         return entry
 
     def refuse_connection(self, address: str | None) -> None:
@@ -125,25 +125,25 @@ class AdmissionControl:
             address: The IP address that it came from, or ``None`` on a UNIX socket.
 
         """
-        self._tell_operator("max_connections")
+        self._warn_operator("max_connections")
         # Nothing has been read from it.
         about = Handshake("", {}, {}, address)
         self.limit_reached("max_connections", about)
 
-    def _let_in(
+    def _check_quota(
         self, check: Callable[[str | None], None], handshake: Handshake
     ) -> None:
         """Ask whether there is room, and tell of the limit if there is none."""
         try:
             check(handshake.client_address)
         except Unavailable as error:
-            self._tell_operator(str(error.limit))
+            self._warn_operator(str(error.limit))
             self.limit_reached(str(error.limit), handshake)
             raise
 
-    def _tell_operator(self, limit: str) -> None:
+    def _warn_operator(self, limit: str) -> None:
         """Warn once a minute at most that the whole server takes no more."""
-        if limit in _OF_ALL:
+        if limit in _SERVER_LIMITS:
             self.rare_log.warn(
                 _FULL,
                 kind=limit,
@@ -152,13 +152,13 @@ class AdmissionControl:
                 count=1,
             )
 
-    def _judged(self, entry: Any, address: str | None) -> Any:
+    def _release(self, entry: Any, address: str | None) -> Any:
         """Count a client no longer that waited for what was said of it."""
         self._quota.leave(address)
         return entry
 
-    def _judge(self, handshake: Handshake) -> Any:
-        said = self._ask(self.application.admit, handshake)
+    def _call_admit(self, handshake: Handshake) -> Any:
+        said = self._call(self.application.admit, handshake)
         if said is not None and isinstance(said, Deferred):
             return said.addCallback(self._identify, handshake)
         return self._identify(said, handshake)
@@ -174,14 +174,14 @@ class AdmissionControl:
         if admission is None:
             admission = _PLAIN
         elif not isinstance(admission, Admission):
-            self._require_yes(admission)
+            self._require_admission(admission)
             admission = _PLAIN
-        sid = self._ask(self._make_sid, handshake)
+        sid = self._call(self._make_sid, handshake)
         if not isinstance(sid, str) and isinstance(sid, Deferred):
             return sid.addCallback(self._enter, handshake, revision, admission)
         return self._enter(sid, handshake, revision, admission)
 
-    def _require_yes(self, said: object) -> None:
+    def _require_admission(self, said: object) -> None:
         """Refuse whom the application admits with anything but a plain yes."""
         # Elsewhere returning False refuses a client: who means that must not let
         # everybody in, and whoever means something else is to hear of it.
@@ -206,23 +206,23 @@ class AdmissionControl:
             raise Refused(ErrorCode.BAD_REQUEST, "no id could be made")
         return Entry(handshake, revision, sid, admission)
 
-    def _ask(
+    def _call(
         self, function: Callable[[Handshake], object], handshake: Handshake
     ) -> object:
         """Call what the operator gave us; a Deferred if it is async."""
         try:
             result = function(handshake)
         except Exception:
-            return self._no_answer(Failure())
-        if type(result) in _AT_ONCE:
+            return self._refuse_failed(Failure())
+        if type(result) in _IMMEDIATE:
             return result
         if hasattr(result, "__await__"):  # a Deferred has it, too
             # What has __await__ is a coroutine here; a type checker can't know.
             result = ensureDeferred(result)  # type: ignore[arg-type]
-            result.addErrback(self._no_answer)
+            result.addErrback(self._refuse_failed)
         return result
 
-    def _no_answer(self, failure: Failure) -> NoReturn:
+    def _refuse_failed(self, failure: Failure) -> NoReturn:
         if failure.check(Reject, CancelledError):
             failure.raiseException()
         self.log.failure("a handshake failed; the client is refused", failure=failure)

@@ -216,7 +216,7 @@ class Server(AdmissionControl):
         self.refuse_when_stopped()
         if entry.sid in self._sessions:
             raise Refused(ErrorCode.BAD_REQUEST, "the id was given away meanwhile")
-        self._let_in(self._quota.enter, entry.handshake)
+        self._check_quota(self._quota.enter, entry.handshake)
         try:
             session = self._session_class(
                 entry.sid,

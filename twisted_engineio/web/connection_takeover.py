@@ -49,9 +49,9 @@ def take_over(request: Request, protocol: IProtocol) -> bytes:
     producer: Any = channel._networkProducer
     producer.unregisterProducer()
     channel.requests.clear()
-    given_away = getattr(channel, "given_away", None)
-    if given_away is not None:  # it is one of ours
-        given_away()
+    taken_over = getattr(channel, "given_away", None)
+    if taken_over is not None:  # it is one of ours
+        taken_over()
     channel.transport = None
     attach(transport, protocol)
     protocol.makeConnection(transport)

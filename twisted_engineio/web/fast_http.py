@@ -140,11 +140,11 @@ class FastHTTPSite(Protocol):
 class HandshakeInfo(RequestInfo):
     """A WebSocket's handshake, read at the door."""
 
-    __slots__ = ("_door", "_fields", "_headers", "_raw_query", "_rest", "uri")
+    __slots__ = ("_reader", "_fields", "_headers", "_raw_query", "_rest", "uri")
 
     def __init__(
         self,
-        door: FastHTTPProtocol,
+        reader: FastHTTPProtocol,
         uri: bytes,
         fields: HeaderFields,
         headers: Mapping[str, str],
@@ -163,7 +163,7 @@ class HandshakeInfo(RequestInfo):
             proxies: Whose word about the client counts, if anybody's.
 
         """
-        self._door = door
+        self._reader = reader
         self.uri = uri
         self._fields = fields
         self._headers = headers
@@ -181,7 +181,7 @@ class HandshakeInfo(RequestInfo):
     @property
     def connection(self) -> Any:
         """The transport of its connection."""
-        return self._door.transport
+        return self._reader.transport
 
     @property
     def origin(self) -> str | None:
@@ -197,7 +197,7 @@ class HandshakeInfo(RequestInfo):
     def host(self) -> str:
         """The host, and perhaps port, that the client asked for."""
         if self._proxies is not None:
-            peer, _, _ = self._door.ends()
+            peer, _, _ = self._reader.addresses()
             host = self._proxies.client(peer, self._headers).host
             if host:
                 return host
@@ -212,7 +212,7 @@ class HandshakeInfo(RequestInfo):
     def view(self) -> Handshake:
         """An immutable view of it, to keep."""
         if self._view is None:
-            peer, is_secure, server_address = self._door.ends()
+            peer, is_secure, server_address = self._reader.addresses()
             if self._proxies is not None:
                 client = self._proxies.client(peer, self._headers)
                 peer = client.address
@@ -236,15 +236,15 @@ class HandshakeInfo(RequestInfo):
             transport: The WebSocket.
 
         """
-        connection = self._door.transport
-        site = self._door.site
+        connection = self._reader.transport
+        site = self._reader.site
         if site.logs_upgrades:
             site.log(Upgrade(self.uri, self._headers, connection.getPeer()))
         # As twisted.web does. Not once on the port: Linux hands an option on when a
         # connection comes, not when it is accepted, so who waits already goes without.
         if type(connection) is PlainConnection or ITCPTransport.providedBy(connection):
             connection.setTcpNoDelay(True)
-        self._door.give_to(transport)
+        self._reader.hand_over(transport)
         assert self.opening is not None
         transport.begin(self.opening, self._rest)
 
@@ -272,7 +272,7 @@ class FastHTTPProtocol(protocol.Protocol):
         self.site = site
         self._address = address
         mounts = site.engineio_mounts
-        self._silent = mounts.silent
+        self._first_byte_timeout = mounts.first_byte_timeout
         self._connections = mounts.connections
         self._due = 0.0
 
@@ -293,11 +293,11 @@ class FastHTTPProtocol(protocol.Protocol):
             if transport.protocol is not self:
                 return
         # Or it is lost: what doRead says of that, the reactor finds out again.
-        self._due = self._silent.begin(self._timed_out)
+        self._due = self._first_byte_timeout.begin(self._timed_out)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Wait no longer: the client left without a word."""
-        self._silent.end(self._timed_out)
+        self._first_byte_timeout.end(self._timed_out)
         self._connections.end(self)
 
     def stop(self) -> None:
@@ -324,7 +324,7 @@ class FastHTTPProtocol(protocol.Protocol):
                         return
         protocol = self._leave_to_twisted_web()
         if admitted is not None:
-            protocol._channel.go_on_with(admitted)
+            protocol._channel.set_admission(admitted)
         protocol.dataReceived(data)
 
     def _is_plain(self) -> bool:
@@ -334,12 +334,12 @@ class FastHTTPProtocol(protocol.Protocol):
 
     def _leave_to_twisted_web(self) -> Any:
         protocol = self.site.channel(self._address)
-        self.give_to(protocol)
+        self.hand_over(protocol)
         return protocol
 
     # For a question that was read here.
 
-    def ends(self) -> tuple[str | None, bool, tuple[str, int] | None]:
+    def addresses(self) -> tuple[str | None, bool, tuple[str, int] | None]:
         """
         Tell where the connection is from, and where it came to.
 
@@ -364,7 +364,7 @@ class FastHTTPProtocol(protocol.Protocol):
             host_and_port(transport.getHost()),
         )
 
-    def give_to(self, protocol: Any) -> None:
+    def hand_over(self, protocol: Any) -> None:
         """
         Give the connection away.
 
@@ -372,7 +372,7 @@ class FastHTTPProtocol(protocol.Protocol):
             protocol: Whose it is from now on.
 
         """
-        self._silent.end(self._timed_out)
+        self._first_byte_timeout.end(self._timed_out)
         self._connections.end(self)
         transport = self.transport
         attach(transport, protocol)
@@ -380,7 +380,7 @@ class FastHTTPProtocol(protocol.Protocol):
 
     def _timed_out(self) -> None:
         clock = self.site.engineio_mounts.clock
-        slept = overslept(clock, self._due, self._silent.delay)
+        slept = overslept(clock, self._due, self._first_byte_timeout.delay)
         channel = self._leave_to_twisted_web()._channel
         if not slept:  # else its first bytes may wait in the socket
             channel.cut_off()

@@ -128,7 +128,7 @@ class EngineIOChannel(PacedChannel):
 
     # The door's side: see fast_http.py.
 
-    def go_on_with(self, admitted: Deferred[Entry]) -> None:
+    def set_admission(self, admitted: Deferred[Entry]) -> None:
         """
         Know that the first request has been put to the application already.
 
@@ -145,7 +145,7 @@ class EngineIOChannel(PacedChannel):
             self._admitted = None
         return admitted
 
-    def given_away(self) -> None:
+    def taken_over(self) -> None:
         """Leave the connections that are counted: it is a WebSocket now."""
         self.site.engineio_mounts.connections.end(self.owner)
         self.owner = None

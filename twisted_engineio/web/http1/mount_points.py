@@ -123,9 +123,9 @@ class MountPoints:
         configs = [each.config for each in servers]
         self.request_timeout = min(each.request_timeout for each in configs)
         self.keep_alive_timeout = max(each.keep_alive_timeout for each in configs)
-        self.patience = min(self.request_timeout, self.keep_alive_timeout)
+        self.check_interval = min(self.request_timeout, self.keep_alive_timeout)
         self.high_water_mark = min(each.high_water_mark for each in configs)
-        self.silent = SharedTimeout(self.clock, self.request_timeout)
+        self.first_byte_timeout = SharedTimeout(self.clock, self.request_timeout)
         self.closing = SharedTimeout(
             self.clock, min(each.close_timeout for each in configs)
         )

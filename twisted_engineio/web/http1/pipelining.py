@@ -78,14 +78,14 @@ class PacedChannel(TimedChannel):
         if self._waitingForTransport:
             self.paused = True  # LineReceiver's loop ends after this request
         elif self._buffer or (self._dataBuffer and any(self._dataBuffer)):
-            self.paused = self._share_is_over()
+            self.paused = self._is_share_used()
         elif self._left != _SHARE:
             self._left = _SHARE
         HTTPChannel.requestDone(self, request)  # super() takes longer than the rest
         if self.paused and self.stage is ConnectionStage.OPEN:
-            self._hold()
+            self._pause()
 
-    def _share_is_over(self) -> bool:
+    def _is_share_used(self) -> bool:
         """Count a request, or a piece; return whether the next has to wait."""
         slices = self.site.engineio_mounts.slices
         if self._left == _SHARE:  # of this read
@@ -95,7 +95,7 @@ class PacedChannel(TimedChannel):
         self._left -= 1
         return self._left <= 0 or slices.is_over(self._until)
 
-    def _hold(self) -> None:
+    def _pause(self) -> None:
         """Read no further, until the transport has sent all or the turn has come."""
         self.paused = True
         self._networkProducer.pauseProducing()
@@ -119,7 +119,7 @@ class PacedChannel(TimedChannel):
         rest = b"" if self._handlingRequest else data[_PIECE:]
         super().rawDataReceived(data[:_PIECE] if rest else data)
         if rest and self.stage is ConnectionStage.OPEN:
-            self._go_on_with(rest)
+            self._buffer_rest(rest)
         elif self._handlingRequest and self._waitingForTransport:
             # twisted.web believes that it is paused already, and reads without end.
             self._pause_above(self._optimisticEagerReadSize)
@@ -128,14 +128,14 @@ class PacedChannel(TimedChannel):
         if sum(map(len, self._dataBuffer)) > size:
             self._networkProducer.pauseProducing()
 
-    def _go_on_with(self, rest: bytes) -> None:
+    def _buffer_rest(self, rest: bytes) -> None:
         """Keep the rest of a read for LineReceiver's loop, behind what it has."""
         if self._handlingRequest:
             super().rawDataReceived(rest)  # the request was whole: this is the next
             return
         self._buffer += rest
-        if not self.paused and self._share_is_over():
-            self._hold()
+        if not self.paused and self._is_share_used():
+            self._pause()
 
     def resumeProducing(self) -> None:
         """Go on: the transport has sent all."""
@@ -144,7 +144,7 @@ class PacedChannel(TimedChannel):
         if self._is_idle():
             self._since = self.site.engineio_mounts.clock.seconds()
         if self.paused and self.stage is ConnectionStage.OPEN:
-            self._hold()
+            self._pause()
 
     def loseConnection(self) -> None:
         """Handle nothing more."""

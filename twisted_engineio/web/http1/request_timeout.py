@@ -97,15 +97,15 @@ class TimedChannel(ClosingChannel):
         mounts: MountPoints = self.site.engineio_mounts
         self._since = mounts.clock.seconds()
         if self._timer is None and self.stage is ConnectionStage.OPEN:
-            self._wait(mounts.patience)
+            self._wait(mounts.check_interval)
 
     def _wait(self, seconds: float) -> None:
         mounts: MountPoints = self.site.engineio_mounts
         # A request that begins meanwhile has less time than an idle connection.
-        delay = min(seconds, mounts.patience)
-        self._timer = mounts.clock.callLater(delay, self._look)
+        delay = min(seconds, mounts.check_interval)
+        self._timer = mounts.clock.callLater(delay, self._check_deadline)
 
-    def _look(self) -> None:
+    def _check_deadline(self) -> None:
         """Cut the client off if it has had its time."""
         assert self._timer is not None  # it has just fired
         mounts: MountPoints = self.site.engineio_mounts
@@ -114,7 +114,7 @@ class TimedChannel(ClosingChannel):
         spent = mounts.clock.seconds() - self._since
         unread = None if self._is_arriving() else self.unread()
         if unread is not None:
-            self._look_at_reader(unread)
+            self._check_reader(unread)
         elif self.is_excused():
             self._wait(limit)
         elif spent < limit:
@@ -124,7 +124,7 @@ class TimedChannel(ClosingChannel):
         else:
             self.cut_off()
 
-    def _look_at_reader(self, unread: Position) -> None:
+    def _check_reader(self, unread: Position) -> None:
         """Abort the connection if nothing was taken of its answers since last time."""
         before, self._seen = self._seen, unread
         if has_moved(before, unread):
