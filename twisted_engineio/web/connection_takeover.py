@@ -49,7 +49,7 @@ def take_over(request: Request, protocol: IProtocol) -> bytes:
     producer: Any = channel._networkProducer
     producer.unregisterProducer()
     channel.requests.clear()
-    taken_over = getattr(channel, "given_away", None)
+    taken_over = getattr(channel, "taken_over", None)
     if taken_over is not None:  # it is one of ours
         taken_over()
     channel.transport = None

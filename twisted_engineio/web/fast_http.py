@@ -140,7 +140,7 @@ class FastHTTPSite(Protocol):
 class HandshakeInfo(RequestInfo):
     """A WebSocket's handshake, read at the door."""
 
-    __slots__ = ("_reader", "_fields", "_headers", "_raw_query", "_rest", "uri")
+    __slots__ = ("_fields", "_headers", "_raw_query", "_reader", "_rest", "uri")
 
     def __init__(
         self,
