@@ -125,8 +125,8 @@ def test_nothing_else_opens_when_there_is_a_token(shown):
 
 def test_a_guard_tells_whether_it_asks():
     """A page must know whether to ask for the token."""
-    assert AccessControl(TOKEN).asks
-    assert not AccessControl().asks
+    assert AccessControl(TOKEN).requires_token
+    assert not AccessControl().requires_token
 
 
 @pytest.mark.parametrize(

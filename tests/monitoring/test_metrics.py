@@ -296,9 +296,9 @@ def test_a_guard_is_asked(ask):
 
 def test_behind_a_proxy_the_answer_says_that_a_token_is_needed(ask):
     """Whether or not it says for whom it asks."""
-    guard = AccessControl(trusted_proxies=["203.0.113.5"])
+    access = AccessControl(trusted_proxies=["203.0.113.5"])
     for said in ({}, {"X-Forwarded-For": "127.0.0.1"}):
-        answer = ask(guard, **HERE, **said)
+        answer = ask(access, **HERE, **said)
         assert answer.status == 403
         assert answer.body.startswith(b"Only with a token, and none is set: behind a")
 

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AccessControl"]
 
-_LEAST: Final = 16
+_MIN_LENGTH: Final = 16
 """Characters of a token: fewer might be guessed by asking."""
-_HANDED_ON: Final = frozenset(
+_FORWARDED: Final = frozenset(
     (
         "forwarded",
         "via",
@@ -76,13 +76,13 @@ class AccessControl:
         if token is not None:
             if not token.isascii() or not token.isprintable() or " " in token:
                 raise ValueError("a token is of ASCII letters, digits and signs")
-            if len(token) < _LEAST:
+            if len(token) < _MIN_LENGTH:
                 raise ValueError(f"a token has {_LEAST} characters or more")
         self._token = token
         self._behind_proxies = bool(trusted_proxies)
 
     @property
-    def asks(self) -> bool:
+    def requires_token(self) -> bool:
         """Whether it asks for a token."""
         return self._token is not None
 
@@ -100,7 +100,7 @@ class AccessControl:
         if self._token is None:
             if self._behind_proxies:
                 raise Reject(403, _BEHIND_PROXIES)
-            if not _from_here(request):
+            if not _is_local(request):
                 raise Reject(403, "Only for this machine itself, and without a proxy")
             return
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
@@ -109,7 +109,7 @@ class AccessControl:
             # RFC 9110, 15.5.2: with a challenge; RFC 6750, 3.
             raise Reject(401, "Show the token", headers={"WWW-Authenticate": "Bearer"})
 
-    def lets_in(self, request: Request) -> bool:
+    def is_allowed(self, request: Request) -> bool:
         """
         Tell whether a request for a page may be answered; else it has been refused.
 
@@ -127,20 +127,20 @@ class AccessControl:
         return True
 
 
-def _from_here(request: Handshake) -> bool:
+def _is_local(request: Handshake) -> bool:
     headers = request.headers
-    if not _HANDED_ON.isdisjoint(headers) or not _is_here(request.client_address):
+    if not _FORWARDED.isdisjoint(headers) or not _is_loopback(request.client_address):
         return False
-    if _is_loaded_by_a_foreign_page(headers):
+    if _is_cross_site(headers):
         return False
     try:
         name = urlsplit("//" + headers.get("host", "")).hostname
     except ValueError:
         return False
-    return name == "localhost" or _is_here(name)
+    return name == "localhost" or _is_loopback(name)
 
 
-def _is_loaded_by_a_foreign_page(headers: Mapping[str, str]) -> bool:
+def _is_cross_site(headers: Mapping[str, str]) -> bool:
     """Return whether a page of another origin embeds what is asked for."""
     if headers.get("sec-fetch-site") in (None, *OWN_SITES):
         return False
@@ -148,7 +148,7 @@ def _is_loaded_by_a_foreign_page(headers: Mapping[str, str]) -> bool:
     return headers.get("sec-fetch-mode") != "navigate" and "origin" not in headers
 
 
-def _is_here(address: str | None) -> bool:
+def _is_loopback(address: str | None) -> bool:
     try:
         found = ip_address(address or "")
     except ValueError:

@@ -199,7 +199,7 @@ class Metrics(Counters):
         )
 
     def _of_messages(self) -> Iterator[Metric]:
-        for way, told, text, binary in (
+        for way, done, text, binary in (
             ("received", "received", self.received_text, self.received_binary),
             ("sent", "sent, or queued to be", self.sent_text, self.sent_binary),
         ):
@@ -255,7 +255,7 @@ class MetricsResource(Resource):
     isLeaf = True
 
     def __init__(
-        self, registry: CollectorRegistry, guard: AccessControl | None = None
+        self, registry: CollectorRegistry, access: AccessControl | None = None
     ) -> None:
         """
         Make a resource.
@@ -267,11 +267,11 @@ class MetricsResource(Resource):
         """
         super().__init__()
         self._registry = registry
-        self._guard = guard
+        self._access = access
 
     def render_GET(self, request: Request) -> int:
         """Tell what was counted, to whoever may know."""
-        if self._guard is not None and not self._guard.lets_in(request):
+        if self._access is not None and not self._access.is_allowed(request):
             return NOT_DONE_YET
         # In the reactor's thread, unlike prometheus_client's own resource: what is
         # counted is not locked.

@@ -81,7 +81,7 @@ class Status(Application):
 
     """
 
-    def __init__(self, tally: Counters, guard: AccessControl) -> None:
+    def __init__(self, counters: Counters, access: AccessControl) -> None:
         """
         Begin, without a sample.
 
@@ -90,22 +90,22 @@ class Status(Application):
             guard: Who may hear it.
 
         """
-        self.tally = tally
+        self.counters = counters
         self.samples: deque[Sample] = deque(maxlen=_KEPT)
-        self._guard = guard
-        self._started = tally.seconds()
-        self._rested = 0.0  # when the sessions may be looked at again
+        self._access = access
+        self._started = counters.seconds()
+        self._next_survey = 0.0  # when the sessions may be looked at again
 
     def admit(self, handshake: Handshake) -> None:
         """Let an operator in."""
-        self._guard.check(handshake)
+        self._access.check(handshake)
 
     def session_opened(self, session: Session) -> None:
         """Tell who begins to look what there was."""
         about = {
             "version": __version__,
             "started": self._started,
-            "now": self.tally.seconds(),
+            "now": self.counters.seconds(),
             "every": EVERY,
             "transports": _TRANSPORTS,
             "ages": _AGES,
@@ -116,24 +116,24 @@ class Status(Application):
 
     def take_sample(self) -> Sample:
         """Write down where the counts stand now."""
-        tally = self.tally
-        into, out = tally.received_text, tally.sent_text
-        binary_in, binary_out = tally.received_binary, tally.sent_binary
+        counters = self.counters
+        into, out = counters.received_text, counters.sent_text
+        binary_in, binary_out = counters.received_binary, counters.sent_binary
         sample = [
-            tally.seconds(),
+            counters.seconds(),
             *(self._carried(name) for name in _TRANSPORTS),
             into.messages + binary_in.messages,
             out.messages + binary_out.messages,
             into.bytes + binary_in.bytes,
             out.bytes + binary_out.bytes,
-            tally.opened.total(),
-            tally.closed.total(),
-            tally.refused.total(),
+            counters.opened.total(),
+            counters.closed.total(),
+            counters.refused.total(),
         ]
         self.samples.append(sample)
         return sample
 
-    def news(self, sample: Sample) -> str:
+    def update(self, sample: Sample) -> str:
         """
         Say what those who look on are told besides a sample.
 
@@ -141,34 +141,34 @@ class Status(Application):
             sample: The sample.
 
         """
-        told = {"samples": [sample], **self._facts()}
-        if self.tally.seconds() >= self._rested:
-            told["survey"] = self._survey()
-        return json.dumps(told)
+        message = {"samples": [sample], **self._facts()}
+        if self.counters.seconds() >= self._next_survey:
+            message["survey"] = self._survey()
+        return json.dumps(message)
 
     def _carried(self, name: str) -> int:
-        carried = self.tally.carried
+        carried = self.counters.carried
         return sum(carried[key] for key in carried if key[0] == name)
 
     def _facts(self) -> dict[str, Any]:
         """Tell what costs the same however many sessions there are."""
-        tally = self.tally
+        counters = self.counters
         return {
-            "closed": {each.value: n for each, n in tally.closed.items() if n},
-            "refused": tally.refused.total(),
-            "upgrades": [tally.upgrades_tried.total(), tally.upgrades.total()],
-            "payloads": tally.payloads_refused,
-            "limits": dict(tally.limits),
-            "refusals": [_refusal(each) for each in reversed(tally.refusals)],
+            "closed": {each.value: n for each, n in counters.closed.items() if n},
+            "refused": counters.refused.total(),
+            "upgrades": [counters.upgrades_tried.total(), counters.upgrades.total()],
+            "payloads": counters.payloads_refused,
+            "limits": dict(counters.limits),
+            "refusals": [_refusal(each) for each in reversed(counters.refusals)],
         }
 
     def _survey(self) -> dict[str, Any]:
         """Look at each session: its age, its queue, its ping."""
-        now = self.tally.seconds()
+        now = self.counters.seconds()
         ages = {name: [0] * (len(_AGES) + 1) for name in _TRANSPORTS}
         found: list[tuple[int, float, Session, Seen]] = []
         total = 0
-        for session, seen in self.tally.sessions.items():
+        for session, seen in self.counters.sessions.items():
             group = ages.setdefault(seen.transport, [0] * (len(_AGES) + 1))
             group[bisect_right(_AGES, now - seen.opened)] += 1
             waited = 0.0 if seen.pinged is None else now - seen.pinged
@@ -179,7 +179,7 @@ class Status(Application):
         last = heapq.nlargest(_SLOWEST, found, key=lambda row: row[1])
         slow = {row[2]: row for row in most if row[0]}
         slow |= {row[2]: row for row in last if row[1]}
-        self._rested = now + _SHARE * (self.tally.seconds() - now)
+        self._next_survey = now + _SHARE * (self.counters.seconds() - now)
         return {
             "ages": ages,
             "buffered": total,
@@ -200,7 +200,7 @@ def _refusal(refusal: RefusalRecord) -> dict[str, Any]:
     """Tell of a refusal; what its client said is cut short."""
     error, request = refusal.error, refusal.request
     why = error.message if isinstance(error, Reject) else error.context
-    said = {
+    fields = {
         "address": request.client_address or "UNIX socket",
         "transport": request.transport,
         "origin": request.headers.get("origin", ""),
@@ -211,7 +211,7 @@ def _refusal(refusal: RefusalRecord) -> dict[str, Any]:
         "code": error.code.name.lower(),
         "status": error.status,
         "why": why[:_CUT],
-        **{name: text[:_CUT] for name, text in said.items()},
+        **{name: text[:_CUT] for name, text in fields.items()},
     }
 
 
@@ -227,8 +227,8 @@ class StatusService(Service):
 
     def __init__(
         self,
-        tally: Counters,
-        guard: AccessControl,
+        counters: Counters,
+        access: AccessControl,
         *,
         clock: IReactorTime,
         trusted_proxies: Sequence[str] = (),
@@ -245,7 +245,7 @@ class StatusService(Service):
             request_timeout: As in ``Config``, where its site enforces that.
 
         """
-        self.status = Status(tally, guard)
+        self.status = Status(counters, access)
         config = Config(
             # A page has nothing to say but its pongs; and one that does not keep up is
             # not worth a megabyte.
@@ -275,13 +275,13 @@ class StatusService(Service):
     def _tick(self) -> None:
         sample = self.status.take_sample()
         if self.server.sessions:
-            self.server.broadcast(self.status.news(sample))
+            self.server.broadcast(self.status.update(sample))
 
 
 class StatusPage(Resource):
     """The page, and below it the server that feeds it."""
 
-    def __init__(self, service: StatusService, guard: AccessControl) -> None:
+    def __init__(self, service: StatusService, access: AccessControl) -> None:
         """
         Make a resource.
 
@@ -291,16 +291,16 @@ class StatusPage(Resource):
 
         """
         super().__init__()
-        self._guard = guard
+        self._access = access
         page = files(__package__).joinpath("status.html").read_text("utf-8")
-        asks = f'content="{"yes" if guard.asks else "no"}"'
-        self._page = page.replace('content="asks"', asks).encode()
+        requires_token = f'content="{"yes" if guard.asks else "no"}"'
+        self._page = page.replace('content="asks"', requires_token).encode()
         self.putChild(b"", self)
         self.putChild(b"engine.io", EngineIOResource(service.server))
 
     def render_GET(self, request: Request) -> int:
         """Give the page, to whoever may see it or may be asked."""
-        if self._guard.asks or self._guard.lets_in(request):
+        if self._access.requires_token or self._access.is_allowed(request):
             request.setHeader(b"Content-Security-Policy", b"frame-ancestors 'none'")
             request.setHeader(b"Referrer-Policy", b"no-referrer")
             request.setHeader(b"X-Content-Type-Options", b"nosniff")
