@@ -83,7 +83,7 @@ class WampApplication(Application):
         """
         self._make_id = make_id
         self._members: dict[Session, WampClient] = {}
-        self._named: dict[str, WampClient] = {}
+        self._by_name: dict[str, WampClient] = {}
         self._topics = Subscriptions()
         self._router: ISession | None = None
 
@@ -136,8 +136,8 @@ class WampApplication(Application):
 
         """
         member = WampClient(session, self._make_id(), self.max_calls)
-        self._members[session] = self._named[member.name] = member
-        member.say(write("welcome", session=member.name))
+        self._members[session] = self._by_name[member.name] = member
+        member.send(write("welcome", session=member.name))
         return None
 
     async def message_received(self, session: Session, data: str | bytes) -> None:
@@ -184,7 +184,7 @@ class WampApplication(Application):
         # It has no name if a subclass raised before it was opened here.
         member = self._members.pop(session, None)
         if member is not None:
-            del self._named[member.name]
+            del self._by_name[member.name]
             for uri in list(member.subscriptions):
                 self._topics.remove(uri, member.subscriptions.pop(uri))
             for call in list(member.calls):
@@ -215,7 +215,7 @@ class WampApplication(Application):
             member.fail(request.id, Problem.NO_SUCH_SUBSCRIPTION, what)
         else:
             self._topics.remove(request.uri, subscription)
-            member.say(write("unsubscribed", id=request.id))
+            member.send(write("unsubscribed", id=request.id))
 
     async def _forward(
         self, member: WampClient, request: WampRequest, added: Mapping[str, Any]
@@ -224,16 +224,16 @@ class WampApplication(Application):
         await member.slots.acquire()
         if member.session not in self._members:
             return
-        call = Deferred.fromCoroutine(self._ask(member, request, added))
+        call = Deferred.fromCoroutine(self._request(member, request, added))
         member.calls.add(call)
-        call.addErrback(self._lost, member)
+        call.addErrback(self._log_unanswered, member)
         call.addCallback(lambda _: member.done(call))
 
-    def _lost(self, failure: Failure, member: WampClient) -> None:
+    def _log_unanswered(self, failure: Failure, member: WampClient) -> None:
         log = member.session.server.log  # limited in rate: clients cause these lines
         log.failure("a request was not answered", failure=failure)
 
-    async def _ask(
+    async def _request(
         self, member: WampClient, request: WampRequest, added: Mapping[str, Any]
     ) -> None:
         router = self._router
@@ -316,7 +316,7 @@ class WampApplication(Application):
 
     def _send(self, name: str, /, *args: Any, **kwargs: Any) -> bool:
         """Send to one session; False if it reads too slowly."""
-        member = self._named.get(name)
+        member = self._by_name.get(name)
         if member is None or member.session.state is not State.OPEN:
             raise ApplicationError(
                 Problem.NO_SUCH_SESSION.value, "no session is called so"
@@ -327,7 +327,7 @@ class WampApplication(Application):
         """Send to every session; how many there are."""
         message = _message(args, kwargs)
         for member in list(self._members.values()):
-            member.say(message)
+            member.send(message)
         return len(self._members)
 
     def _sessions(self) -> list[dict[str, Any]]:

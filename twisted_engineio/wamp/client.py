@@ -25,7 +25,7 @@ class WampClient:
         self.calls: set[Deferred[None]] = set()
         self.subscriptions: dict[str, Subscription] = {}
 
-    def say(self, message: Encoded, *, volatile: bool = False) -> None:
+    def send(self, message: Encoded, *, volatile: bool = False) -> None:
         """Send something, if there is still somebody to hear it."""
         if self.session.state is State.OPEN:
             self.session.send(message, volatile=volatile)
@@ -33,13 +33,13 @@ class WampClient:
     def answer(self, id: Id, **reply: Any) -> None:
         """Answer a request with what others wrote."""
         try:
-            self.say(write(id=id, **reply))
+            self.send(write(id=id, **reply))
         except (TypeError, ValueError) as error:
             self.fail(id, Problem.NOT_JSON, f"the answer cannot be sent: {error}")
 
     def fail(self, id: Id, problem: Problem, what: str) -> None:
         """Answer a request with a sentence of our own."""
-        self.say(write("error", id=id, error=problem.value, args=[what]))
+        self.send(write("error", id=id, error=problem.value, args=[what]))
 
     def done(self, call: Deferred[None]) -> None:
         """Forget a call that is answered, and make room for another."""
@@ -60,7 +60,7 @@ class Subscription:
     def granted(self) -> None:
         """Answer the session, the first time."""
         if self._id is not None:
-            self._member.say(write("subscribed", id=self._id))
+            self._member.send(write("subscribed", id=self._id))
             self._id = None
 
     def refused(self, failure: Failure) -> None:
@@ -75,6 +75,6 @@ class Subscription:
             self._id, op="error", uri=self._uri, error=error.error, args=error.args
         )
 
-    def hear(self, event: Encoded) -> None:
+    def event_received(self, event: Encoded) -> None:
         """Pass an event on."""
-        self._member.say(event, volatile=self._volatile)
+        self._member.send(event, volatile=self._volatile)

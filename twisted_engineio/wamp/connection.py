@@ -146,9 +146,9 @@ class _Telling:
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         connected: Deferred[IProtocol] = self._endpoint.connect(factory)
-        return connected.addErrback(self._tell)
+        return connected.addErrback(self._log_failure)
 
-    def _tell(self, failure: Failure) -> Failure:
+    def _log_failure(self, failure: Failure) -> Failure:
         log.warn(
             "no connection to the router at {url}: {error}; will try again",
             url=self._url,

@@ -128,11 +128,11 @@ def read(data: str | bytes) -> WampRequest:
         BadRequest: If it is none, or asks for something in a wrong way.
 
     """
-    said = _parse(data)
-    id = said.get("id")
+    fields = _parse(data)
+    id = fields.get("id")
     _check_id(id)
     try:
-        return _request(said, id)
+        return _request(fields, id)
     except BadRequest as error:
         raise BadRequest(error.problem, id) from None
 
@@ -143,12 +143,12 @@ def _parse(data: str | bytes) -> dict[str, Any]:
     if _is_deep(data):
         raise BadRequest(f"a request may be {MAX_DEPTH} lists or objects deep")
     try:
-        said = json.loads(data, parse_constant=_refuse_constant)
+        fields = json.loads(data, parse_constant=_refuse_constant)
     except ValueError:
         raise BadRequest("a request is a JSON object; this is no JSON") from None
-    if not isinstance(said, dict):
+    if not isinstance(fields, dict):
         raise BadRequest("a request is a JSON object")
-    return said
+    return fields
 
 
 def _is_deep(data: str) -> bool:
@@ -187,25 +187,25 @@ def _check_id(id: object) -> None:
         )
 
 
-def _request(said: dict[str, Any], id: Id) -> WampRequest:
+def _request(fields: dict[str, Any], id: Id) -> WampRequest:
     try:
-        op = Op(said.get("op"))
+        op = Op(fields.get("op"))
     except ValueError:
         names = ", ".join(each.value for each in Op)
         raise BadRequest(f"op must be one of {names}") from None
-    if not said.keys() <= set(_KEYS[op]):
+    if not fields.keys() <= set(_KEYS[op]):
         raise BadRequest(f"{op.value} takes {', '.join(_KEYS[op])} and nothing else")
     if id is None and op is not Op.PUBLISH:
         raise BadRequest(f"{op.value} needs an id, for its answer")
-    volatile = said.get("volatile", False)
+    volatile = fields.get("volatile", False)
     if not isinstance(volatile, bool):
         raise BadRequest("volatile must be true or false")
     return WampRequest(
         op=op,
-        uri=_uri(said.get("uri")),
+        uri=_uri(fields.get("uri")),
         id=id,
-        args=_args(said.get("args", [])),
-        kwargs=_kwargs(said.get("kwargs", {})),
+        args=_args(fields.get("args", [])),
+        kwargs=_kwargs(fields.get("kwargs", {})),
         volatile=volatile,
     )
 
@@ -291,17 +291,17 @@ def write(
             pair, or if it is nested too deeply.
 
     """
-    said: dict[str, Any] = {"op": op}
+    fields: dict[str, Any] = {"op": op}
     if id is not None:
-        said["id"] = id
-    said.update(more)
+        fields["id"] = id
+    fields.update(more)
     if args:
-        said["args"] = list(args)
+        fields["args"] = list(args)
     if kwargs:
-        said["kwargs"] = kwargs
+        fields["kwargs"] = kwargs
     try:
         text = json.dumps(
-            said,
+            fields,
             allow_nan=False,
             default=_as_text,
             ensure_ascii=False,

@@ -51,7 +51,7 @@ class Listener(Protocol):
     def refused(self, failure: Failure) -> None:
         """Hear that the router sends none; it is no listener any more."""
 
-    def hear(self, event: Encoded) -> None:
+    def event_received(self, event: Encoded) -> None:
         """Hear an event."""
 
 
@@ -59,7 +59,7 @@ class _Standing(enum.Enum):
     """What the router knows of a topic."""
 
     ABSENT = "absent"
-    ASKED = "asked"
+    REQUESTED = "asked"
     HELD = "held"
     ENDING = "ending"
 
@@ -141,25 +141,28 @@ class Subscriptions:
         if topic.standing is _Standing.ABSENT and not topic.listeners:
             del self._topics[topic.uri]
         elif topic.standing is _Standing.ABSENT and self._router is not None:
-            self._ask(topic, self._router)
+            self._subscribe(topic, self._router)
         elif topic.standing is _Standing.HELD and not topic.listeners:
-            self._end(topic, self._router)
+            self._unsubscribe(topic, self._router)
 
-    def _ask(self, topic: _Topic, router: ISession) -> None:
-        topic.standing = _Standing.ASKED
-        hear = partial(self._event, topic)
-        asked: Deferred[Any] = maybeDeferred(router.subscribe, hear, topic.uri)
+    def _subscribe(self, topic: _Topic, router: ISession) -> None:
+        topic.standing = _Standing.REQUESTED
+        event_received = partial(self._event, topic)
+        asked: Deferred[Any] = maybeDeferred(
+            router.subscribe, event_received, topic.uri
+        )
         asked.addCallbacks(
-            partial(self._held, topic, router), partial(self._refused, topic, router)
+            partial(self._subscribed, topic, router),
+            partial(self._subscribe_failed, topic, router),
         )
 
-    def _end(self, topic: _Topic, router: ISession | None) -> None:
+    def _unsubscribe(self, topic: _Topic, router: ISession | None) -> None:
         topic.standing = _Standing.ENDING
         ended: Deferred[Any] = maybeDeferred(topic.subscription.unsubscribe)
-        ended.addErrback(partial(self._not_ended, topic, router))
-        ended.addCallback(partial(self._ended, topic, router))
+        ended.addErrback(partial(self._unsubscribe_failed, topic, router))
+        ended.addCallback(partial(self._unsubscribed, topic, router))
 
-    def _held(self, topic: _Topic, router: ISession, subscription: Any) -> None:
+    def _subscribed(self, topic: _Topic, router: ISession, subscription: Any) -> None:
         if router is not self._router:
             return
         topic.standing = _Standing.HELD
@@ -168,7 +171,9 @@ class Subscriptions:
             listener.granted()
         self._settle(topic)
 
-    def _refused(self, topic: _Topic, router: ISession, failure: Failure) -> None:
+    def _subscribe_failed(
+        self, topic: _Topic, router: ISession, failure: Failure
+    ) -> None:
         if router is not self._router:
             return
         topic.standing = _Standing.ABSENT
@@ -177,7 +182,7 @@ class Subscriptions:
         for listener in listeners:
             listener.refused(failure)
 
-    def _not_ended(
+    def _unsubscribe_failed(
         self, topic: _Topic, router: ISession | None, failure: Failure
     ) -> None:
         if router is self._router:
@@ -187,7 +192,7 @@ class Subscriptions:
                 uri=topic.uri,
             )
 
-    def _ended(self, topic: _Topic, router: ISession | None, _: object) -> None:
+    def _unsubscribed(self, topic: _Topic, router: ISession | None, _: object) -> None:
         if router is self._router:
             topic.standing = _Standing.ABSENT
             topic.subscription = None
@@ -204,4 +209,4 @@ class Subscriptions:
             )
             return
         for listener in list(topic.listeners):
-            listener.hear(event)
+            listener.event_received(event)
