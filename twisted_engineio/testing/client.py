@@ -83,8 +83,8 @@ class ClientHost(Protocol):
     def wire(
         self,
         address: str,
-        heard: Callable[[bytes], object],
-        ended: Callable[[], object],
+        data_received: Callable[[bytes], object],
+        connection_closed: Callable[[], object],
         *,
         secure: bool = False,
     ) -> MemoryTransport:
@@ -179,7 +179,7 @@ class MemoryClient:
         require_message(data)
         if not self.is_open:
             raise ConnectionError(f"{self!r} is not open")
-        self._say(data)
+        self._enqueue(data)
         self._server.settle()
 
     def upgrade(self, to: str = "websocket") -> None:
@@ -209,7 +209,7 @@ class MemoryClient:
             if self._candidate is not None:
                 self.lost(self._candidate)
             self.state = ClientState.CLOSING
-            self._say(_CLOSE)
+            self._enqueue(_CLOSE)
             self._server.settle()
 
     def vanish(self) -> None:
@@ -246,7 +246,10 @@ class MemoryClient:
         """Connect to the site once more."""
         line = HttpLine()
         line.transport = self._server.wire(
-            self._address, line.heard, line.ended, secure=self._secure
+            self._address,
+            line.data_received,
+            line.connection_closed,
+            secure=self._secure,
         )
         self._lines.append(line)
         return line
@@ -309,13 +312,13 @@ class MemoryClient:
         if packet.type is PacketType.MESSAGE:
             self._received.append(packet.data)
         elif packet.type is PacketType.OPEN:
-            said = json.loads(packet.data)
-            self.sid, self._max_payload = said["sid"], said["maxPayload"]
-            self._upgrades = said["upgrades"]
+            fields = json.loads(packet.data)
+            self.sid, self._max_payload = fields["sid"], fields["maxPayload"]
+            self._upgrades = fields["upgrades"]
             self.session = self._server.session_of(self.sid)
             self.state = ClientState.OPEN
         elif packet.type is PacketType.PING and self.answers_pings:
-            self._say(_PONG)
+            self._enqueue(_PONG)
         elif packet.type is PacketType.CLOSE:
             self.lost(self._carrier)
 
@@ -344,7 +347,7 @@ class MemoryClient:
             if candidate is not None:
                 candidate.drop()
 
-    def _say(self, item: Item) -> None:
+    def _enqueue(self, item: Item) -> None:
         self._queue.append(item)
         if self._carrier.writable:
             self.writable()

@@ -60,8 +60,8 @@ class MemoryTransport:
     def __init__(
         self,
         peer: IAddress,
-        heard: Callable[[bytes], object],
-        ended: Callable[[], object],
+        data_received: Callable[[bytes], object],
+        connection_closed: Callable[[], object],
     ) -> None:
         """
         Make a connection that leads nowhere yet.
@@ -76,13 +76,13 @@ class MemoryTransport:
         self.disconnecting = False
         self.is_over = False
         self._peer = peer
-        self._heard = heard
-        self._ended = ended
+        self._data_received = data_received
+        self._connection_closed = connection_closed
         self._up = bytearray()  # on its way to the server
         self._down = bytearray()  # on its way to the client
         self._reading = WireFlow.FLOWING  # the server's
         self._listening = WireFlow.FLOWING  # the client's
-        self._farewell: Exception | None = None
+        self._close_error: Exception | None = None
         self._producer: Any = None
         self._pulls = False
         self._producing = WireFlow.FLOWING
@@ -120,7 +120,7 @@ class MemoryTransport:
         """Close it at once."""
         self.disconnecting = True
         self._down.clear()
-        self._farewell = ConnectionAborted()
+        self._close_error = ConnectionAborted()
 
     def getPeer(self) -> IAddress:
         """Give the client's address."""
@@ -178,7 +178,7 @@ class MemoryTransport:
     def hang_up(self) -> None:
         """Close it with a FIN, behind what was sent."""
         self._forget_client()
-        self._farewell = self._farewell or ConnectionDone()
+        self._close_error = self._close_error or ConnectionDone()
 
     def vanish(self) -> None:
         """Be gone without a word: nothing arrives any more, on either side."""
@@ -194,7 +194,7 @@ class MemoryTransport:
         self._listening = WireFlow.FLOWING
 
     def _forget_client(self) -> None:
-        self._heard, self._ended = _ignore, _ignore
+        self._data_received, self._connection_closed = _ignore, _ignore
         self._listening = WireFlow.FLOWING
 
     # Time.
@@ -218,7 +218,7 @@ class MemoryTransport:
             return False
         data = bytes(self._down)
         self._down.clear()
-        self._heard(data)
+        self._data_received(data)
         if self._awaits_producer:
             self._producing = WireFlow.FLOWING
             self._producer.resumeProducing()
@@ -230,20 +230,20 @@ class MemoryTransport:
         return self._producer is not None and held
 
     def _end(self) -> bool:
-        if self._farewell is None:
+        if self._close_error is None:
             # What the server wrote goes first, and what a producer is to write yet.
             if not self.disconnecting or self._down or self._awaits_producer:
                 return False
-            self._farewell = ConnectionDone()
+            self._close_error = ConnectionDone()
         elif self._up and not self.disconnecting:
             return False  # the client's FIN stands behind what it sent
         self.is_over = True
         if self._producer is not None:
             self._producer.stopProducing()
-        self._ended()
-        self.protocol.connectionLost(Failure(self._farewell))
+        self._connection_closed()
+        self.protocol.connectionLost(Failure(self._close_error))
         return True
 
 
-def _ignore(*heard: bytes) -> None:
+def _ignore(*data_received: bytes) -> None:
     """Hear nothing: the client is gone."""

@@ -244,8 +244,8 @@ class MemoryServer(Server):
     def wire(
         self,
         address: str,
-        heard: Callable[[bytes], object],
-        ended: Callable[[], object],
+        data_received: Callable[[bytes], object],
+        connection_closed: Callable[[], object],
         *,
         secure: bool = False,
     ) -> MemoryTransport:
@@ -259,7 +259,7 @@ class MemoryServer(Server):
             secure: Whether the site shall take it for TLS.
 
         """
-        wire = MemoryTransport(_address(address), heard, ended)
+        wire = MemoryTransport(_address(address), data_received, connection_closed)
         if secure:
             alsoProvides(wire, ISSLTransport)  # what twisted.web asks for
         site: Any = self.site  # buildProtocol is not annotated
