@@ -155,7 +155,7 @@ class Server(AdmissionControl):
         self.config = config or Config()
         self.clock: IReactorTime = clock
         self.observers = tuple(observers)
-        self.hearing = hooks_of(self.observers)
+        self.hooks = hooks_of(self.observers)
         self.log = LimitedLog(self._logger, LineLimit(clock))
         self.rare_log = LimitedLog(
             self._logger, LineLimit(clock, 1, _QUIET, timed=False)
@@ -182,7 +182,7 @@ class Server(AdmissionControl):
         self.websockets.lost = self._drain.settle
         config = self.config
         self._session_class = session_class(
-            observed=self.hearing.watches_sessions,
+            observed=self.hooks.watches_sessions,
             limited=bool(config.max_messages_per_second or config.max_bytes_per_second),
         )
         self._corked: list[Transport] = []
@@ -383,13 +383,13 @@ class Server(AdmissionControl):
                 handler: Deferred[object] = ensureDeferred(result)  # type: ignore[arg-type]
                 handler.addErrback(self._session_closed_failed, session)
                 if not handler.called:
-                    self.outlives(handler)
+                    self.limit_handler(handler)
                 self._drain.wait_for(handler)
         if self.observers:
             self.notify(lambda each: each.session_closed(session, reason))
         self._drain.settle()
 
-    def outlives(self, handler: Deferred[object]) -> None:
+    def limit_handler(self, handler: Deferred[object]) -> None:
         """
         Cancel a handler whose session is over, unless it finishes in time.
 
@@ -418,7 +418,7 @@ class Server(AdmissionControl):
             sid=session.sid[:6],
         )
 
-    def is_mistaken(self, session: Session, data: str | bytes) -> bool:
+    def is_socketio(self, session: Session, data: str | bytes) -> bool:
         """
         Log a first message of a Socket.IO client, and close the session of an echo.
 
@@ -455,7 +455,7 @@ class Server(AdmissionControl):
 
     def refused(self, error: Refused | Reject, info: RefusedRequest) -> None:
         """Hear of a request that was refused."""
-        if self.hearing.connection_refused:
+        if self.hooks.connection_refused:
             request = info.view
             self.notify(lambda each: each.connection_refused(error, request))
 

@@ -385,7 +385,7 @@ class EngineIOResource(Resource):
         self.engineio.refuse_when_stopped()
         if self.engineio.config.cookie is not None:
             self._set_cookie(entry, info)
-        if self.engineio.hearing.headers:
+        if self.engineio.hooks.headers:
             self._notify_headers(info, None)
         transport = self._websocket(info, entry, opened)
         self._hand_over(info, transport)
@@ -524,7 +524,7 @@ class EngineIOResource(Resource):
         self._hand_over(info, transport)
 
     def _notify_headers(self, info: RequestInfo, session: Session | None) -> None:
-        if self.engineio.hearing.headers:
+        if self.engineio.hooks.headers:
             headers, view = info.answer_headers, info.view
             self.engineio.notify(lambda each: each.headers(headers, view, session))
 
