@@ -77,7 +77,7 @@ class AccessControl:
             if not token.isascii() or not token.isprintable() or " " in token:
                 raise ValueError("a token is of ASCII letters, digits and signs")
             if len(token) < _MIN_LENGTH:
-                raise ValueError(f"a token has {_LEAST} characters or more")
+                raise ValueError(f"a token has {_MIN_LENGTH} characters or more")
         self._token = token
         self._behind_proxies = bool(trusted_proxies)
 

@@ -199,19 +199,19 @@ class Metrics(Counters):
         )
 
     def _of_messages(self) -> Iterator[Metric]:
-        for way, done, text, binary in (
+        for way, state, text, binary in (
             ("received", "received", self.received_text, self.received_binary),
             ("sent", "sent, or queued to be", self.sent_text, self.sent_binary),
         ):
             yield _counter(
                 f"engineio_messages_{way}",
-                f"Messages {told}.",
+                f"Messages {state}.",
                 ("kind",),
                 {("text",): text.messages, ("binary",): binary.messages},
             )
             yield _counter(
                 f"engineio_{way}_bytes",
-                f"Bytes of messages {told}, before compression.",
+                f"Bytes of messages {state}, before compression.",
                 ("kind",),
                 {("text",): text.bytes, ("binary",): binary.bytes},
             )

@@ -293,7 +293,7 @@ class StatusPage(Resource):
         super().__init__()
         self._access = access
         page = files(__package__).joinpath("status.html").read_text("utf-8")
-        requires_token = f'content="{"yes" if guard.asks else "no"}"'
+        requires_token = f'content="{"yes" if access.requires_token else "no"}"'
         self._page = page.replace('content="asks"', requires_token).encode()
         self.putChild(b"", self)
         self.putChild(b"engine.io", EngineIOResource(service.server))
