@@ -267,9 +267,9 @@ WRONG = {
     ("--app", "sys:Chat"): "--app: sys:Chat: AttributeError: ",
     ("--app", "sys:version"): "--app: sys:version: TypeError: ",
     ("--app", "test_options:fail_to_make"): "fail_to_make: ZeroDivisionError: no luck",
-    ("--app", "test_options:make_nothing"): "gives a object, not an Application",
+    ("--app", "test_options:make_nothing"): "is a object, not an Application",
     ("--prot", "3000"): "option --prot not recognized",
-    ("--app", "test_options:Namespace"): "gives a Namespace, not an Application",
+    ("--app", "test_options:Namespace"): "is a Namespace, not an Application",
 }
 
 
