@@ -1,12 +1,14 @@
 """
-The module that reads URLs: a twisted.web Resource in front of a ``Server``.
+The HTTP front end of a ``Server``: a twisted.web Resource that routes its requests.
 
 Rules of this file:
 
-1. The checks stand in one order, the reference's: transport, Origin, sid, method,
-   admission, version. The first that fails answers.
-2. An answer never echoes what the client sent.
-3. A connection is handed to Autobahn only when nothing is left to refuse.
+1. The checks run in the order of the reference implementation: transport, Origin, sid,
+   method, admission, protocol revision. The first failure is the answer.
+2. An answer never echoes data that the client sent.
+3. A connection is handed to Autobahn only after the last check that can refuse it.
+
+Driven by twisted.web (``render``) and by the fast path (``admit_websocket``).
 
 Engine.IO protocol v4, "HTTP long-polling", "WebSocket", "Upgrade".
 """
@@ -56,15 +58,15 @@ __all__ = ["EngineIOResource"]
 
 class EngineIOResource(Resource):
     """
-    Serves a ``Server`` at the place where it is put, in any twisted.web site.
+    A twisted.web resource that serves a ``Server``, in any Site.
 
-    It answers with and without a trailing slash, and nothing below it::
+    It answers at its own path, with and without a trailing slash, and nothing below::
 
         root.putChild(b"engine.io", EngineIOResource(Server(Chat())))
 
     Attributes:
         engineio: The server; ``server`` is twisted.web's own attribute.
-        proxies: Whose word about a client counts; None if nobody's.
+        proxies: The proxies whose ``Forwarded`` headers are trusted; None if none are.
 
     """
 
@@ -72,13 +74,13 @@ class EngineIOResource(Resource):
 
     def __init__(self, server: Server) -> None:
         """
-        Make a resource.
+        Create a resource.
 
         Args:
-            server: Whose sessions it serves.
+            server: The server whose sessions it serves.
 
         Raises:
-            TypeError: If it is no Server.
+            TypeError: If ``server`` is no Server.
 
         """
         require(Server, server, "EngineIOResource")
@@ -86,7 +88,7 @@ class EngineIOResource(Resource):
         self.engineio = server
         self._cors = server.cors
         self.proxies = server.proxies
-        self._site: Any = None  # the one that the last request came to
+        self._site: Any = None  # the Site of the most recent request
 
     def render(self, request: Request) -> int:
         """Answer a request, now or later."""
@@ -104,7 +106,7 @@ class EngineIOResource(Resource):
         return NOT_DONE_YET
 
     def _redact_access_log(self, site: Any) -> None:
-        """Redact the access log of a Site at the first request that comes to it."""
+        """Redact the access log of a Site when its first request arrives."""
         self._site = site
         if hasattr(site, "_logFormatter"):
             redact_log_of(site)
@@ -148,7 +150,8 @@ class EngineIOResource(Resource):
             self._admit(info)
 
     def _refuse_head(self, info: RequestInfo, fault: str) -> NoReturn:
-        """Refuse what our own port found malformed, for observers to know."""
+        """Refuse a malformed request that ``EngineIOChannel`` has passed on."""
+        # The channel could refuse it itself, but observers would not be notified.
         self._cors.add_error_headers(info)
         raise Refused(ErrorCode.BAD_REQUEST, fault)
 
@@ -159,7 +162,7 @@ class EngineIOResource(Resource):
             deflate = self.engineio.config.per_message_deflate
             info.check_websocket(deflate=deflate)
         if "j" in info.query and info.wants_script:
-            index_of(info.query)  # a bad one is refused before admission
+            index_of(info.query)  # refuse a malformed index before admission
 
     def _refuse_transport(self, info: RequestInfo) -> NoReturn:
         self._cors.add_error_headers(info)
@@ -187,11 +190,14 @@ class EngineIOResource(Resource):
             self._refuse_origin()
 
     def _ask_cors(self, decide: Callable[..., bool], *about: object) -> bool:
-        """Decide about a page, perhaps with a function that the operator gave us."""
+        """Apply the CORS policy, which may call a function of the operator's."""
         try:
             return decide(*about)
         except Exception as error:
-            self.engineio.log.failure("cors failed; the request is refused")
+            self.engineio.log.failure(
+                "the function given as cors raised an exception; the request was"
+                " refused"
+            )
             raise Refused(ErrorCode.BAD_REQUEST, "cors raised") from error
 
     def _refuse_origin(self) -> None:
@@ -211,7 +217,7 @@ class EngineIOResource(Resource):
             raise Refused(ErrorCode.BAD_REQUEST, "sse is of revision 4 only")
 
     def _count_attempt(self, session: Session) -> None:
-        """Refuse one attempt too many to upgrade; the session goes on."""
+        """Refuse an upgrade attempt above the limit; the session stays open."""
         if not session.may_try_upgrade():
             session.limit_reached("max_upgrade_attempts")
             raise _too_many_attempts(session)
@@ -220,7 +226,7 @@ class EngineIOResource(Resource):
         name = info.transport
         if name == session.transport.name or session.carrier(name) is not None:
             return name != "websocket"
-        # The GET of a stream brings its candidate into being.
+        # The first GET of an event stream creates the upgrade candidate.
         upgrades = upgrades_from(session.transport.name, self.engineio.config)
         return info.listens and "sse" in upgrades
 
@@ -233,7 +239,7 @@ class EngineIOResource(Resource):
         else:
             transport = session.carrier(info.transport)
             if isinstance(transport, JSONPTransport) and not info.wants_script:
-                self._check_script(info)  # its answers are scripts all the same
+                self._check_script(info)  # the answers of this session are scripts
         assert isinstance(transport, (PollingTransport, EventSourceTransport))
         self._notify_headers(info, session)
         if request.method == b"GET":
@@ -247,7 +253,7 @@ class EngineIOResource(Resource):
             answer(request, 405, PLAIN, b"")
 
     def _stream(self, session: Session, seen: int) -> EventSourceTransport:
-        """Find what a stream attaches to, or make a candidate of it."""
+        """Return the stream to attach a GET to; create a candidate if there is none."""
         known = session.carrier("sse")
         if isinstance(known, EventSourceTransport):
             stream = known
@@ -256,9 +262,9 @@ class EngineIOResource(Resource):
         if stream is not known:
             self._count_attempt(session)
         if not stream.can_resume(seen):
-            raise Refused(ErrorCode.UNKNOWN_SID, "there is no such event to go on from")
+            raise Refused(ErrorCode.UNKNOWN_SID, "the event to resume after is unknown")
         if stream is not known and not session.upgrade(stream):
-            raise Refused(ErrorCode.BAD_REQUEST, "the session takes no upgrade now")
+            raise Refused(ErrorCode.BAD_REQUEST, "the session cannot upgrade now")
         return stream
 
     def _eventsource(self, sid: str) -> EventSourceTransport:
@@ -268,20 +274,20 @@ class EngineIOResource(Resource):
     def _receive(
         self, info: RequestInfo, session: Session, transport: HTTPTransport
     ) -> None:
-        """Take a POST whose body is there, or have it collected."""
+        """Deliver a POST, or have its body collected if it has not arrived yet."""
         request = info.request
         collect = getattr(request, "engineio_collect", None)
         whole = partial(self._received, info, session, transport)
         if collect is None or not collect(whole, transport):
             self._deliver(request, transport)
         elif session.is_over():
-            # Another POST is in progress: that has ended it.
+            # engineio_collect found another POST in progress, which ended the session.
             raise Refused(ErrorCode.UNKNOWN_SID, "the session is over")
 
     def _received(
         self, info: RequestInfo, session: Session, transport: HTTPTransport
     ) -> None:
-        """Deliver a body that has come, unless its session has gone on meanwhile."""
+        """Deliver a collected body, unless the session has ended or moved since."""
         try:
             if session.is_over():
                 raise Refused(ErrorCode.UNKNOWN_SID, "the session is over")
@@ -299,7 +305,7 @@ class EngineIOResource(Resource):
         body = request.content.read()
         limit = self.engineio.config.max_payload
         if len(body) > limit:
-            # Our own Site refuses it before it is here; another one cannot.
+            # EngineIOSite refuses such a body before collecting it; other Sites cannot.
             self.engineio.too_large(PayloadTooLarge(len(body), limit))
             answer(request, 413, PLAIN, b"")
         else:
@@ -324,7 +330,7 @@ class EngineIOResource(Resource):
             if isinstance(admitted, Entry):
                 self._admitted(admitted, info)
                 return
-        except BaseException:  # as a Deferred does
+        except BaseException:  # a Deferred catches it as well
             admitted = fail()
         pack(request)
         request.notifyFinish().addErrback(lambda _: admitted.cancel())
@@ -333,13 +339,13 @@ class EngineIOResource(Resource):
         admitted.addErrback(self._not_answered, request)
 
     def _begun(self, request: Request) -> Deferred[Entry] | None:
-        """Find the admission that ``knock`` has begun, if it has."""
+        """Return the admission that ``admit_websocket`` has started, if any."""
         channel = request.channel
         return channel.take_admission() if type(channel) is EngineIOChannel else None
 
     def _admitted(self, entry: Entry, info: RequestInfo) -> None:
         if _is_over(info.request):
-            return  # the application let a client in that had left
+            return  # the client disconnected while the application decided
         if info.upgrade:
             self._open_websocket(entry, info)
             return
@@ -348,12 +354,12 @@ class EngineIOResource(Resource):
             self._set_cookie(entry, info)
         session = self.engineio.open(entry, transport)
         if session.state is State.CLOSED:
-            raise Refused(ErrorCode.BAD_REQUEST, "the application failed")
+            raise Refused(ErrorCode.BAD_REQUEST, "the application closed the session")
         self._notify_headers(info, session)
         try:
             _begin(transport, info.request)
         except BaseException:
-            session.fail(CloseReason.TRANSPORT_ERROR)  # its client never hears of it
+            session.fail(CloseReason.TRANSPORT_ERROR)  # the client cannot learn its id
             raise
         if info.transport == "polling":
             session.expect_client()
@@ -395,17 +401,17 @@ class EngineIOResource(Resource):
         try:
             info.take_over(transport)
         except Exception:
-            # Not to be answered: the connection is no longer twisted.web's.
+            # No HTTP answer is possible: twisted.web no longer owns the connection.
             self._cut_off(connection)
 
     def _cut_off(self, connection: Any) -> None:
-        """Leave nothing of a WebSocket that failed while it was opened."""
-        self.engineio.log.failure("a WebSocket failed; its connection is cut")
+        """Log a WebSocket that failed while it was opened, and abort its connection."""
+        self.engineio.log.failure("opening a WebSocket failed; connection aborted")
         connection.abortConnection()
 
     def _set_cookie(self, entry: Entry, info: RequestInfo) -> None:
         cookie = self.engineio.config.cookie
-        assert cookie is not None  # or there is nothing to set
+        assert cookie is not None  # checked by the callers
         info.answer_headers.addRawHeader(b"Set-Cookie", cookie.header(entry.sid))
 
     def _websocket(
@@ -420,7 +426,7 @@ class EngineIOResource(Resource):
             opened,
             info.extra_headers(),
             session.revision.codec,
-            # A client says so for the session, or for the one transport.
+            # In revision 3, b64 may be set for the session or for one transport.
             base64=query.get("b64") == "1" or (not greets and session.handshake.base64),
             greets=greets,
         )
@@ -430,41 +436,46 @@ class EngineIOResource(Resource):
     def _not_admitted(self, failure: Failure, info: RequestInfo) -> None:
         error = failure.value
         if _is_over(info.request):
-            return  # the client has left; CancelledError says so, or anything else
+            return  # the client disconnected, and the admission was cancelled
         if not isinstance(error, (Refused, Reject)):
-            self.engineio.log.failure("a handshake failed", failure=failure)
+            self.engineio.log.failure(
+                "opening a session failed; the client was refused",
+                failure=failure,
+            )
             error = Refused(ErrorCode.BAD_REQUEST, "an exception in the handshake")
         self._refuse(info, error)
 
     def _not_answered(self, failure: Failure, request: Request) -> None:
-        """Leave no client waiting for an answer that could not be made."""
-        self.engineio.log.failure("no answer could be made", failure=failure)
+        """Close a connection whose answer could not be written."""
+        self.engineio.log.failure(
+            "answering a handshake failed; connection closed", failure=failure
+        )
         request.channel.loseConnection()
 
-    # At the door.
+    # The fast path.
 
     def admit_websocket(self, info: RequestInfo) -> Deferred[Entry] | None:
         """
-        Let in a WebSocket that asks for it plainly, before twisted.web reads it.
+        Admit a well-formed WebSocket handshake before twisted.web parses it.
 
         Args:
-            asked: A handshake that is whole and well-formed.
+            info: A complete, well-formed handshake.
 
         Returns:
-            None if it is in. Else it is twisted.web's: how far its admission has come
-            for ``_admit`` to go on with.
+            None if the connection is a WebSocket now. Otherwise twisted.web must
+            answer, and ``_admit`` continues with the returned admission.
 
         Raises:
-            Refused: If it is not to be let in; nothing has happened yet, so twisted.web
-                may read it for ``render`` to say why.
+            Refused: If the handshake is to be refused. Nothing has changed yet, so
+                twisted.web can parse it and ``render`` can write the refusal.
 
         """
         on = "websocket" in self.engineio.config.transports
         if info.transport != "websocket" or not on:
-            raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "it names no WebSocket")
+            raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "not a WebSocket handshake")
         origin, view = info.origin, info.view
         if origin is not None and (
-            self._cors.asks_operator  # once for a request, not twice
+            self._cors.asks_operator  # its function must run once per request
             or not self._cors.allows(origin, info.host, info.is_secure)
         ):
             raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors")
@@ -507,9 +518,9 @@ class EngineIOResource(Resource):
         elif isinstance(error, Reject) and error.close_code:
             self._refuse_after_opening(info, error)
         else:
-            # The reference's form: no WebSocket client reads more.
+            # As in the reference implementation: a WebSocket client reads no more.
             request.setHeader(b"Connection", b"close")
-            # RFC 9112, 9.6: and nothing that was sent behind it is served.
+            # RFC 9112, 9.6: later requests on this connection are not served either.
             request.channel.persistent = False
             answer(request, error.status, PLAIN, error.message.encode())
 
@@ -530,12 +541,13 @@ class EngineIOResource(Resource):
 
 
 def _is_over(request: Request) -> bool:
-    """Tell whether its client has left, or has an answer: twisted.web forgets both."""
+    """Return whether the client has disconnected or was answered."""
+    # In both cases twisted.web clears request.channel.
     return getattr(request, "channel", None) is None
 
 
 def _too_many_attempts(session: Session) -> Refused:
-    """Make the refusal of an attempt to upgrade; RFC 6585, 4."""
+    """Return the refusal of an upgrade attempt above the limit: RFC 6585, 4."""
     interval, _ = session.intervals
     seconds = ceil(interval / session.server.config.max_upgrade_attempts)
     return Refused(
@@ -547,7 +559,7 @@ def _too_many_attempts(session: Session) -> Refused:
 
 
 def _begin(transport: HTTPTransport, request: Request, seen: int = 0) -> None:
-    """Give a GET to its transport."""
+    """Pass a GET to its transport."""
     if isinstance(transport, EventSourceTransport):
         transport.attach(request, seen)
     else:
