@@ -94,7 +94,7 @@ def test_an_event_that_json_cannot_carry_is_dropped_and_logged(
     asked.yes()
     asked.handler(object())
     assert ear.told == ["granted"]
-    assert "JSON has no object" in str(logged.take()["error"])
+    assert "JSON cannot represent object" in str(logged.take()["error"])
 
 
 def test_the_last_to_leave_ends_the_router_s_subscription(topics, router, ear):
