@@ -71,7 +71,7 @@ def test_options_are_config_s(make):
 
 
 def test_a_cookie_is_its_name_or_its_options(make):
-    """JSON has no Cookie."""
+    """JSON cannot represent Cookie."""
     assert make(cookie="node").config.cookie == Cookie(name="node")
     given = {"name": "node", "secure": True}
     assert make(cookie=given).config.cookie == Cookie(**given)

@@ -242,4 +242,4 @@ def test_an_id_that_no_cookie_can_hold_is_a_bad_request(
     answer = shakes(browse, server, transport).answer
     assert answer.status == 400
     assert b"Bad request" in answer.body
-    assert "make_sid gave no new id" in logged.take()["log_format"]
+    assert "make_sid returned no unused session id" in logged.take()["log_format"]

@@ -126,10 +126,10 @@ def test_what_feeds_the_page_takes_no_large_bodies(place):
     (site,) = sites_of(service)
     (status,) = (each for each in service if isinstance(each, StatusService))
     path = "/ops/status/engine.io/"
-    assert site.engineio_places.server_at(path.encode()) is status.server
+    assert site.engineio_mounts.server_at(path.encode()) is status.server
     assert post_too_much(site, f"{path}?EIO=4&transport=polling").status == 413
     timeout = service.server.config.request_timeout
-    assert site.engineio_places.request_timeout == timeout
+    assert site.engineio_mounts.request_timeout == timeout
 
 
 def test_nothing_else_takes_large_bodies_either():

@@ -267,9 +267,9 @@ WRONG = {
     ("--app", "sys:Chat"): "--app: sys:Chat: AttributeError: ",
     ("--app", "sys:version"): "--app: sys:version: TypeError: ",
     ("--app", "test_options:fail_to_make"): "fail_to_make: ZeroDivisionError: no luck",
-    ("--app", "test_options:make_nothing"): "gives a object, not an Application",
+    ("--app", "test_options:make_nothing"): "is a object, not an Application",
     ("--prot", "3000"): "option --prot not recognized",
-    ("--app", "test_options:Namespace"): "gives a Namespace, not an Application",
+    ("--app", "test_options:Namespace"): "is a Namespace, not an Application",
 }
 
 
@@ -492,7 +492,7 @@ def test_the_server_stands_at_its_path(site, path):
     served = site("--path", path)
     for requested in (path.rstrip("/"), path.rstrip("/") + "/"):
         assert fetch(served, requested).json()["code"] == 0
-    assert served.engineio_places.server_at(path.encode()) is served.server
+    assert served.engineio_mounts.server_at(path.encode()) is served.server
     assert fetch(served, "/nothing").status == 404
 
 

@@ -57,7 +57,7 @@ def test_the_endpoint_s_parser_is_a_plugin():
 
 def test_a_mistake_in_a_description_is_a_value_error():
     """As the string that people write."""
-    with pytest.raises(ValueError, match="takes one endpoint"):
+    with pytest.raises(ValueError, match="needs one endpoint"):
         serverFromString(MemoryReactorClock(), "engineio:tcp:3000")
 
 

@@ -20,7 +20,7 @@ async def test_an_admit_that_raises_refuses_its_client(child: Child) -> None:
         assert answer.error == (400, 3, "Bad request")
         peer.write(upgrade_request(f"{WEBSOCKET}&t=admit{kind}"))
         assert (await peer.answer()).status == 400
-    child.faults = "a handshake failed; the client is refused"
+    child.faults = "a handshake failed with an exception; the client was refused"
     await child.says(child.faults, times=4)
     await child.says("Fault: admit", times=4)
 
@@ -53,7 +53,10 @@ async def test_a_hook_that_raises_ends_its_session_alone(
     for kind in KINDS:
         await provoke(child, hook, kind)
     if hook == "session_closed":
-        child.faults, reason = "the application failed when session", "transport close"
+        child.faults, reason = (
+            "Application.session_closed failed for session",
+            "transport close",
+        )
     else:
         child.faults, reason = "the application failed; session", "application error"
     await child.says(child.faults, times=4)
@@ -78,6 +81,6 @@ async def test_an_observer_that_always_raises_changes_nothing(start: Start) -> N
     assert (await (await child.peer()).ask("/engine.io/")).status == 400
     candidate.say("1")
     assert await child.ended(upgrading.sid) == ["transport close"]
-    child.faults = "an observer failed"
-    await child.says(", like: an observer failed")
+    child.faults = "raised an exception"
+    await child.says(", like: observer")
     assert child.log.count(child.faults) > 10

@@ -86,7 +86,7 @@ def test_a_request_without_a_host_is_a_stranger_s():
 
 def test_behind_proxies_only_the_token_opens():
     """One that does not say who asks makes everybody look like this machine."""
-    with pytest.raises(Reject, match="Only with a token, and none is set") as caught:
+    with pytest.raises(Reject, match="A token is required, and none is set") as caught:
         AccessControl(trusted_proxies=["127.0.0.1"]).check(request())
     assert caught.value.status == 403
     AccessControl(TOKEN, ["127.0.0.1"]).check(request(authorization=f"Bearer {TOKEN}"))
@@ -125,8 +125,8 @@ def test_nothing_else_opens_when_there_is_a_token(shown):
 
 def test_a_guard_tells_whether_it_asks():
     """A page must know whether to ask for the token."""
-    assert AccessControl(TOKEN).asks
-    assert not AccessControl().asks
+    assert AccessControl(TOKEN).requires_token
+    assert not AccessControl().requires_token
 
 
 @pytest.mark.parametrize(

@@ -286,7 +286,7 @@ def test_a_guard_is_asked(ask):
     """A browser of the tests comes from elsewhere; the token opens."""
     answer = ask(AccessControl(), **HERE)
     assert answer.status == 403
-    assert answer.body == b"Only for this machine itself, and without a proxy\n"
+    assert answer.body == b"Allowed from this machine only, without a proxy\n"
     assert b"engineio" not in answer.body
     answer = ask(AccessControl(TOKEN), **HERE)
     assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
@@ -296,11 +296,11 @@ def test_a_guard_is_asked(ask):
 
 def test_behind_a_proxy_the_answer_says_that_a_token_is_needed(ask):
     """Whether or not it says for whom it asks."""
-    guard = AccessControl(trusted_proxies=["203.0.113.5"])
+    access = AccessControl(trusted_proxies=["203.0.113.5"])
     for said in ({}, {"X-Forwarded-For": "127.0.0.1"}):
-        answer = ask(guard, **HERE, **said)
+        answer = ask(access, **HERE, **said)
         assert answer.status == 403
-        assert answer.body.startswith(b"Only with a token, and none is set: behind a")
+        assert answer.body.startswith(b"A token is required, and none is set: behind a")
 
 
 def test_what_the_docs_mount_runs():

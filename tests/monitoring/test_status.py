@@ -28,24 +28,26 @@ POLLING = "EIO=4&transport=polling"
 
 
 @pytest.fixture
-def tally(clock):
+def counters(clock):
     """Give a tally with the test's time."""
     return Counters(seconds=clock.seconds)
 
 
 @pytest.fixture
-def watched(make_server, tally):
+def watched(make_server, counters):
     """Give a server that it observes."""
-    return make_server(observers=[tally], ping_interval=3600)
+    return make_server(observers=[counters], ping_interval=3600)
 
 
 @pytest.fixture
-def make_service(tally, clock, house):
+def make_service(counters, clock, house):
     """Make services that tell of it, and stop them after the test."""
     made = []
 
-    def make(guard=None, **options):
-        service = StatusService(tally, guard or AccessControl(), clock=clock, **options)
+    def make(access=None, **options):
+        service = StatusService(
+            counters, access or AccessControl(), clock=clock, **options
+        )
         service.startService()
         made.append(service)
         house.append(service.server)
@@ -136,12 +138,14 @@ def test_who_looks_is_told_every_sample(service, clock):
     assert "about" not in told.last
 
 
-def test_ends_and_upgrades_and_limits_are_told(service, watched, tally, open_session):
+def test_ends_and_upgrades_and_limits_are_told(
+    service, watched, counters, open_session
+):
     """Only those reasons that there were."""
     open_session(watched).fail(CloseReason.PARSE_ERROR)
     open_session(watched).upgrade(RecordingTransport("websocket"))
-    tally.limit_reached("max_sessions", handshake())
-    tally.payloads_refused = 3
+    counters.limit_reached("max_sessions", handshake())
+    counters.payloads_refused = 3
     told = watch(service).last
     assert told["closed"] == {"parse error": 1}
     assert told["upgrades"] == [1, 0]
@@ -170,7 +174,7 @@ def test_a_transport_that_is_new_has_ages_too(service, watched, open_session):
     assert watch(service).last["survey"]["ages"]["pigeon"] == [1, 0, 0, 0, 0, 0]
 
 
-def test_the_slowest_are_told(service, watched, tally, open_session, clock):
+def test_the_slowest_are_told(service, watched, counters, open_session, clock):
     """Who has most waiting, and whose ping takes longest; never a whole id."""
     sessions = [open_session(watched) for _ in range(30)]
     for size, session in enumerate(sessions):
@@ -178,8 +182,8 @@ def test_the_slowest_are_told(service, watched, tally, open_session, clock):
         if size:
             session.send("x" * 10 * size)
     pinged, waiting = sessions[0], sessions[1]
-    tally.sessions[pinged].round_trip = 0.5
-    tally.sessions[waiting].pinged = clock.seconds()
+    counters.sessions[pinged].round_trip = 0.5
+    counters.sessions[waiting].pinged = clock.seconds()
     clock.advance(7)
     told = watch(service)
     slow = {each["sid"]: each for each in told.last["survey"]["slow"]}
@@ -207,14 +211,14 @@ def test_who_keeps_nobody_waiting_is_not_slow(service, watched, open_session, cl
 
 
 def test_looking_at_each_session_takes_its_share_of_the_time_only(
-    service, tally, clock, monkeypatch
+    service, counters, clock, monkeypatch
 ):
     """A look that took a tenth of a second is not repeated for five."""
     told = watch(service)
     now = clock.seconds
     steps = iter([0.0, 0.1])
     monkeypatch.setattr(
-        service.status, "_survey", slowly(service.status, tally, now, steps)
+        service.status, "_survey", slowly(service.status, counters, now, steps)
     )
     for _ in range(4):
         clock.advance(EVERY)
@@ -222,18 +226,18 @@ def test_looking_at_each_session_takes_its_share_of_the_time_only(
     assert ["survey" in each for each in told.all] == [True, True, False, False, True]
 
 
-def slowly(status, tally, now, steps):
+def slowly(status, counters, now, steps):
     """Make a survey that takes a tenth of a second the first time."""
     survey = status._survey
 
     def look():
         took = next(steps, 0.0) or 0.1
         moments = iter([now(), now() + took])
-        tally.seconds = lambda: next(moments)
+        counters.seconds = lambda: next(moments)
         try:
             return survey()
         finally:
-            tally.seconds = now
+            counters.seconds = now
 
     return look
 
@@ -284,11 +288,11 @@ def test_what_is_told_does_not_grow_without_end(service, watched, open_session):
 def ask(watched, make_service, house):
     """Ask for a page from this machine or from elsewhere."""
 
-    def get(path, guard=None, address="127.0.0.1", **headers):
+    def get(path, access=None, address="127.0.0.1", **headers):
         options = {"trusted_proxies": headers.pop("trusted", ())}
-        guard = guard or AccessControl(**options)
+        access = access or AccessControl(**options)
         root = Resource()
-        root.putChild(b"status", StatusPage(make_service(guard, **options), guard))
+        root.putChild(b"status", StatusPage(make_service(access, **options), access))
         site = EngineIOSite(root, watched)
         browser = Browser(site, address=IPv4Address("TCP", address, 4711))
         house.append(browser)
@@ -354,10 +358,10 @@ def test_the_token_is_shown_at_the_handshake(ask):
     assert ask(LINE + f"&token={TOKEN}", AccessControl(TOKEN)).status == 401
 
 
-def test_those_who_look_are_not_among_the_sessions(service, tally):
+def test_those_who_look_are_not_among_the_sessions(service, counters):
     """What is shown is the server that is looked at."""
     watch(service)
-    assert tally.sessions == {}
+    assert counters.sessions == {}
 
 
 def test_it_ends_with_its_service(service, clock):

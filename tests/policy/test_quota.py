@@ -305,6 +305,6 @@ def test_each_limit_of_the_whole_server_is_said_by_itself(server, warnings):
         "max_sessions_per_address",
         "max_handshakes_per_second",
     ):
-        server._tell_operator(limit)
+        server._warn_operator(limit)
     said = [line.split()[0] for line in warnings]
     assert said == ["max_sessions", "max_handshakes_per_second"]

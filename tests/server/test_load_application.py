@@ -26,7 +26,7 @@ def test_what_is_named_is_made():
         ("chat", "'chat' must be MODULE:NAME"),
         ("no_such_module:Chat", "ModuleNotFoundError: No module named"),
         (f"{__name__}:Broken", "ValueError: no luck (" + __file__),
-        ("builtins:object", "builtins:object gives a object, not an Application"),
+        ("builtins:object", "builtins:object is a object, not an Application"),
     ],
 )
 def test_what_is_not_there_is_told_in_one_line(name, problem):

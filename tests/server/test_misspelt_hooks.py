@@ -52,7 +52,7 @@ def test_a_near_name_is_told(name, hook, warnings):
     """Once, when the server is made: else nothing would happen, in silence."""
     Server(made(name), clock=Clock())
     assert warnings == [
-        f"Chat has methods that are never called: {name}: did you mean {hook}?"
+        f"Chat defines methods that are never called: {name}: did you mean {hook}?"
     ]
 
 

@@ -68,8 +68,8 @@ def test_an_answer_that_is_no_yes_refuses(server, listener, logged, result, late
     assert failure.check(Refused)
     assert failure.value.status == 403
     assert formatEvent(logged.take()) == (
-        f"admit returned {result!r}, and not None, True or an Admission; the"
-        " client is refused: raise Reject to refuse one"
+        f"Application.admit returned {result!r}; the client was refused. Return"
+        " None, True or an Admission to admit it, raise Reject to refuse it"
     )
 
 
@@ -236,7 +236,7 @@ def test_an_id_that_is_none_or_in_use_is_refused(make_server, logged, sid):
     (failure,) = admission_of(server, handshake())
     assert failure.value.code is ErrorCode.BAD_REQUEST
     assert server.find("in use") is session
-    assert "no new id" in logged.take()["log_format"]
+    assert "no unused session id" in logged.take()["log_format"]
 
 
 def test_a_make_sid_that_fails_refuses(make_server, logged):
@@ -427,7 +427,7 @@ def test_an_id_given_twice_is_refused_the_second_time(server):
     shake = handshake()
     entry = Entry(shake, REVISION_4, "same", Admission())
     server.open(entry, RecordingTransport())
-    with pytest.raises(Refused, match="meanwhile"):
+    with pytest.raises(Refused, match="another session took the id"):
         server.open(entry, RecordingTransport())
     assert list(server.sessions) == ["same"]
 

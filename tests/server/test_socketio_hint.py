@@ -175,9 +175,9 @@ def test_a_client_reads_what_this_is(hinted, said, method, path):
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["access-control-allow-origin"] == "*"
     body = json.loads(answer.body)
-    assert body["message"].startswith("This is an Engine.IO server; Socket.IO is not")
+    assert body["message"].startswith("This is an Engine.IO server; it does not")
     assert body["path"] == "/a/b/"
-    assert said == [("warn", "it asked for /socket.io/", None)]
+    assert said == [("warn", "it requested /socket.io/", None)]
     hinted.lose()
 
 

@@ -346,7 +346,7 @@ def test_an_upgrade_ends_with_its_client(server, listener, clock, work):
 def test_a_paused_session_whose_client_is_gone_ends(ahead, listener, clock):
     """What waits is dropped then: nobody takes it."""
     limits = []
-    ahead.server.tell = lambda event: limits.append(event)
+    ahead.server.notify = lambda event: limits.append(event)
     ahead.pause_reading()
     ahead.receive("one")
     ahead.fail(GONE)

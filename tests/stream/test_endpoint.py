@@ -117,8 +117,12 @@ def test_options_are_read_by_their_kind(reactor):
 @pytest.mark.parametrize(
     ("args", "options", "message"),
     [
-        ([], {}, r"takes one endpoint, its colons written \\:, not \(\)"),
-        (["tcp", "3000"], {}, r"takes one endpoint.*'3000'.*like engineio:tcp\\:3000"),
+        ([], {}, r"needs one endpoint, its colons written as \\:, not \(\)"),
+        (
+            ["tcp", "3000"],
+            {},
+            r"needs one endpoint.*'3000'.*example: engineio:tcp\\:3000",
+        ),
         (["3000"], {}, "'3000' is no endpoint"),
         (["tcp"], {}, "'tcp' is no endpoint"),
         (["carrierpigeon:coop"], {}, "no endpoint: Unknown endpoint type"),
@@ -132,7 +136,7 @@ def test_options_are_read_by_their_kind(reactor):
         (["tcp:1"], {"transports": "pigeon"}, "transports: 'pigeon' is unknown"),
         (["tcp:1"], {"path": "engine.io"}, "'engine.io' must be a path like"),
         (["tcp:1"], {"path": "/"}, "'/' must be a path like"),
-        ([], {"tcp:1:interface": "127.0.0.1"}, r"write \\= behind 'tcp:1:interface'"),
+        ([], {"tcp:1:interface": "127.0.0.1"}, r"escape the = after 'tcp:1:interface'"),
     ],
 )
 def test_a_mistake_is_told(reactor, args, options, message):
@@ -175,7 +179,7 @@ def test_it_serves_any_path(reactor, factory):
     for path, status in (("/a/b.c", 200), ("/a/b.c/", 200), ("/engine.io", 404)):
         browser.send(f"GET {path}?{POLLING} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert browser.answers[-1].status == status
-    assert site.engineio_places.server_at(b"/a/b.c") is port.server
+    assert site.engineio_mounts.server_at(b"/a/b.c") is port.server
     assert len(port.server.sessions) == 2
     browser.lose()
 

@@ -32,7 +32,7 @@ def tell(request, line):
 
     def tell_in_pieces(data):
         for at in range(0, len(data), request.param):
-            line.heard(data[at : at + request.param])
+            line.data_received(data[at : at + request.param])
 
     return tell_in_pieces
 
@@ -58,7 +58,7 @@ def test_an_answer_in_chunks(line, tell):
     assert chunks == [b"one", b"sixteen letters!"]
     tell(b"0\r\n\r\n")
     assert chunks[-1] == b""
-    line.ended()
+    line.connection_closed()
     assert len(chunks) == 3
 
 
@@ -67,7 +67,7 @@ def test_chunks_that_break_off(line, tell):
     chunks = []
     line.ask(b"GET", lambda _: None, chunks.append)
     tell(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\no")
-    line.ended()
+    line.connection_closed()
     assert chunks == [b""]
 
 
@@ -85,7 +85,7 @@ def test_an_upgrade_that_is_refused_has_a_body(line, tell):
     answers, heard = [], []
     line.ask(b"GET", answers.append, heard.append)
     tell(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno")
-    line.ended()
+    line.connection_closed()
     assert answers == [Answer(403, {"content-length": "2"}, b"no")]
     assert heard == []
 
@@ -93,9 +93,9 @@ def test_an_upgrade_that_is_refused_has_a_body(line, tell):
 def test_a_server_that_hangs_up(line):
     """Instead of an answer; without a question it is no news."""
     answers = []
-    line.ended()
+    line.connection_closed()
     line.ask(b"GET", answers.append)
-    line.ended()
+    line.connection_closed()
     assert answers == [HUNG_UP]
 
 

@@ -266,7 +266,7 @@ def test_two_who_answer_each_other_for_ever_are_found(server, monkeypatch):
 
     class Parrot(list):
         def append(self, data):
-            client._say(data)
+            client._enqueue(data)
 
     client._received = Parrot()
     server.application.on_message = lambda session, data: session.send(data)

@@ -71,11 +71,11 @@ def test_off_an_index_means_nothing_elsewhere(make_server, browse):
 @pytest.fixture
 def status_browse(clock, house):
     """Connect to a status page without a token, from this machine."""
-    guard, tally = AccessControl(), Counters(seconds=clock.seconds)
-    service = StatusService(tally, guard, clock=clock)
+    access, counters = AccessControl(), Counters(seconds=clock.seconds)
+    service = StatusService(counters, access, clock=clock)
     service.startService()
     root = Resource()
-    root.putChild(b"engine.io", StatusPage(service, guard).children[b"engine.io"])
+    root.putChild(b"engine.io", StatusPage(service, access).children[b"engine.io"])
     site = EngineIOSite(root, service.server)
 
     def connect():

@@ -156,12 +156,12 @@ def test_http_1_0_has_no_websockets(attempt, onlooker):
 
 def test_refused_handshakes_are_counted(make_server, browse):
     """As every other refusal."""
-    tally = Counters()
-    server = make_server(observers=[tally])
+    counters = Counters()
+    server = make_server(observers=[counters])
     browse(server).send(handshake(Sec_WebSocket_Key="no"))
     browse(server).send(handshake(Sec_WebSocket_Version="7"))
-    assert tally.refused[ErrorCode.BAD_REQUEST, 400] == 2
-    assert tally.handshakes_refused == 2
+    assert counters.refused[ErrorCode.BAD_REQUEST, 400] == 2
+    assert counters.handshakes_refused == 2
 
 
 ACCEPTED = {

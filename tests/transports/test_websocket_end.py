@@ -261,7 +261,7 @@ def test_a_handshake_that_autobahn_refuses_is_cut_off(
     browser.socket.room = 0
     transport = server.websockets.protocol(lambda _: None, {}, REVISION_4.codec)
     transport.factory = server.websockets
-    browser.wire.protocol.give_to(transport)
+    browser.wire.protocol.hand_over(transport)
     transport.dataReceived(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert logged.take()["reason"] == "HTTP Upgrade header missing"
     passes(clock, TIMEOUT)

@@ -28,7 +28,7 @@ class Ear:
     def refused(self, failure) -> None:
         self.told.append(failure.check(ApplicationError))
 
-    def hear(self, event) -> None:
+    def event_received(self, event) -> None:
         self.told.append(json.loads(event.data))
 
 
@@ -70,7 +70,7 @@ def test_an_event_reaches_all_in_the_order_they_came(topics, router):
     heard = []
     for name in "abc":
         ear = Ear()
-        ear.hear = lambda event, name=name: heard.append((name, event))
+        ear.event_received = lambda event, name=name: heard.append((name, event))
         topics.add(TICK, ear)
     asked = router.take("subscribe")
     asked.yes()
@@ -94,7 +94,7 @@ def test_an_event_that_json_cannot_carry_is_dropped_and_logged(
     asked.yes()
     asked.handler(object())
     assert ear.told == ["granted"]
-    assert "JSON has no object" in str(logged.take()["error"])
+    assert "JSON cannot represent object" in str(logged.take()["error"])
 
 
 def test_the_last_to_leave_ends_the_router_s_subscription(topics, router, ear):

@@ -299,7 +299,7 @@ def test_a_url_that_cannot_work_is_refused(bridge, reactor, url):
     with pytest.raises(ConfigError) as caught:
         connect(bridge, url, reactor=reactor)
     assert caught.value.option == "router"
-    assert "give a URL like rs://unix:/run/router.sock" in caught.value.problem
+    assert "use a URL like rs://unix:/run/router.sock" in caught.value.problem
 
 
 @pytest.mark.parametrize(

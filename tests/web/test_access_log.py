@@ -263,7 +263,7 @@ def test_a_formatter_of_one_s_own_sees_no_secret(run, server):
 def test_a_site_of_another_kind_is_left_alone(server):
     """Where there is no formatter, there is nothing to wrap."""
     site = object()
-    EngineIOResource(server)._meet(site)
+    EngineIOResource(server)._redact_access_log(site)
     assert not hasattr(site, "_logFormatter")
 
 

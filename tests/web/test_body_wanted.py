@@ -64,7 +64,7 @@ def connect(kind, make_server, onlooker, house):
             root.putChild(b"", Data(b"home", "text/plain"))
             if kind == "ours":
                 site = EngineIOSite(root, server, bounded=True)
-                site.engineio_places.add(other, "/status")
+                site.engineio_mounts.add(other, "/status")
             else:
                 site = protect(Site(root, reactor=server.clock), server)
                 protect(site, other, "/status")

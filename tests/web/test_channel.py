@@ -204,7 +204,7 @@ def test_a_handshake_that_waits_for_its_admission_is_not_slow(
 def test_an_admission_that_no_request_took_ends_with_its_connection(browse, server):
     """twisted.web may refuse what the door has put to the application already."""
     browser, admitted = browse(server).send(b"GET "), Deferred()
-    browser.wire.protocol._channel.go_on_with(admitted)
+    browser.wire.protocol._channel.set_admission(admitted)
     browser.send(b"\r\n\r\n")
     assert browser.wire.value().startswith(b"HTTP/1.1 400 ")
     browser.lose()
@@ -215,7 +215,7 @@ def test_an_admission_that_no_request_took_ends_with_its_connection(browse, serv
 def test_a_refusal_that_no_request_took_is_nobody_s_error(browse, server):
     """The client has gone before it could be told."""
     browser, refused = browse(server).send(b"GET "), fail(Reject(403))
-    browser.wire.protocol._channel.go_on_with(refused)
+    browser.wire.protocol._channel.set_admission(refused)
     browser.lose()
     assert refused.result is None
 

@@ -65,7 +65,7 @@ def connect(request, make_server, onlooker, house):
 
 def count(browser):
     """Tell how many connections there are."""
-    return len(browser.site.engineio_places.connections)
+    return len(browser.site.engineio_mounts.connections)
 
 
 @pytest.mark.parametrize(

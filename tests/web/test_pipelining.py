@@ -341,7 +341,7 @@ def test_a_producer_is_paused_and_the_next_request_waits(connect, pages, clock):
 
 def stop_turns(browser):
     """Stop the queue, and give what makes a pass of it."""
-    turns = browser.site.engineio_places.slices
+    turns = browser.site.engineio_mounts.slices
     turns._timer.cancel()
     turns._timer = None
     return turns._turn

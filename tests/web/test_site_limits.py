@@ -308,9 +308,9 @@ def test_a_websocket_is_not_timed(guarded, connect, clock):
 def test_protecting_twice_changes_nothing(guarded):
     """The second call finds the first."""
     server, site = guarded
-    before = site.engineio_places, site.requestFactory, site.protocol
+    before = site.engineio_mounts, site.requestFactory, site.protocol
     assert protect(site, server) is site
-    assert (site.engineio_places, site.requestFactory, site.protocol) == before
+    assert (site.engineio_mounts, site.requestFactory, site.protocol) == before
 
 
 def test_another_server_at_the_same_path_is_a_mistake(guarded, make_server):
@@ -335,7 +335,7 @@ def test_a_request_factory_that_is_no_request_class_is_refused(server, factory):
     site = Site(Resource(), requestFactory=factory, reactor=Clock())
     with pytest.raises(TypeError, match=r"requestFactory is .*; only a subclass"):
         protect(site, server)
-    assert not hasattr(site, "engineio_places")
+    assert not hasattr(site, "engineio_mounts")
 
 
 def test_a_protocol_of_the_site_s_own_is_refused(server):

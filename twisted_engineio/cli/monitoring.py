@@ -78,19 +78,19 @@ class Monitoring:
         _check_paths(options)
         token = _read_token(options["token-file"])
         trusted = options["config"].trusted_proxies
-        tally = Counters(seconds=clock.seconds)
+        counters = Counters(seconds=clock.seconds)
         if options["metrics"] is not None:
-            tally = self._add_metrics(options, clock, token)
+            counters = self._add_metrics(options, clock, token)
         if options["status"] is not None:
-            guard = AccessControl(token, trusted)
+            access = AccessControl(token, trusted)
             service = StatusService(
-                tally,
-                guard,
+                counters,
+                access,
                 clock=clock,
                 trusted_proxies=trusted,
                 request_timeout=options["config"].request_timeout,
             )
-            self.pages[options["status"]] = StatusPage(service, guard)
+            self.pages[options["status"]] = StatusPage(service, access)
             self.servers[options["status"].rstrip("/") + "/engine.io"] = service.server
             self.services.append(service)
         if self.pages and trusted and token is None:
@@ -100,7 +100,7 @@ class Monitoring:
                 pages=" and ".join(self.pages),
             )
         if self.pages or self.apart:
-            self.observers.append(tally)
+            self.observers.append(counters)
 
     def _add_metrics(
         self, options: Mapping[str, Any], clock: IReactorTime, token: str | None
@@ -115,11 +115,11 @@ class Monitoring:
         metrics = Metrics(seconds=clock.seconds)
         apart = options["metrics-listen"] is not None
         # Who reaches an endpoint of its own is decided by where that is.
-        guard = None
+        access = None
         if token is not None or not apart:
-            guard = AccessControl(token, options["config"].trusted_proxies)
+            access = AccessControl(token, options["config"].trusted_proxies)
         pages = self.apart if apart else self.pages
-        pages[options["metrics"]] = MetricsResource(metrics.registry, guard)
+        pages[options["metrics"]] = MetricsResource(metrics.registry, access)
         return metrics
 
 

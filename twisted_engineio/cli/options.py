@@ -319,7 +319,7 @@ def makeService(options: Options) -> IService:
     access_log = options["access-log"]
     site = EngineIOSite(root, server, options["path"], bounded=True, logPath=access_log)
     for path, fed in watching.servers.items():
-        site.engineio_places.add(fed, path)
+        site.engineio_mounts.add(fed, path)
     make_observer = None
     if options["log-format"] == "json" and options.parent is not None:
         make_observer = partial(json_observer, options.parent)
@@ -350,7 +350,7 @@ def _serve_apart(options: Options, service: ServerService) -> None:
             put(root, path, page)
         site = EngineIOSite(root, service.server, bounded=True)
         # A flood of the other port must not lock the operator out of this one.
-        site.engineio_places.connections.limit = None
+        site.engineio_mounts.connections.limit = None
         description = options["metrics-listen"]
         endpoint = serverFromString(reactor, description)
         ListeningService(description, endpoint, site).setServiceParent(service)

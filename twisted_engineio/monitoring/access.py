@@ -1,19 +1,17 @@
 """
-Who may see what only an operator should: whoever shows the token, or this machine.
+Access control for metrics and the status page: a token, or this machine only.
 
 Rules of this file:
 
-1. With a token, whoever shows it may, from wherever, and nobody else, from nowhere. It
-   is shown in a header, for URLs end up in logs.
-2. Without one, only a program on this machine that asks without a proxy between. A
-   request that says of itself that it was handed on comes from elsewhere, whatever
-   address it comes from; one that asks for another name than this machine's comes
-   from a page that made its own name point here; and one that its browser calls
-   cross-site comes from a foreign page, which could not read the answer, but is not
-   to open sessions either.
-3. Behind a proxy, then, nobody without one: a proxy on this machine that does not say
-   that it handed a request on, as nginx by itself does not, makes the whole world look
-   like this machine.
+1. If a token is set, it is required from every address, loopback included. It is sent
+   in a header, because URLs end up in logs.
+2. If no token is set, only a program on this machine that connects without a proxy has
+   access. Refused, whatever the address: a request with a header that proxies add; one
+   with a Host other than this machine's, because a foreign page may have pointed its
+   own name here (DNS rebinding); and one that the browser marks as cross-site. The
+   page could not read such an answer, but it must not open sessions either.
+3. If ``trusted_proxies`` is set, access needs a token: requests through a proxy on this
+   machine that adds no header, as nginx does by default, would all look local.
 """
 
 from __future__ import annotations
@@ -37,9 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AccessControl"]
 
-_LEAST: Final = 16
-"""Characters of a token: fewer might be guessed by asking."""
-_HANDED_ON: Final = frozenset(
+_MIN_LENGTH: Final = 16
+"""Minimum length of a token in characters; a shorter one might be guessed by trying."""
+_FORWARDED: Final = frozenset(
     (
         "forwarded",
         "via",
@@ -50,68 +48,70 @@ _HANDED_ON: Final = frozenset(
     )
 )
 _BEHIND_PROXIES: Final = (
-    "Only with a token, and none is set: behind a proxy anybody may look like this"
-    " machine"
+    "A token is required, and none is set: behind a proxy, any client may appear to be"
+    " on this machine"
 )
 
 
 class AccessControl:
-    """Lets an operator in, and nobody else."""
+    """Decides whether a request has an operator's access."""
 
     def __init__(
         self, token: str | None = None, trusted_proxies: Sequence[str] = ()
     ) -> None:
         """
-        Make a guard.
+        Create an access control.
 
         Args:
-            token: What an operator shows; ``None`` for this machine only.
-            trusted_proxies: As in ``Config``: if there are any, only a token opens.
+            token: The token that requests must send; ``None`` to allow this machine.
+            trusted_proxies: As in ``Config``; if any are set, a token is required.
 
         Raises:
-            ValueError: If the token cannot stand in a header, or is short enough to be
-                guessed.
+            ValueError: If the token is too short, or contains characters that a header
+                cannot.
 
         """
         if token is not None:
             if not token.isascii() or not token.isprintable() or " " in token:
-                raise ValueError("a token is of ASCII letters, digits and signs")
-            if len(token) < _LEAST:
-                raise ValueError(f"a token has {_LEAST} characters or more")
+                raise ValueError("a token must be ASCII letters, digits and signs")
+            if len(token) < _MIN_LENGTH:
+                raise ValueError(f"a token must have at least {_MIN_LENGTH} characters")
         self._token = token
         self._behind_proxies = bool(trusted_proxies)
 
     @property
-    def asks(self) -> bool:
-        """Whether it asks for a token."""
+    def requires_token(self) -> bool:
+        """Whether a token is required."""
         return self._token is not None
 
     def check(self, request: Handshake) -> None:
         """
-        Let an operator's request pass.
+        Check that a request has an operator's access.
 
         Args:
             request: The request.
 
         Raises:
-            Reject: If it is somebody else's.
+            Reject: If it has not.
 
         """
         if self._token is None:
             if self._behind_proxies:
                 raise Reject(403, _BEHIND_PROXIES)
-            if not _from_here(request):
-                raise Reject(403, "Only for this machine itself, and without a proxy")
+            if not _is_local(request):
+                raise Reject(403, "Allowed from this machine only, without a proxy")
             return
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         same = hmac.compare_digest(shown.strip().encode(), self._token.encode())
         if scheme.lower() != "bearer" or not same:
-            # RFC 9110, 15.5.2: with a challenge; RFC 6750, 3.
-            raise Reject(401, "Show the token", headers={"WWW-Authenticate": "Bearer"})
+            # RFC 9110, 15.5.2: a 401 contains a challenge; its form is RFC 6750, 3.
+            raise Reject(
+                401, "A token is required", headers={"WWW-Authenticate": "Bearer"}
+            )
 
-    def lets_in(self, request: Request) -> bool:
+    def is_allowed(self, request: Request) -> bool:
         """
-        Tell whether a request for a page may be answered; else it has been refused.
+        Return whether a request has access; if it has not, answer it with the refusal.
 
         Args:
             request: twisted.web's request.
@@ -127,28 +127,28 @@ class AccessControl:
         return True
 
 
-def _from_here(request: Handshake) -> bool:
+def _is_local(request: Handshake) -> bool:
     headers = request.headers
-    if not _HANDED_ON.isdisjoint(headers) or not _is_here(request.client_address):
+    if not _FORWARDED.isdisjoint(headers) or not _is_loopback(request.client_address):
         return False
-    if _is_loaded_by_a_foreign_page(headers):
+    if _is_cross_site(headers):
         return False
     try:
         name = urlsplit("//" + headers.get("host", "")).hostname
     except ValueError:
         return False
-    return name == "localhost" or _is_here(name)
+    return name == "localhost" or _is_loopback(name)
 
 
-def _is_loaded_by_a_foreign_page(headers: Mapping[str, str]) -> bool:
-    """Return whether a page of another origin embeds what is asked for."""
+def _is_cross_site(headers: Mapping[str, str]) -> bool:
+    """Return whether a page of another origin has embedded the resource."""
     if headers.get("sec-fetch-site") in (None, *OWN_SITES):
         return False
-    # A link may lead here from anywhere, and an Origin is for ``Cors`` to judge.
+    # Navigation is allowed: a link may be anywhere. ``Cors`` checks an Origin header.
     return headers.get("sec-fetch-mode") != "navigate" and "origin" not in headers
 
 
-def _is_here(address: str | None) -> bool:
+def _is_loopback(address: str | None) -> bool:
     try:
         found = ip_address(address or "")
     except ValueError:

@@ -1,16 +1,16 @@
 """
-What a server does, counted: the numbers behind its metrics and its status page.
+Event counts of a server: the numbers behind its metrics and its status page.
 
 Rules of this file:
 
-1. Plain numbers, no locks: only the reactor's thread counts. A counter that several
-   threads may use costs more than a message does.
-2. What can be found out when somebody asks is not kept: the bytes that wait are summed
-   up then.
-3. A table knows all its keys from the beginning where they can be known, so that its
-   first count is a change from nought and not a number out of nowhere.
+1. Plain numbers, no locks: only the reactor thread counts. A counter that is safe for
+   several threads costs more than handling a message does.
+2. Values that can be computed when they are read are not stored, such as the sum of
+   buffered bytes.
+3. A table contains all its keys from the start if they are known, so that the first
+   count is an increase from zero and not a new series.
 
-A tally is driven by the server that it observes, and read by whoever shows it.
+Driven by the server that it observes; read by the metrics and the status page.
 """
 
 from __future__ import annotations
@@ -31,18 +31,17 @@ if TYPE_CHECKING:
 __all__ = ["Counters", "RefusalRecord", "Seen", "Traffic"]
 
 _REMEMBERED: Final = 15
-"""How many refusals are kept: as many as somebody reads, and whoever is refused a
-thousand times a second has their memory freed as fast."""
+"""Refusals that are kept: about as many as an operator reads. With a small number, the
+memory of a flood of refused requests is freed at the rate at which they arrive."""
 
 
 class Traffic:
     """
-    Messages of one kind, one way.
+    Messages of one kind in one direction.
 
     Attributes:
-        messages: How many.
-        bytes: Their sizes together; of text as UTF-8, and as it is before a transport
-            compresses or dresses it.
+        messages: The number of messages.
+        bytes: Their total size in bytes, text as UTF-8, before compression and framing.
 
     """
 
@@ -55,13 +54,13 @@ class Traffic:
 
 class Seen:
     """
-    What is known of one session beyond what it knows itself; times in seconds.
+    The recorded state of one session; times in seconds.
 
     Attributes:
-        opened: When it opened.
-        transport: What carries it, as far as its observers were told.
-        pinged: When it was sent the ping that it has yet to answer, or ``None``.
-        round_trip: How long its last ping took to be answered, or ``None``.
+        opened: The time at which it was opened.
+        transport: The transport that observers were last notified of.
+        pinged: The time of the ping that is not answered yet, or ``None``.
+        round_trip: The round-trip time of the last ping, or ``None``.
 
     """
 
@@ -76,12 +75,12 @@ class Seen:
 
 class RefusalRecord(NamedTuple):
     """
-    A request that was refused.
+    A refused request.
 
     Attributes:
-        at: When, in seconds.
-        error: Why.
-        request: What was asked, and by whom.
+        at: The time of the refusal, in seconds.
+        error: The reason.
+        request: The request.
 
     """
 
@@ -92,25 +91,25 @@ class RefusalRecord(NamedTuple):
 
 class Counters(Observer):
     """
-    An observer that counts.
+    An observer that counts the events of a server.
 
     Attributes:
-        seconds: Tells the time, in seconds.
-        sessions: Every open session, and what is known of it.
-        carried: Open sessions by transport and revision.
-        opened: Sessions that were opened, by transport and revision.
-        closed: Sessions that ended, by reason.
-        refused: Requests that were refused, by code and HTTP status.
-        handshakes_refused: Those of them that would have opened a session.
-        refusals: The last of them.
-        upgrades_tried: Upgrades that began, by the transports left and tried.
-        upgrades: Upgrades that were finished, likewise.
-        payloads_refused: Bodies and messages over ``max_payload``.
-        limits: Limits that were reached, by name.
-        received_text: Text messages that came in.
-        received_binary: Binary ones.
-        sent_text: Text messages that the application sent.
-        sent_binary: Binary ones.
+        seconds: Returns the current time in seconds.
+        sessions: The recorded state of every open session.
+        carried: Open sessions, by transport and revision.
+        opened: Sessions opened, by transport and revision.
+        closed: Sessions ended, by reason.
+        refused: Requests refused, by error code and HTTP status.
+        handshakes_refused: Handshakes among the refused requests.
+        refusals: The most recent refusals.
+        upgrades_tried: Upgrades begun, by old and new transport.
+        upgrades: Upgrades completed, by old and new transport.
+        payloads_refused: Bodies and messages above ``max_payload``.
+        limits: Limits reached, by name.
+        received_text: Text messages received.
+        received_binary: Binary messages received.
+        sent_text: Text messages sent by the application.
+        sent_binary: Binary messages sent by the application.
 
     """
 
@@ -118,10 +117,11 @@ class Counters(Observer):
 
     def __init__(self, *, seconds: Callable[[], float] = time.time) -> None:
         """
-        Begin to count.
+        Create the counters, all zero.
 
         Args:
-            seconds: Tells the time; a reactor's ``seconds``, to measure as it does.
+            seconds: Returns the current time; pass a reactor's ``seconds`` to use its
+                clock.
 
         """
         self.seconds = seconds
@@ -140,58 +140,58 @@ class Counters(Observer):
         self.received_text, self.received_binary = Traffic(), Traffic()
         self.sent_text, self.sent_binary = Traffic(), Traffic()
 
-    # What it finds out, for who wants more than the last of each.
+    # Measurements, for subclasses that need more than the most recent value.
 
     def session_lasted(self, session: Session, seconds: float) -> None:
-        """Learn how long a session was open, in seconds."""
+        """Record the lifetime of a session, in seconds."""
 
     def upgrade_took(self, session: Session, seconds: float) -> None:
-        """Learn how long after its opening a session moved, in seconds."""
+        """Record the time from a session's opening to its upgrade, in seconds."""
 
     def ping_took(self, session: Session, seconds: float) -> None:
-        """Learn how long after it was sent a ping was answered, in seconds."""
+        """Record the round-trip time of a ping, in seconds."""
 
-    # The server's side.
+    # Called by the server.
 
     def session_opened(self, session: Session) -> None:
-        """Count a session."""
+        """Count an opened session."""
         transport = session.transport.name
         self.sessions[session] = Seen(self.seconds(), transport)
         self.opened[transport, session.protocol] += 1
         self.carried[transport, session.protocol] += 1
 
     def session_closed(self, session: Session, reason: CloseReason) -> None:
-        """Count it no longer."""
+        """Count an ended session."""
         seen = self.sessions.pop(session)
         self.carried[seen.transport, session.protocol] -= 1
         self.closed[reason] += 1
         self.session_lasted(session, self._since(seen.opened))
 
     def connection_refused(self, error: Refused | Reject, request: Handshake) -> None:
-        """Count a refusal, and remember it."""
+        """Count and record a refusal."""
         self.refused[error.code, error.status] += 1
-        # A stream that goes on names its session by the event that it saw last.
+        # A resuming event stream names its session by the event id, not by "sid".
         of_session = request.query.get("sid") or error.code is ErrorCode.UNKNOWN_SID
         if not of_session:
             self.handshakes_refused += 1
         self.refusals.append(RefusalRecord(self.seconds(), error, request))
 
     def payload_refused(self, error: PayloadTooLarge) -> None:
-        """Count it."""
+        """Count a refused payload."""
         self.payloads_refused += 1
 
     def limit_reached(self, limit: str, about: Session | Handshake) -> None:
-        """Count it."""
+        """Count a limit that was reached."""
         self.limits[limit] += 1
 
     def upgrading(self, session: Session, transport: str) -> None:
-        """Count a try; that it failed is not told, that it was finished is."""
+        """Count an upgrade that begins; observers are not notified of failures."""
         key = session.transport.name, transport
         self.upgrades_tried[key] += 1
         self.upgrades[key] += 0
 
     def upgraded(self, session: Session, transport: str) -> None:
-        """Count a session as another transport's."""
+        """Count a completed upgrade, and the session under its new transport."""
         seen = self.sessions[session]
         self.upgrades[seen.transport, transport] += 1
         self.carried[seen.transport, session.protocol] -= 1
@@ -202,7 +202,7 @@ class Counters(Observer):
     def packet_received(
         self, session: Session, kind: PacketType, data: str | bytes
     ) -> None:
-        """Count a message."""
+        """Count a received message."""
         if kind is PacketType.MESSAGE:
             if isinstance(data, str):
                 traffic = self.received_text
@@ -213,7 +213,7 @@ class Counters(Observer):
             traffic.messages += 1
 
     def packet_sent(self, session: Session, item: Outgoing) -> None:
-        """Count a message, or look at the clock when a ping goes out."""
+        """Count a sent message, or record the time of a ping."""
         if isinstance(item, Encoded):
             item = item.data
         if isinstance(item, str):
@@ -228,7 +228,7 @@ class Counters(Observer):
             self.sessions[session].pinged = self.seconds()
 
     def heartbeat(self, session: Session) -> None:
-        """Measure how long a ping took; in revision 3 it is the client that asks."""
+        """Measure the round-trip time of a ping; in revision 3 the client pings."""
         seen = self.sessions[session]
         if seen.pinged is not None:
             seen.round_trip = self._since(seen.pinged)
@@ -236,4 +236,4 @@ class Counters(Observer):
             self.ping_took(session, seen.round_trip)
 
     def _since(self, moment: float) -> float:
-        return max(0.0, self.seconds() - moment)  # a clock may be set back
+        return max(0.0, self.seconds() - moment)  # the system clock may be set back

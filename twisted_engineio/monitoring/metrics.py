@@ -1,9 +1,9 @@
 """
-Metrics for Prometheus: an observer that counts, and a page that tells what it counted.
+Metrics for Prometheus: an observer that counts events, and a resource that serves them.
 
-It needs ``prometheus_client``, which comes with the extra ``metrics``; nothing in the
-house imports this module. No label is a session's id or an address: a metric has few
-series, however many clients there are.
+It needs ``prometheus_client``, which the extra ``metrics`` installs; no other module of
+the package imports this one. No label contains a session id or an address, so the
+number of series does not grow with the number of clients.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 __all__ = ["Metrics", "MetricsResource"]
 
 Table: TypeAlias = Mapping[Any, float]
-"""Counts by the values of their labels, in a tuple."""
+"""Counts by the tuple of their label values."""
 
 _MINUTE: Final = 60.0
 _HOUR: Final = 3600.0
 _QUICK: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
-"""Seconds: from a network in one building to ``ping_timeout``."""
+"""Buckets in seconds, from a local network to ``ping_timeout``."""
 _LONG: Final = (
     *(1.0, 5.0, 15.0, _MINUTE, 5 * _MINUTE, 15 * _MINUTE),
     *(_HOUR, 4 * _HOUR, 12 * _HOUR, 24 * _HOUR, 72 * _HOUR),
 )
-"""Seconds: from a page that was left at once to a screen on a wall."""
+"""Buckets in seconds, from a page that is closed at once to a permanent display."""
 
 
 class Metrics(Counters):
     """
-    A tally that ``prometheus_client`` can collect; one may observe several servers.
+    Counters that ``prometheus_client`` can collect; may observe several servers.
 
     ::
 
@@ -59,7 +59,7 @@ class Metrics(Counters):
         root.putChild(b"metrics", MetricsResource(metrics.registry))
 
     Attributes:
-        registry: Where it is registered.
+        registry: The registry that contains them.
 
     """
 
@@ -70,15 +70,15 @@ class Metrics(Counters):
         seconds: Callable[[], float] = time.time,
     ) -> None:
         """
-        Begin to count.
+        Create the metrics, and register them.
 
         Args:
-            registry: Where to register, such as ``prometheus_client.REGISTRY``; if left
-                out, a registry of its own, with the process's own metrics besides.
+            registry: The registry, such as ``prometheus_client.REGISTRY``. If omitted,
+                a new one that also contains the metrics of the process.
             seconds: As for ``Counters``.
 
         Raises:
-            ValueError: If these metrics are in the registry already.
+            ValueError: If the registry already contains these metrics.
 
         """
         super().__init__(seconds=seconds)
@@ -90,61 +90,61 @@ class Metrics(Counters):
         registry.register(self)
         self._durations = Histogram(
             "engineio_session_duration_seconds",
-            "How long sessions were open that have ended.",
+            "Lifetime of sessions that have ended.",
             registry=registry,
             buckets=_LONG,
         )
         self._upgrades = Histogram(
             "engineio_handshake_to_upgrade_seconds",
-            "How long after its opening a session moved to another transport.",
+            "Time from the opening of a session to its upgrade.",
             registry=registry,
             buckets=_QUICK,
         )
         self._pings = Histogram(
             "engineio_ping_round_trip_seconds",
-            "How long after it was sent a ping was answered (revision 4).",
+            "Round-trip time of pings (revision 4).",
             ["transport"],
             registry=registry,
             buckets=_QUICK,
         )
-        # "labels" takes a lock and looks the name up: once for each is enough.
+        # labels() takes a lock for its look-up: call it once per transport.
         self._pings_on: dict[str, Histogram] = {}
 
     def session_lasted(self, session: Session, seconds: float) -> None:
-        """Observe how long a session was open."""
+        """Observe the lifetime of a session."""
         self._durations.observe(seconds)
 
     def upgrade_took(self, session: Session, seconds: float) -> None:
-        """Observe how long after its opening a session moved."""
+        """Observe the time from a session's opening to its upgrade."""
         self._upgrades.observe(seconds)
 
     def ping_took(self, session: Session, seconds: float) -> None:
-        """Observe how long a ping took to be answered."""
+        """Observe the round-trip time of a ping."""
         name = session.transport.name
         pings = self._pings_on.get(name)
         if pings is None:
             pings = self._pings_on[name] = self._pings.labels(name)
         pings.observe(seconds)
 
-    # What prometheus_client asks.
+    # Called by prometheus_client.
 
     def describe(self) -> Iterable[Metric]:
-        """Tell which metrics there are."""
+        """Return the metrics of this collector."""
         return self.collect()
 
     def collect(self) -> Iterator[Metric]:
-        """Give every metric but the histograms, which are collectors themselves."""
+        """Return every metric but the histograms, which are collectors themselves."""
         yield _gauge(
             "engineio_sessions",
             "Open sessions, by transport and revision of the protocol.",
             ("transport", "revision"),
             self.carried,
         )
-        # A copy: another thread may ask, and sessions come and go meanwhile.
+        # A copy: another thread may collect while sessions are opened and closed.
         waiting = sum(session.buffered for session in list(self.sessions))
         yield GaugeMetricFamily(
             "engineio_buffered_bytes",
-            "Bytes that wait in the queues of all sessions.",
+            "Bytes in the send queues of all sessions.",
             waiting,
         )
         yield from self._of_sessions()
@@ -159,13 +159,13 @@ class Metrics(Counters):
         )
         yield _counter(
             "engineio_sessions_closed",
-            "Sessions that ended, by reason.",
+            "Sessions ended, by reason.",
             ("reason",),
             {(each.name.lower(),): count for each, count in self.closed.items()},
         )
         yield _counter(
             "engineio_handshakes",
-            "Handshakes answered: opened or refused.",
+            "Handshakes, by outcome: opened or refused.",
             ("outcome",),
             {
                 ("opened",): self.opened.total(),
@@ -174,7 +174,7 @@ class Metrics(Counters):
         )
         yield _counter(
             "engineio_refusals",
-            "Requests refused, handshakes and others, by the protocol's error code.",
+            "Requests refused, handshakes included, by error code of the protocol.",
             ("code", "status"),
             {
                 (code.name.lower(), status): count
@@ -184,40 +184,40 @@ class Metrics(Counters):
         between = ("from", "to")
         yield _counter(
             "engineio_upgrades_tried",
-            "Upgrades that clients began.",
+            "Upgrades begun by clients.",
             between,
             self.upgrades_tried,
         )
         yield _counter(
-            "engineio_upgrades", "Upgrades that were finished.", between, self.upgrades
+            "engineio_upgrades", "Upgrades completed.", between, self.upgrades
         )
         yield _counter(
             "engineio_limits_reached",
-            "Limits that were reached, by name.",
+            "Limits reached, by name.",
             ("limit",),
             {(name,): count for name, count in self.limits.items()},
         )
 
     def _of_messages(self) -> Iterator[Metric]:
-        for way, told, text, binary in (
+        for way, state, text, binary in (
             ("received", "received", self.received_text, self.received_binary),
             ("sent", "sent, or queued to be", self.sent_text, self.sent_binary),
         ):
             yield _counter(
                 f"engineio_messages_{way}",
-                f"Messages {told}.",
+                f"Messages {state}.",
                 ("kind",),
                 {("text",): text.messages, ("binary",): binary.messages},
             )
             yield _counter(
                 f"engineio_{way}_bytes",
-                f"Bytes of messages {told}, before compression.",
+                f"Bytes of messages {state}, before compression.",
                 ("kind",),
                 {("text",): text.bytes, ("binary",): binary.bytes},
             )
         yield CounterMetricFamily(
             "engineio_payloads_refused",
-            "Request bodies and messages refused for their size.",
+            "Request bodies and messages above max_payload.",
             self.payloads_refused,
         )
 
@@ -250,31 +250,31 @@ def _fill(
 
 
 class MetricsResource(Resource):
-    """Serves a registry in Prometheus's own format, or in OpenMetrics to who asks."""
+    """A resource that serves a registry in Prometheus's format, or in OpenMetrics."""
 
     isLeaf = True
 
     def __init__(
-        self, registry: CollectorRegistry, guard: AccessControl | None = None
+        self, registry: CollectorRegistry, access: AccessControl | None = None
     ) -> None:
         """
-        Make a resource.
+        Create the resource.
 
         Args:
-            registry: What it serves; ``Metrics.registry``.
-            guard: Who may read it; anybody who reaches it if left out.
+            registry: The registry to serve; ``Metrics.registry``.
+            access: The access control; every client may read it if omitted.
 
         """
         super().__init__()
         self._registry = registry
-        self._guard = guard
+        self._access = access
 
     def render_GET(self, request: Request) -> int:
-        """Tell what was counted, to whoever may know."""
-        if self._guard is not None and not self._guard.lets_in(request):
+        """Answer with the metrics, if the request has access."""
+        if self._access is not None and not self._access.is_allowed(request):
             return NOT_DONE_YET
-        # In the reactor's thread, unlike prometheus_client's own resource: what is
-        # counted is not locked.
+        # In the reactor's thread, unlike prometheus_client's own resource: the counters
+        # have no locks.
         accept: bytes = request.getHeader(b"accept") or b""
         encode, kind = choose_encoder(accept.decode("latin-1"))
         answer(request, 200, kind.encode(), encode(self._registry))

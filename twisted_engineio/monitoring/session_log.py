@@ -1,8 +1,8 @@
 """
-An observer that logs when each session opens, moves to another transport and ends.
+An observer that logs when each session opens, is upgraded and closes.
 
-A line costs as much as several messages, so a server logs none by itself; the command
-line adds this observer with ``--log-sessions``.
+A log line costs as much as several messages, so a server does not log sessions by
+default; the command line adds this observer with ``--log-sessions``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = ["SessionLog"]
 
 class SessionLog(Observer):
     """
-    Logs a line of level info when a session opens, is upgraded and closes.
+    Logs a line at level info when a session opens, is upgraded and closes.
 
-    Use it as ``Server(Chat(), observers=[SessionLog()])``. Each line has fields, the
-    keys of its event in ``twisted.logger``: ``sid`` (the first six characters of the
-    id), ``address`` (``None`` on a UNIX socket), ``transport``, ``event``
-    (``"opened"``, ``"upgraded"``, ``"closed"``); and where the session ends,
+    Use it as ``Server(Chat(), observers=[SessionLog()])``. Each line has these fields,
+    as keys of its ``twisted.logger`` event: ``sid`` (the first six characters of the
+    id), ``address`` (``None`` on a UNIX socket), ``transport``, and ``event``
+    (``"opened"``, ``"upgraded"``, ``"closed"``). The line of a closed session also has
     ``duration`` (in seconds) and ``reason``.
     """
 
@@ -36,25 +36,25 @@ class SessionLog(Observer):
 
     def __init__(self, *, lines_per_second: int = 1000) -> None:
         """
-        Make one that has seen no session.
+        Create a session log.
 
         Args:
-            lines_per_second: Lines of each kind that are written in a second, for
-                clients cause them; what is beyond is counted, in one line.
+            lines_per_second: Maximum lines per second of each kind; further ones are
+                counted in a single line, because clients cause them.
 
         """
         self._lines = lines_per_second
         self._opened: dict[Session, float] = {}
 
     def session_opened(self, session: Session) -> None:
-        """Log a session that opens."""
+        """Log an opened session."""
         self._opened[session] = session.server.clock.seconds()
         self._write(
             "session {sid}... opened on {transport} from {address}", session, "opened"
         )
 
     def upgraded(self, session: Session, transport: str) -> None:
-        """Log a session that has moved to another transport."""
+        """Log an upgraded session."""
         self._write(
             "session {sid}... upgraded to {transport}, from {address}",
             session,
@@ -62,7 +62,7 @@ class SessionLog(Observer):
         )
 
     def session_closed(self, session: Session, reason: CloseReason) -> None:
-        """Log a session that has ended."""
+        """Log a closed session."""
         now = session.server.clock.seconds()
         self._write(
             "session {sid}... closed on {transport} from {address} after"

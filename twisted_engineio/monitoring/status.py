@@ -1,19 +1,18 @@
 """
-The status page: what a server does, told live, over Engine.IO itself.
+The status page: the state of a server, live, over Engine.IO itself.
 
 Rules of this file:
 
-1. A second server tells it, so that those who look on are not among the sessions that
-   they look at. ``AccessControl`` decides who may; the page itself holds nothing to
-   hide.
-2. Every ``EVERY`` seconds a sample is taken, whether anybody looks or not: whoever
-   opens the page sees the last ten minutes. It costs the same however many sessions
-   there are.
-3. What must look at each session is found out only while somebody looks, and takes no
-   more than a fiftieth of the time.
-4. What a client says of itself is cut short here, and the page shows it as text only.
+1. A second server sends the data, so that the viewers of the page are not among the
+   sessions that it shows. ``AccessControl`` decides which clients may open a session
+   with it; the page itself contains nothing confidential.
+2. A sample is taken every ``EVERY`` seconds, even without viewers, so that a new viewer
+   sees the last ten minutes. Its cost does not depend on the number of sessions.
+3. Data that needs a look at each session is computed only while there are viewers, and
+   takes at most a fiftieth of the time.
+4. Text from a client is cut here, and the page displays it as text only.
 
-Driven by its clock, and by those who look.
+Driven by its clock and by the sessions of its viewers.
 """
 
 from __future__ import annotations
@@ -53,59 +52,59 @@ if TYPE_CHECKING:
 __all__ = ["Status", "StatusPage", "StatusService"]
 
 EVERY: Final = 2.0
-"""Seconds between two samples: what a plot of ten minutes can show on a screen."""
+"""Seconds between two samples: the resolution of a ten-minute plot on a screen."""
 _KEPT: Final = 301
-"""Samples that are kept: ten minutes of them."""
+"""Number of samples that are kept: ten minutes."""
 _SHARE: Final = 50.0
-"""The part of the time that may go into looking at each session: one of so many."""
+"""Reciprocal of the share of time that the survey of all sessions may take."""
 _AGES: Final = (10.0, 60.0, 600.0, 3600.0, 86400.0)
-"""Seconds at which a session grows out of one group and into the next."""
+"""Boundaries of the age groups of sessions, in seconds."""
 _SLOWEST: Final = 10
 _REQUEST_TIMEOUT: Final = Config().request_timeout
 _CUT: Final = 120
-"""Characters that are shown of what a client says."""
+"""Characters of a client's text that are shown."""
 _TRANSPORTS: Final = ("polling", "sse", "websocket")
 
 Sample: TypeAlias = list[float]
-"""Seconds, sessions on each transport, then sums since the start: messages in and out,
-their bytes, and sessions opened, sessions closed, requests refused."""
+"""Seconds, sessions on each transport, then totals since the start: messages received
+and sent, their bytes, sessions opened, sessions closed, requests refused."""
 
 
 class Status(Application):
     """
-    Tells those who look on what a tally has counted.
+    An application that sends the values of ``Counters`` to its viewers.
 
     Attributes:
-        tally: The tally, which observes the server that is looked at.
-        samples: The last ten minutes.
+        counters: The counters, which observe the server that is shown.
+        samples: The samples of the last ten minutes.
 
     """
 
-    def __init__(self, tally: Counters, guard: AccessControl) -> None:
+    def __init__(self, counters: Counters, access: AccessControl) -> None:
         """
-        Begin, without a sample.
+        Create the application, without a sample.
 
         Args:
-            tally: What to tell.
-            guard: Who may hear it.
+            counters: The counters to show.
+            access: The access control for viewers.
 
         """
-        self.tally = tally
+        self.counters = counters
         self.samples: deque[Sample] = deque(maxlen=_KEPT)
-        self._guard = guard
-        self._started = tally.seconds()
-        self._rested = 0.0  # when the sessions may be looked at again
+        self._access = access
+        self._started = counters.seconds()
+        self._next_survey = 0.0  # the earliest time of the next survey
 
     def admit(self, handshake: Handshake) -> None:
-        """Let an operator in."""
-        self._guard.check(handshake)
+        """Admit a client with an operator's access."""
+        self._access.check(handshake)
 
     def session_opened(self, session: Session) -> None:
-        """Tell who begins to look what there was."""
+        """Send the complete state to a new viewer."""
         about = {
             "version": __version__,
             "started": self._started,
-            "now": self.tally.seconds(),
+            "now": self.counters.seconds(),
             "every": EVERY,
             "transports": _TRANSPORTS,
             "ages": _AGES,
@@ -115,60 +114,60 @@ class Status(Application):
         session.send(json.dumps(known))
 
     def take_sample(self) -> Sample:
-        """Write down where the counts stand now."""
-        tally = self.tally
-        into, out = tally.received_text, tally.sent_text
-        binary_in, binary_out = tally.received_binary, tally.sent_binary
+        """Record and return a sample of the counters."""
+        counters = self.counters
+        into, out = counters.received_text, counters.sent_text
+        binary_in, binary_out = counters.received_binary, counters.sent_binary
         sample = [
-            tally.seconds(),
+            counters.seconds(),
             *(self._carried(name) for name in _TRANSPORTS),
             into.messages + binary_in.messages,
             out.messages + binary_out.messages,
             into.bytes + binary_in.bytes,
             out.bytes + binary_out.bytes,
-            tally.opened.total(),
-            tally.closed.total(),
-            tally.refused.total(),
+            counters.opened.total(),
+            counters.closed.total(),
+            counters.refused.total(),
         ]
         self.samples.append(sample)
         return sample
 
-    def news(self, sample: Sample) -> str:
+    def update(self, sample: Sample) -> str:
         """
-        Say what those who look on are told besides a sample.
+        Return the message with which a sample is sent to the viewers.
 
         Args:
             sample: The sample.
 
         """
-        told = {"samples": [sample], **self._facts()}
-        if self.tally.seconds() >= self._rested:
-            told["survey"] = self._survey()
-        return json.dumps(told)
+        message = {"samples": [sample], **self._facts()}
+        if self.counters.seconds() >= self._next_survey:
+            message["survey"] = self._survey()
+        return json.dumps(message)
 
     def _carried(self, name: str) -> int:
-        carried = self.tally.carried
+        carried = self.counters.carried
         return sum(carried[key] for key in carried if key[0] == name)
 
     def _facts(self) -> dict[str, Any]:
-        """Tell what costs the same however many sessions there are."""
-        tally = self.tally
+        """Return the data whose cost does not depend on the number of sessions."""
+        counters = self.counters
         return {
-            "closed": {each.value: n for each, n in tally.closed.items() if n},
-            "refused": tally.refused.total(),
-            "upgrades": [tally.upgrades_tried.total(), tally.upgrades.total()],
-            "payloads": tally.payloads_refused,
-            "limits": dict(tally.limits),
-            "refusals": [_refusal(each) for each in reversed(tally.refusals)],
+            "closed": {each.value: n for each, n in counters.closed.items() if n},
+            "refused": counters.refused.total(),
+            "upgrades": [counters.upgrades_tried.total(), counters.upgrades.total()],
+            "payloads": counters.payloads_refused,
+            "limits": dict(counters.limits),
+            "refusals": [_refusal(each) for each in reversed(counters.refusals)],
         }
 
     def _survey(self) -> dict[str, Any]:
-        """Look at each session: its age, its queue, its ping."""
-        now = self.tally.seconds()
+        """Return the data that needs a look at each session: ages, queues, pings."""
+        now = self.counters.seconds()
         ages = {name: [0] * (len(_AGES) + 1) for name in _TRANSPORTS}
         found: list[tuple[int, float, Session, Seen]] = []
         total = 0
-        for session, seen in self.tally.sessions.items():
+        for session, seen in self.counters.sessions.items():
             group = ages.setdefault(seen.transport, [0] * (len(_AGES) + 1))
             group[bisect_right(_AGES, now - seen.opened)] += 1
             waited = 0.0 if seen.pinged is None else now - seen.pinged
@@ -179,7 +178,7 @@ class Status(Application):
         last = heapq.nlargest(_SLOWEST, found, key=lambda row: row[1])
         slow = {row[2]: row for row in most if row[0]}
         slow |= {row[2]: row for row in last if row[1]}
-        self._rested = now + _SHARE * (self.tally.seconds() - now)
+        self._next_survey = now + _SHARE * (self.counters.seconds() - now)
         return {
             "ages": ages,
             "buffered": total,
@@ -197,10 +196,10 @@ class Status(Application):
 
 
 def _refusal(refusal: RefusalRecord) -> dict[str, Any]:
-    """Tell of a refusal; what its client said is cut short."""
+    """Return a refusal as JSON data, with the client's text cut."""
     error, request = refusal.error, refusal.request
     why = error.message if isinstance(error, Reject) else error.context
-    said = {
+    fields = {
         "address": request.client_address or "UNIX socket",
         "transport": request.transport,
         "origin": request.headers.get("origin", ""),
@@ -211,50 +210,50 @@ def _refusal(refusal: RefusalRecord) -> dict[str, Any]:
         "code": error.code.name.lower(),
         "status": error.status,
         "why": why[:_CUT],
-        **{name: text[:_CUT] for name, text in said.items()},
+        **{name: text[:_CUT] for name, text in fields.items()},
     }
 
 
 class StatusService(Service):
     """
-    Takes the samples, and ends with the server that is looked at.
+    Takes the samples, and runs the server that sends them.
 
     Attributes:
-        status: What it tells.
-        server: The server that tells it.
+        status: The application.
+        server: The server that sends the data.
 
     """
 
     def __init__(
         self,
-        tally: Counters,
-        guard: AccessControl,
+        counters: Counters,
+        access: AccessControl,
         *,
         clock: IReactorTime,
         trusted_proxies: Sequence[str] = (),
         request_timeout: float = _REQUEST_TIMEOUT,
     ) -> None:
         """
-        Make a service that does not run yet.
+        Create a service that is not running.
 
         Args:
-            tally: What to tell.
-            guard: Who may hear it.
-            clock: What to measure time with.
+            counters: The counters to show.
+            access: The access control for viewers.
+            clock: The clock to schedule timers on.
             trusted_proxies: As in ``Config``.
-            request_timeout: As in ``Config``, where its site enforces that.
+            request_timeout: As in ``Config``, if its site enforces it.
 
         """
-        self.status = Status(tally, guard)
+        self.status = Status(counters, access)
         config = Config(
-            # A page has nothing to say but its pongs; and one that does not keep up is
-            # not worth a megabyte.
+            # Viewers send pongs only; and a viewer that cannot keep up is not worth a
+            # megabyte of memory.
             max_payload=10_000,
             max_buffered=1_000_000,
             trusted_proxies=trusted_proxies,
             request_timeout=request_timeout,
-            # Never: a guard without a token trusts this machine, and so any page that
-            # its user looks at could load the answers as scripts.
+            # Never on: without a token this machine has access, so any page in its
+            # user's browser could load the answers as scripts.
             jsonp=False,
         )
         self.server = Server(self.status, config, clock=clock)
@@ -262,12 +261,12 @@ class StatusService(Service):
         self._ticking.clock = clock
 
     def startService(self) -> None:
-        """Take the first sample now."""
+        """Start the service, and take the first sample."""
         super().startService()
         self._ticking.start(EVERY)
 
     def stopService(self) -> Deferred[None]:
-        """Take no more, and close what is open."""
+        """Stop taking samples, and close the viewers' sessions."""
         super().stopService()
         self._ticking.stop()
         return self.server.stop(within=0)
@@ -275,32 +274,32 @@ class StatusService(Service):
     def _tick(self) -> None:
         sample = self.status.take_sample()
         if self.server.sessions:
-            self.server.broadcast(self.status.news(sample))
+            self.server.broadcast(self.status.update(sample))
 
 
 class StatusPage(Resource):
-    """The page, and below it the server that feeds it."""
+    """The status page, with the server that sends its data at a path below it."""
 
-    def __init__(self, service: StatusService, guard: AccessControl) -> None:
+    def __init__(self, service: StatusService, access: AccessControl) -> None:
         """
-        Make a resource.
+        Create the resource.
 
         Args:
-            service: What feeds the page.
-            guard: Who may see it; one that asks for a token lets the page ask.
+            service: The service that sends the data.
+            access: The access control; if it requires a token, the page asks for it.
 
         """
         super().__init__()
-        self._guard = guard
+        self._access = access
         page = files(__package__).joinpath("status.html").read_text("utf-8")
-        asks = f'content="{"yes" if guard.asks else "no"}"'
-        self._page = page.replace('content="asks"', asks).encode()
+        requires_token = f'content="{"yes" if access.requires_token else "no"}"'
+        self._page = page.replace('content="asks"', requires_token).encode()
         self.putChild(b"", self)
         self.putChild(b"engine.io", EngineIOResource(service.server))
 
     def render_GET(self, request: Request) -> int:
-        """Give the page, to whoever may see it or may be asked."""
-        if self._guard.asks or self._guard.lets_in(request):
+        """Answer with the page, if the request has access or the page can ask."""
+        if self._access.requires_token or self._access.is_allowed(request):
             request.setHeader(b"Content-Security-Policy", b"frame-ancestors 'none'")
             request.setHeader(b"Referrer-Policy", b"no-referrer")
             request.setHeader(b"X-Content-Type-Options", b"nosniff")

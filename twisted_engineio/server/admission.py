@@ -1,11 +1,14 @@
 """
-The half of a server that lets clients in: to a place, by the application, with an id.
+Admission control: quota, ``Application.admit``, protocol revision, session id.
 
 Rules of this file:
 
-1. First whether there is room, then what the application says, then whether the
-   revision is spoken, and then the id. The first that says no is the answer.
-2. Nobody who waits for an answer is counted when there is one: ``quota.py``.
+1. The checks run in this order, and the first refusal is the answer.
+2. A handshake whose admission is asynchronous counts against the quota until its
+   Deferred has fired, and no longer: ``quota.py``.
+
+Driven by the resource (``admit``) and by the site (``refuse_connection``); calls the
+application and ``make_sid``, either of which may return a Deferred.
 """
 
 from __future__ import annotations
@@ -38,11 +41,11 @@ if TYPE_CHECKING:
 __all__ = ["AdmissionControl", "Entry", "make_sid"]
 
 _PLAIN: Final = Admission()
-_AT_ONCE: Final = (type(None), str, Admission)
-"""What a function returns that has not to be waited for, as a rule."""
+_IMMEDIATE: Final = (type(None), str, Admission)
+"""Types of results that are certainly not awaitable: checked first, for speed."""
 _FULL: Final = "{limit} is reached; clients refused since the last such line: {count}"
-_OF_ALL: Final = ("max_sessions", "max_connections", "max_handshakes_per_second")
-"""The limits of the whole server: whoever is refused, its operator should know."""
+_SERVER_LIMITS: Final = ("max_sessions", "max_connections", "max_handshakes_per_second")
+"""Limits of the whole server: a client that they refuse is worth a warning."""
 
 
 class Entry(NamedTuple):
@@ -50,10 +53,10 @@ class Entry(NamedTuple):
     A client that was admitted and has no session yet.
 
     Attributes:
-        handshake: Its first request.
-        revision: The revision that it is made in.
-        sid: What its session's id will be.
-        admission: What the application said of it.
+        handshake: The client's first request.
+        revision: The protocol revision of the request.
+        sid: The id of the session to open.
+        admission: The application's ``Admission``.
 
     """
 
@@ -64,14 +67,14 @@ class Entry(NamedTuple):
 
 
 def make_sid(handshake: Handshake) -> str:
-    """Make an id that cannot be guessed: 120 random bits, URL-safe."""
+    """Return an unguessable session id: 120 random bits, URL-safe."""
     return urlsafe_b64encode(urandom(15)).decode()  # 15 bytes need no padding
 
 
 class AdmissionControl:
-    """Who may open a session; ``Server`` is the rest of it."""
+    """The part of ``Server`` that decides which clients may open a session."""
 
-    # The server's.
+    # Set by Server.
     log: LimitedLog
     rare_log: LimitedLog
     clock: IReactorTime
@@ -83,67 +86,70 @@ class AdmissionControl:
     if TYPE_CHECKING:
 
         def refuse_when_stopped(self) -> None:
-            """Let nobody in who comes too late."""
+            """Raise ``Unavailable`` unless the server is accepting sessions."""
 
         def limit_reached(self, limit: str, about: Session | Handshake) -> None:
-            """Hear that a client went beyond one of the operator's limits."""
+            """Notify the observers that a client exceeded one of the limits."""
 
     def admit(self, handshake: Handshake) -> Any:
         """
-        Ask whether a client may open a session, and as what.
+        Decide whether a client may open a session.
 
-        The application is asked first, then whether its revision is spoken, and then
-        the session is given its id. Until it is opened, no client can find it.
+        Checks the quota, then calls ``Application.admit``, then checks the protocol
+        revision, and last makes the session id. The id cannot be looked up until the
+        session is opened.
 
         Args:
             handshake: The client's first request.
 
         Returns:
-            An ``Entry`` if it may; or, where somebody thinks about it, a Deferred that
-            fires with one, and fails as this raises. Cancel it if the client leaves.
+            An ``Entry`` if the client is admitted. If the application or ``make_sid``
+            is asynchronous, a Deferred that fires with one or fails as listed below;
+            cancel it if the client disconnects.
 
         Raises:
-            Reject: If the application refuses, or the server stops.
-            Refused: If the client may not open a session for another reason.
+            Reject: If the application refuses the client.
+            Unavailable: If the server is stopping, or a limit is reached.
+            Refused: If the handshake is refused for another reason.
 
         """
         self.refuse_when_stopped()
-        self._let_in(self._quota.knock, handshake)
-        entry = self._judge(handshake)
+        self._check_quota(self._quota.knock, handshake)
+        entry = self._call_admit(handshake)
         if not isinstance(entry, Entry):
             handshake.forget_parsed()
             address = handshake.client_address
             self._quota.wait(address)
-            entry.addBoth(self._judged, address)
+            entry.addBoth(self._release, address)
         return entry
 
     def refuse_connection(self, address: str | None) -> None:
         """
-        Log a connection that was closed because there are too many; tell observers.
+        Log a connection that was closed because there are too many; notify observers.
 
         Args:
-            address: The IP address that it came from, or ``None`` on a UNIX socket.
+            address: The client's IP address, or ``None`` on a UNIX socket.
 
         """
-        self._tell_operator("max_connections")
-        # Nothing has been read from it.
+        self._warn_operator("max_connections")
+        # No bytes were read from this connection: the handshake has an address only.
         about = Handshake("", {}, {}, address)
         self.limit_reached("max_connections", about)
 
-    def _let_in(
+    def _check_quota(
         self, check: Callable[[str | None], None], handshake: Handshake
     ) -> None:
-        """Ask whether there is room, and tell of the limit if there is none."""
+        """Run a quota check; if it refuses, report which limit was reached."""
         try:
             check(handshake.client_address)
         except Unavailable as error:
-            self._tell_operator(str(error.limit))
+            self._warn_operator(str(error.limit))
             self.limit_reached(str(error.limit), handshake)
             raise
 
-    def _tell_operator(self, limit: str) -> None:
-        """Warn once a minute at most that the whole server takes no more."""
-        if limit in _OF_ALL:
+    def _warn_operator(self, limit: str) -> None:
+        """Log a warning, at most once a minute, that a server-wide limit is reached."""
+        if limit in _SERVER_LIMITS:
             self.rare_log.warn(
                 _FULL,
                 kind=limit,
@@ -152,19 +158,19 @@ class AdmissionControl:
                 count=1,
             )
 
-    def _judged(self, entry: Any, address: str | None) -> Any:
-        """Count a client no longer that waited for what was said of it."""
+    def _release(self, entry: Any, address: str | None) -> Any:
+        """Release the quota of a handshake whose admission was asynchronous."""
         self._quota.leave(address)
         return entry
 
-    def _judge(self, handshake: Handshake) -> Any:
-        said = self._ask(self.application.admit, handshake)
+    def _call_admit(self, handshake: Handshake) -> Any:
+        said = self._call(self.application.admit, handshake)
         if said is not None and isinstance(said, Deferred):
             return said.addCallback(self._identify, handshake)
         return self._identify(said, handshake)
 
     def _identify(self, admission: object, handshake: Handshake) -> Any:
-        """Choose the revision and the id of a client that the application admits."""
+        """Determine the protocol revision and session id of an admitted client."""
         revision = revision_of(handshake.query, self.config)
         if revision is None:
             raise Refused(
@@ -174,21 +180,21 @@ class AdmissionControl:
         if admission is None:
             admission = _PLAIN
         elif not isinstance(admission, Admission):
-            self._require_yes(admission)
+            self._require_admission(admission)
             admission = _PLAIN
-        sid = self._ask(self._make_sid, handshake)
+        sid = self._call(self._make_sid, handshake)
         if not isinstance(sid, str) and isinstance(sid, Deferred):
             return sid.addCallback(self._enter, handshake, revision, admission)
         return self._enter(sid, handshake, revision, admission)
 
-    def _require_yes(self, said: object) -> None:
-        """Refuse whom the application admits with anything but a plain yes."""
-        # Elsewhere returning False refuses a client: who means that must not let
-        # everybody in, and whoever means something else is to hear of it.
+    def _require_admission(self, said: object) -> None:
+        """Refuse a client if ``admit`` returned anything but a documented value."""
+        # In other frameworks False refuses a client. Treating an unknown value as
+        # consent would admit clients that the application meant to refuse.
         if said is not True:
             self.log.error(
-                "admit returned {said}, and not None, True or an Admission; the"
-                " client is refused: raise Reject to refuse one",
+                "Application.admit returned {said}; the client was refused. Return"
+                " None, True or an Admission to admit it, raise Reject to refuse it",
                 said=repr(said),
             )
             raise Refused(ErrorCode.FORBIDDEN, "admit returned no Admission")
@@ -202,28 +208,34 @@ class AdmissionControl:
     ) -> Entry:
         known = sid in self.sessions
         if not isinstance(sid, str) or not sid or not sid.isprintable() or known:
-            self.log.error("make_sid gave no new id; the client is refused")
+            self.log.error(
+                "make_sid returned no unused session id; the client was refused."
+                " Return a new, printable string for each call"
+            )
             raise Refused(ErrorCode.BAD_REQUEST, "no id could be made")
         return Entry(handshake, revision, sid, admission)
 
-    def _ask(
+    def _call(
         self, function: Callable[[Handshake], object], handshake: Handshake
     ) -> object:
-        """Call what the operator gave us; a Deferred if it is async."""
+        """Call an application's function; return a Deferred if it is async."""
         try:
             result = function(handshake)
         except Exception:
-            return self._no_answer(Failure())
-        if type(result) in _AT_ONCE:
+            return self._refuse_failed(Failure())
+        if type(result) in _IMMEDIATE:
             return result
-        if hasattr(result, "__await__"):  # a Deferred has it, too
-            # What has __await__ is a coroutine here; a type checker can't know.
+        if hasattr(result, "__await__"):  # Deferreds have it as well
+            # An object with __await__ is a coroutine here; mypy cannot know.
             result = ensureDeferred(result)  # type: ignore[arg-type]
-            result.addErrback(self._no_answer)
+            result.addErrback(self._refuse_failed)
         return result
 
-    def _no_answer(self, failure: Failure) -> NoReturn:
+    def _refuse_failed(self, failure: Failure) -> NoReturn:
         if failure.check(Reject, CancelledError):
             failure.raiseException()
-        self.log.failure("a handshake failed; the client is refused", failure=failure)
+        self.log.failure(
+            "a handshake failed with an exception; the client was refused",
+            failure=failure,
+        )
         raise Refused(ErrorCode.BAD_REQUEST, "an exception was raised")

@@ -1,16 +1,17 @@
 """
-The registry: which session has which id, and what is done to all of them.
+The session registry: look-up by id, broadcast, notifications, shutdown.
 
 Rules of this file:
 
-1. A session is here from its opening to its end; ``session_ended`` takes it out, once.
-2. Before ``admit`` has accepted, there is no session and no id: nothing to find.
+1. A session is registered from its opening to its end; ``session_ended`` removes it,
+   once.
+2. Until ``admit`` has returned an ``Entry`` there is no session and no id to look up.
 
-Who may open a session stands in ``admission.py``, and how all of them end in
-``shutdown.py``.
+``admission.py`` decides which clients may open a session, and ``shutdown.py`` closes
+all of them when the server stops.
 
 Driven by the resource (``admit``, ``open``, ``find``), by its sessions
-(``session_ended``) and by whoever runs it (``broadcast``, ``stop``).
+(``session_ended``) and by the code that runs the server (``broadcast``, ``stop``).
 """
 
 from __future__ import annotations
@@ -67,42 +68,43 @@ __all__ = ["Entry", "Server", "make_sid"]
 
 
 _RETRY: Final = 5.0
-"""Seconds after which to come back to a server that stops: another one starts soon."""
+"""Seconds after which a refused client may retry; sent when the server is stopping,
+because a replacement usually starts soon."""
 _QUIET: Final = 60.0
-"""Seconds after which the log says again that the whole server is at a limit."""
+"""Seconds between two log lines about the same server-wide limit."""
 
 
 class RefusedRequest(Protocol):
-    """A request that was refused."""
+    """The part of a ``RequestInfo`` that ``Server.log_refusal`` reads."""
 
     transport: str
     query: dict[str, str]
 
     @property
     def path(self) -> str:
-        """The path that it asks for, without the query."""
+        """The request's path, without the query."""
 
     @property
     def view(self) -> Handshake:
-        """What it said."""
+        """The request as a ``Handshake``."""
 
 
 class Server(AdmissionControl):
     """
-    All sessions of one application.
+    An Engine.IO server: the sessions of one application.
 
     Attributes:
-        application: What the sessions are for.
-        config: Its limits and intervals.
+        application: The application that handles the sessions.
+        config: The limits and intervals.
         sessions: Every open session by its id, read-only.
-        clock: What its timers run on.
-        observers: Its onlookers, in the order in which they are told.
-        hearing: Which of their methods hear what comes often.
-        log: Where it logs what clients can cause, limited in rate.
-        cors: Which origins may use it.
+        clock: The clock that all timers run on.
+        observers: The observers, in the order in which they are notified.
+        hooks: The observers' methods for frequent events, by event.
+        log: The log for lines that clients can cause, limited in rate.
+        cors: The policy that decides which origins may use the server.
         proxies: The proxies that it trusts; None if there are none.
-        handlers: What bounds handlers whose clients are gone.
-        websockets: The options that its WebSockets share.
+        handlers: The timeout of handlers whose session has ended.
+        websockets: The factory of WebSocket connections, with their shared options.
 
     """
 
@@ -119,16 +121,17 @@ class Server(AdmissionControl):
         chance: Callable[[], float] = random.random,
     ) -> None:
         """
-        Make a server without sessions.
+        Create a server without sessions.
 
         Args:
             application: An ``Application``.
-            config: Its options; the defaults if left out.
-            clock: What to measure time with; Twisted's reactor if left out.
-            observers: Onlookers, told every event in this order.
-            make_sid: Makes the id of a new session; may be async. It must be
-                unguessable: whoever knows it is that client.
-            chance: Gives a random number from 0 to 1, for the jitter.
+            config: The options; the defaults if omitted.
+            clock: The clock to schedule timers on; Twisted's reactor if omitted.
+            observers: Observers, notified of every event in this order.
+            make_sid: Returns the id of a new session; may be async. The id must be
+                unguessable: a client that knows it can take part in the session.
+            chance: Returns a random number from 0 to 1, for the ping jitter and the
+                spread of a shutdown.
 
         Raises:
             TypeError: If ``application`` is no Application, or ``config`` no Config.
@@ -138,14 +141,14 @@ class Server(AdmissionControl):
         if config is not None:
             require(Config, config, "Server")
         if clock is None:
-            # As Twisted's own classes do: whoever gives no clock means the reactor.
+            # As in Twisted's own classes, the global reactor is the default.
             from twisted.internet import reactor  # noqa: TID251
 
             clock = IReactorTime(reactor)
         misspelt = misspelt_hooks(application)
         if misspelt:
             self._logger.warn(
-                "{application} has methods that are never called: {methods}",
+                "{application} defines methods that are never called: {methods}",
                 application=type(application).__name__,
                 methods="; ".join(
                     f"{name}: did you mean {hook}?" for name, hook in misspelt.items()
@@ -155,7 +158,7 @@ class Server(AdmissionControl):
         self.config = config or Config()
         self.clock: IReactorTime = clock
         self.observers = tuple(observers)
-        self.hearing = hooks_of(self.observers)
+        self.hooks = hooks_of(self.observers)
         self.log = LimitedLog(self._logger, LineLimit(clock))
         self.rare_log = LimitedLog(
             self._logger, LineLimit(clock, 1, _QUIET, timed=False)
@@ -170,7 +173,7 @@ class Server(AdmissionControl):
         self._quota = Quota(self.config, clock.seconds)
         self._drain = Shutdown(self, chance)
         self.handlers = SharedTimeout(clock, self.config.handler_timeout)
-        # The lane reads and writes what is not compressed.
+        # The fast path reads and writes uncompressed frames only.
         plain = not self.config.per_message_deflate
         self.websockets = WebSocketFactory(
             self.config,
@@ -182,19 +185,19 @@ class Server(AdmissionControl):
         self.websockets.lost = self._drain.settle
         config = self.config
         self._session_class = session_class(
-            observed=self.hearing.watches_sessions,
+            observed=self.hooks.watches_sessions,
             limited=bool(config.max_messages_per_second or config.max_bytes_per_second),
         )
         self._corked: list[Transport] = []
 
-    # For the resource.
+    # Called by the resource.
 
     def refuse_when_stopped(self) -> None:
         """
-        Let nobody in who comes too late.
+        Raise ``Unavailable`` unless the server is accepting sessions.
 
         Raises:
-            Unavailable: If the server stops, or has stopped.
+            Unavailable: If the server is stopping or has stopped.
 
         """
         if self._drain.stage is not ShutdownStage.SERVING:
@@ -202,21 +205,25 @@ class Server(AdmissionControl):
 
     def open(self, entry: Entry, transport: Transport) -> Session:
         """
-        Open a session for a client that was admitted.
+        Open a session for an admitted client.
 
         Args:
-            entry: What ``admit`` gave.
-            transport: What carries it; the session's from now on.
+            entry: The result of ``admit``.
+            transport: The session's first transport; the session owns it from now on.
+
+        Returns:
+            The session. It may be closed already if the application or an observer
+            closed it.
 
         Raises:
-            Unavailable: If the server has stopped meanwhile, or is full.
-            Refused: If another session has got the same id meanwhile.
+            Unavailable: If the server has stopped since ``admit``, or is full.
+            Refused: If another session was opened with the same id since ``admit``.
 
         """
         self.refuse_when_stopped()
         if entry.sid in self._sessions:
-            raise Refused(ErrorCode.BAD_REQUEST, "the id was given away meanwhile")
-        self._let_in(self._quota.enter, entry.handshake)
+            raise Refused(ErrorCode.BAD_REQUEST, "another session took the id")
+        self._check_quota(self._quota.enter, entry.handshake)
         try:
             session = self._session_class(
                 entry.sid,
@@ -233,7 +240,7 @@ class Server(AdmissionControl):
         transport.receiver = session
         self._sessions[session.sid] = session
         if self.observers:
-            self._tell_opened(session)
+            self._notify_opened(session)
         try:
             session.open(*self._first_packets(session))
         except Exception:
@@ -245,11 +252,11 @@ class Server(AdmissionControl):
                 self._drain.settle()
         return session
 
-    def _tell_opened(self, session: Session) -> None:
-        self.tell(lambda each: each.session_opened(session))
+    def _notify_opened(self, session: Session) -> None:
+        self.notify(lambda each: each.session_opened(session))
         if (reason := session.reason) is not None:
-            # An observer has ended it; the application never hears of it.
-            self.tell(lambda each: each.session_closed(session, reason))
+            # An observer closed the session: the application is never called for it.
+            self.notify(lambda each: each.session_closed(session, reason))
 
     def _forget(self, session: Session) -> None:
         if self._sessions.pop(session.sid, None) is not None:
@@ -266,18 +273,18 @@ class Server(AdmissionControl):
         return packets
 
     def jitter(self) -> float:
-        """Choose the seconds by which a session's first ping comes early."""
+        """Return the number of seconds by which a session's first ping is advanced."""
         return self.config.ping_jitter * self._chance()
 
     def find(self, sid: str) -> Session:
         """
-        Find an open session.
+        Return the open session with an id.
 
         Args:
-            sid: Whatever a client says its id is.
+            sid: A session id, as sent by a client.
 
         Raises:
-            Refused: If there is none.
+            Refused: If no open session has this id.
 
         """
         session = self._sessions.get(sid)
@@ -285,22 +292,22 @@ class Server(AdmissionControl):
             raise Refused(ErrorCode.UNKNOWN_SID, "no session has this id")
         return session
 
-    # For whoever runs it.
+    # Called by the code that runs the server.
 
     def broadcast(self, data: str | bytes, *, compress: bool = True) -> None:
         """
         Send a message to every open session.
 
-        It leaves at the end of this turn of the reactor, with whatever else is sent to
-        a session until then, in order.
+        The message is written at the end of the current reactor turn, together with
+        everything else sent to a session until then, in order.
 
         Args:
             data: The message.
             compress: As for ``Session.send``.
 
         Raises:
-            TypeError: If ``data`` is no message.
-            UnicodeEncodeError: If it is text with a lone surrogate.
+            TypeError: If ``data`` is neither text nor bytes.
+            UnicodeEncodeError: If ``data`` is text with a lone surrogate.
 
         """
         message = Encoded(data, compress=compress)
@@ -315,119 +322,122 @@ class Server(AdmissionControl):
                 session.send(message)
 
     def _uncork(self) -> None:
-        """Let go what a turn's broadcasts have put together."""
+        """Write the messages that this turn's broadcasts have collected."""
         corked, self._corked = self._corked, []
         for transport in corked:
             transport.uncork()
 
     def stop(self, within: float | None = None) -> Deferred[None]:
         """
-        Refuse new sessions and close all there are, spread over the time if many.
+        Refuse new sessions and close all open ones, spread over time if there are many.
 
         Args:
-            within: Seconds after which what is left is cut off: sessions that nobody
-                fetches the last words of, WebSockets that their clients don't close;
-                ``drain_timeout`` if left out. The first call decides.
+            within: Seconds until the remaining connections are aborted: sessions whose
+                unsent data no poll has fetched, and WebSockets that the client has not
+                closed. ``drain_timeout`` if omitted. Ignored after the first call.
 
         Returns:
             A Deferred that fires when the last session has ended, its WebSocket is
-            closed, the application has said goodbye to it, be that async, and the last
-            words have had a moment to leave the process. WebSockets whose clients have
-            not read them by then are aborted.
+            closed, ``session_closed`` has finished (also if it is async), and the
+            close packets have had a moment to leave the process. WebSockets whose
+            clients have not read them by then are aborted.
 
         """
         self._drain.begin(self.config.drain_timeout if within is None else within)
         return self._drain.over().addCallback(self._end_what_is_left)
 
     def _end_what_is_left(self, _: None) -> Deferred[None] | None:
-        """Cancel the handlers and abort the WebSockets that have not ended."""
+        """Cancel the handlers, and abort the WebSockets, that have not ended."""
         self.handlers.expire()
         self.websockets.closes.expire()
         self.flush_log()
-        # Twisted calls connectionLost of an aborted connection in the next turn.
+        # Twisted calls connectionLost of an aborted connection in the next turn only.
         return deferLater(self.clock, 0) if self.connected else None
 
     def cut_off(self) -> None:
-        """End what is left now: a stop that has begun need take no longer."""
+        """Abort all remaining sessions now, if ``stop`` was called before."""
         self._drain.cut_off()
 
     def flush_log(self) -> None:
-        """Write all counts of lines that were left out, and cancel their timers."""
+        """Log the counts of all suppressed lines, and cancel their timers."""
         self.log.limit.flush()
         self.rare_log.limit.flush()
 
     @property
     def connected(self) -> int:
-        """How many WebSockets are not closed yet."""
+        """The number of WebSockets that are not closed yet."""
         return int(self.websockets.countConnections)
 
-    # For sessions, transports and the resource: what happened.
+    # Events, reported by sessions, transports and the resource.
 
     def session_ended(self, session: Session, reason: CloseReason) -> None:
         """
-        Forget a session, and tell the application once.
+        Remove a session, and call ``Application.session_closed`` once.
 
         Args:
             session: The session, closed.
-            reason: Why it ended.
+            reason: The reason for which it ended.
 
         """
         self._forget(session)
         try:
             result = self.application.session_closed(session, reason)
         except Exception:
-            self._goodbye_failed(Failure(), session)
+            self._session_closed_failed(Failure(), session)
         else:
             if result is not None and hasattr(result, "__await__"):
-                # What has __await__ is a coroutine here, or a Deferred.
-                goodbye: Deferred[object] = ensureDeferred(result)  # type: ignore[arg-type]
-                goodbye.addErrback(self._goodbye_failed, session)
-                if not goodbye.called:
-                    self.outlives(goodbye)
-                self._drain.wait_for(goodbye)
+                # An object with __await__ is a coroutine or a Deferred here.
+                handler: Deferred[object] = ensureDeferred(result)  # type: ignore[arg-type]
+                handler.addErrback(self._session_closed_failed, session)
+                if not handler.called:
+                    self.limit_handler(handler)
+                self._drain.wait_for(handler)
         if self.observers:
-            self.tell(lambda each: each.session_closed(session, reason))
+            self.notify(lambda each: each.session_closed(session, reason))
         self._drain.settle()
 
-    def outlives(self, handler: Deferred[object]) -> None:
+    def limit_handler(self, handler: Deferred[object]) -> None:
         """
-        Cancel a handler whose session is over, unless it finishes in time.
+        Cancel a handler of an ended session unless it finishes in ``handler_timeout``.
 
         Args:
-            handler: What it returned; it does not fail.
+            handler: The handler's Deferred; it must not fail.
 
         """
 
         def cancel() -> None:
             handler = known()
-            assert handler is not None  # or this was ended
+            assert handler is not None  # else the timeout was ended with it
             handler.cancel()
 
-        # Weak: a Deferred that nothing else refers to cannot fire, so that no timer is
-        # needed for it.
+        # A weak reference: a Deferred that nothing else refers to can never fire, so
+        # its timeout ends with it.
         known = ref(handler, lambda _: self.handlers.end(cancel))
         self.handlers.begin(cancel)
         handler.addCallback(lambda _: self.handlers.end(cancel))
 
-    def _goodbye_failed(self, failure: Failure, session: Session) -> None:
+    def _session_closed_failed(self, failure: Failure, session: Session) -> None:
         if failure.check(CancelledError):
-            return  # it took too long
+            return  # handler_timeout or the end of the shutdown cancelled it
         self.log.failure(
-            "the application failed when session {sid}... ended",
+            "Application.session_closed failed for session {sid}...",
             failure=failure,
             sid=session.sid[:6],
         )
 
-    def is_mistaken(self, session: Session, data: str | bytes) -> bool:
+    def is_socketio(self, session: Session, data: str | bytes) -> bool:
         """
-        Log a first message of a Socket.IO client, and close the session of an echo.
+        Detect a Socket.IO client by its first message; log a hint for the operator.
+
+        A session of the echo application is closed: a Socket.IO client would take the
+        echo of its CONNECT for the server's acceptance.
 
         Args:
             session: The session.
-            data: What came first on it.
+            data: The session's first message.
 
         Returns:
-            Whether the application is not to be given the message.
+            Whether the message must not be passed to the application.
 
         """
         if not is_connect(data):
@@ -436,32 +446,32 @@ class Server(AdmissionControl):
         hook = type(self.application).message_received
         if hook is not EchoApplication.message_received:
             return False
-        session.close()  # sent back, it would be Socket.IO's yes
+        session.close()  # see the docstring: an echo would accept the CONNECT
         return True
 
     def limit_reached(self, limit: str, about: Session | Handshake) -> None:
-        """Hear that a client went beyond one of the operator's limits."""
+        """Log that a client exceeded one of the limits, and notify the observers."""
         handshake = about if isinstance(about, Handshake) else about.handshake
         self.log.debug(
-            "client {address} went beyond {limit}",
+            "client {address} exceeded {limit}",
             limit=limit,
             address=handshake.client_address,
         )
-        self.tell(lambda each: each.limit_reached(limit, about))
+        self.notify(lambda each: each.limit_reached(limit, about))
 
     def too_large(self, error: PayloadTooLarge) -> None:
-        """Hear of a payload over the limit."""
-        self.tell(lambda each: each.payload_refused(error))
+        """Notify the observers of a payload above ``max_payload``."""
+        self.notify(lambda each: each.payload_refused(error))
 
-    def refused(self, error: Refused | Reject, asked: RefusedRequest) -> None:
-        """Hear of a request that was refused."""
-        if self.hearing.connection_refused:
-            request = asked.view
-            self.tell(lambda each: each.connection_refused(error, request))
+    def refused(self, error: Refused | Reject, info: RefusedRequest) -> None:
+        """Notify the observers of a refused request."""
+        if self.hooks.connection_refused:
+            request = info.view
+            self.notify(lambda each: each.connection_refused(error, request))
 
-    def log_refusal(self, error: Refused | Reject, asked: RefusedRequest) -> None:
-        """Log a request that was refused, without its session's id."""
-        view = asked.view
+    def log_refusal(self, error: Refused | Reject, info: RefusedRequest) -> None:
+        """Log a refused request, with the first six characters of its session id."""
+        view = info.view
         self.log.info(
             "refused {method} {path} from {address}: {status} {error} ({context}),"
             " code {code}; transport {transport!r}, origin {origin!r}, agent {agent!r}",
@@ -473,18 +483,18 @@ class Server(AdmissionControl):
             error=error.message,
             method=view.method,
             origin=view.headers.get("origin", ""),
-            path=asked.path,
-            sid=asked.query.get("sid", "")[:6],
+            path=info.path,
+            sid=info.query.get("sid", "")[:6],
             status=error.status,
-            transport=asked.transport,
+            transport=info.transport,
         )
 
-    def tell(self, event: Callable[[Observer], None]) -> None:
+    def notify(self, event: Callable[[Observer], None]) -> None:
         """
-        Tell every observer of an event.
+        Notify every observer of an event; log those that raise.
 
         Args:
-            event: Calls the observer's method for it.
+            event: Calls the method of one observer.
 
         """
         for observer in self.observers:
@@ -498,7 +508,7 @@ class Server(AdmissionControl):
         Log the exception that is being handled.
 
         Args:
-            observer: The observer that raised it, or the method of it that did.
+            observer: The observer, or the observer's method, that raised it.
 
         """
-        self.log.failure("an observer failed: {observer}", observer=observer)
+        self.log.failure("observer {observer} raised an exception", observer=observer)

@@ -1,29 +1,33 @@
 """
-The end of a server: nobody comes in any more, and everybody is let out in time.
+The shutdown of a server: close every session within a given time.
 
 Rules of this file:
 
-1. Few sessions are closed at once, many are spread over most of the time with jitter,
-   so that their clients do not all connect anew, elsewhere, in one second.
-2. Each is closed in good order: what is queued leaves, then a goodbye. A WebSocket is
-   waited for until its client has closed it too, for until then bytes may be under way.
-3. When the time is over the rest is cut off. An application that still says goodbye
-   then has ``_GRACE`` seconds more, and that is the end.
-4. The last words have a moment to leave before whoever waits hears of the end: a
-   reactor that stops cuts connections off, whatever waits in them.
-5. It owns two timers: for who is closed next, and for the end.
+1. Up to ``_INITIAL`` sessions are closed at once; more are spread over most of the
+   time, with jitter, so that their clients do not all reconnect to another server in
+   the same second.
+2. Each session is closed in order: its queued messages, then a close packet. A
+   WebSocket counts until its client has closed it too, because until then bytes may be
+   in transit.
+3. When the time is over, the remaining sessions are aborted. ``session_closed``
+   handlers that are still running then get ``_GRACE`` seconds before the shutdown ends
+   without them.
+4. The close packets get ``_SENDING`` seconds to leave before ``over`` fires: when the
+   reactor stops, it drops connections with unsent data.
+5. It owns two timers: one for the next step, one for the end.
 
-======= ======================== ================== ============ ======
+======= ======================== ================== ============ ===========
 event   SERVING                  DRAINING           CUT_OFF      OVER
-======= ======================== ================== ============ ======
+======= ======================== ================== ============ ===========
 begin   close the first few,     nothing            nothing      nothing
         -> DRAINING
 *next*  --                       close those due    --           --
-settle  nothing                  all gone: -> OVER  likewise     nothing
+settle  nothing                  if all are closed: likewise     nothing
+                                 -> OVER
 cut off nothing                  abort all,         nothing      nothing
                                  -> CUT_OFF
-*end*   --                       as "cut off"       -> OVER      tell who waits
-======= ======================== ================== ============ ======
+*end*   --                       as "cut off"       -> OVER      fire ``over``
+======= ======================== ================== ============ ===========
 
 Driven by its server (``begin``, ``wait_for``, ``settle``, ``cut_off``) and by the
 server's clock.
@@ -45,21 +49,22 @@ from ..session.session import Session
 __all__ = ["Shutdown", "ShutdownStage"]
 
 _SPREAD: Final = 0.75
-"""The part of the time over which sessions are closed; the rest is for last words."""
-_AT_ONCE: Final = 10
-_A_SECOND: Final = 100
-"""Sessions closed at once, and in each second if the time allows: their clients, who
-connect anew, are little work for another server."""
+"""Fraction of the time over which sessions are closed; the rest is for clients to
+fetch their close packets."""
+_INITIAL: Final = 10
+_PER_SECOND: Final = 100
+"""Sessions closed at once, and then per second if the time allows: reconnecting clients
+at this rate are little work for another server."""
 _STEP: Final = 0.01
-"""Seconds from one step to the next, on average."""
+"""Mean interval between two steps, in seconds."""
 _GRACE: Final = 1.0
-"""Seconds that an application has which says goodbye when the time is over."""
+"""Seconds that running ``session_closed`` handlers have after the time is over."""
 _SENDING: Final = 0.1
-"""Seconds that the last words have."""
+"""Seconds that the last close packets have to leave the process."""
 
 
 class ShutdownStage(enum.Enum):
-    """How far the end has come."""
+    """The progress of a shutdown."""
 
     SERVING = "serving"
     DRAINING = "draining"
@@ -67,38 +72,38 @@ class ShutdownStage(enum.Enum):
     OVER = "over"
 
 
-_SERVING: Final = (
-    ShutdownStage.SERVING
-)  # a name of the module's own, for each session's end
+# An alias: settle() runs at the end of every session, and an attribute look-up on the
+# enum takes longer than the comparison.
+_SERVING: Final = ShutdownStage.SERVING
 
 
 class ShutdownTarget(Protocol):
-    """What is drained: a server."""
+    """The part of ``Server`` that a shutdown uses."""
 
     clock: IReactorTime
     sessions: Mapping[str, Session]
 
     @property
     def connected(self) -> int:
-        """How many WebSockets are not closed yet."""
+        """The number of WebSockets that are not closed yet."""
 
 
 class Shutdown:
     """
-    How a server ends.
+    The shutdown of one server.
 
     Attributes:
-        stage: How far it has come.
+        stage: The progress of the shutdown.
 
     """
 
     def __init__(self, server: ShutdownTarget, chance: Callable[[], float]) -> None:
         """
-        Make one that has not begun.
+        Create a shutdown that has not begun.
 
         Args:
-            server: Whose end it is.
-            chance: Gives a random number from 0 to 1.
+            server: The server to shut down.
+            chance: Returns a random number from 0 to 1.
 
         """
         self.stage = ShutdownStage.SERVING
@@ -110,16 +115,16 @@ class Shutdown:
         self._rate = 0.0  # sessions to be closed each second
         self._next: IDelayedCall | None = None
         self._end: IDelayedCall | None = None
-        # Applications that are still busy saying goodbye to a session.
-        self._goodbyes: set[Deferred[object]] = set()
+        # The Deferreds of session_closed handlers that are still running.
+        self._pending_handlers: set[Deferred[object]] = set()
         self._waiters: list[Deferred[None]] = []
 
     def begin(self, within: float) -> None:
         """
-        Begin to close the sessions; does nothing if it has begun.
+        Begin to close the sessions; has no effect after the first call.
 
         Args:
-            within: Seconds that it may take.
+            within: Seconds until the remaining sessions are aborted.
 
         """
         if self.stage is not ShutdownStage.SERVING:
@@ -128,34 +133,34 @@ class Shutdown:
         clock = self._server.clock
         self._left.extend(self._server.sessions.values())
         self._began = clock.seconds()
-        self._rate = max(len(self._left) / max(within * _SPREAD, _STEP), _A_SECOND)
+        self._rate = max(len(self._left) / max(within * _SPREAD, _STEP), _PER_SECOND)
         self._end = clock.callLater(within, self.cut_off)
         self._step()
         self.settle()
 
     def over(self) -> Deferred[None]:
-        """Wait until it is over; at once if it is."""
+        """Return a Deferred that fires when the shutdown is complete."""
         if self.stage is ShutdownStage.OVER and self._end is None:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
         self._waiters.append(waiter)
         return waiter
 
-    def wait_for(self, goodbye: Deferred[object]) -> None:
+    def wait_for(self, handler: Deferred[object]) -> None:
         """
-        Do not end before an application has said goodbye.
+        Delay the end of the shutdown until a ``session_closed`` handler has finished.
 
         Args:
-            goodbye: Fires when it has; it does not fail.
+            handler: The handler's Deferred; it must not fail.
 
         """
-        if not goodbye.called:
-            self._goodbyes.add(goodbye)
-            goodbye.addCallback(lambda _: self._goodbyes.discard(goodbye))
-            goodbye.addCallback(lambda _: self.settle())
+        if not handler.called:
+            self._pending_handlers.add(handler)
+            handler.addCallback(lambda _: self._pending_handlers.discard(handler))
+            handler.addCallback(lambda _: self.settle())
 
     def cut_off(self) -> None:
-        """Wait no longer: end what is left, in a turn of its own."""
+        """Abort the remaining sessions, and schedule the end of the grace period."""
         if self.stage is not ShutdownStage.DRAINING:
             return
         self.stage = ShutdownStage.CUT_OFF
@@ -166,17 +171,17 @@ class Shutdown:
         self.settle()
 
     def settle(self) -> None:
-        """Be over if nothing is left."""
+        """Finish the shutdown if no session, WebSocket or handler is left."""
         if self.stage is not _SERVING and self.stage is not ShutdownStage.OVER:
             server = self._server
             gone = self.stage is ShutdownStage.CUT_OFF or not server.connected
-            if gone and not server.sessions and not self._goodbyes:
+            if gone and not server.sessions and not self._pending_handlers:
                 self._finish()
 
     def _step(self) -> None:
-        """Close those whose time has come."""
+        """Close the sessions that are due, and schedule the next step."""
         clock = self._server.clock
-        due = _AT_ONCE + (clock.seconds() - self._began) * self._rate - self._closed
+        due = _INITIAL + (clock.seconds() - self._began) * self._rate - self._closed
         while self._left and due >= 1:
             self._left.popleft().close(CloseReason.SERVER_CLOSE)
             self._closed += 1
@@ -188,9 +193,9 @@ class Shutdown:
     def _finish(self) -> None:
         self.stage = ShutdownStage.OVER
         self._cancel_timers()
-        self._end = self._server.clock.callLater(_SENDING, self._tell)
+        self._end = self._server.clock.callLater(_SENDING, self._notify_waiters)
 
-    def _tell(self) -> None:
+    def _notify_waiters(self) -> None:
         self._end = None
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:

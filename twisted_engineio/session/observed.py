@@ -60,7 +60,7 @@ class ObserverHooks:
 class ObservedOwner(SessionOwner, Protocol):
     """What an observed session asks of its server besides."""
 
-    hearing: ObserverHooks
+    hooks: ObserverHooks
 
     def observer_failed(self, hear: Callable[..., None]) -> None:
         """Log the exception that is being handled: an observer's method raised it."""
@@ -77,7 +77,7 @@ class ObservedSession(Session):
         """Tell of a message, and deliver it."""
         if self._inbox is None:  # else it is told when its turn comes
             # As _tell does, without the call: this is the message path.
-            for hear in self.server.hearing.packet_received:
+            for hear in self.server.hooks.packet_received:
                 try:
                     hear(self, PacketType.MESSAGE, data)
                 except Exception:
@@ -88,7 +88,7 @@ class ObservedSession(Session):
         """Tell of a packet, and act on it."""
         now = self._inbox is None or self._reads_now(packet)
         if now and packet.type is not PacketType.MESSAGE:
-            hearers = self.server.hearing.packet_received
+            hearers = self.server.hooks.packet_received
             self._tell(hearers, packet.type, packet.data)
         super().receive_packet(packet)
 
@@ -96,17 +96,17 @@ class ObservedSession(Session):
         self, data: Message, *, compress: bool = True, volatile: bool = False
     ) -> bool:
         """Send a message, and tell of it unless it was refused."""
-        hearing = self.server.hearing
-        direct = (hearing.flushing or hearing.flushed) and self._tell_flushing()
+        hooks = self.server.hooks
+        direct = (hooks.flushing or hooks.flushed) and self._tell_flushing()
         sent = super().send(data, compress=compress, volatile=volatile)
         if sent or not volatile:  # else it was dropped
-            for hear in hearing.packet_sent:  # the message path again
+            for hear in hooks.packet_sent:  # the message path again
                 try:
                     hear(self, data)
                 except Exception:
                     self.server.observer_failed(hear)
         if direct:
-            self._tell(hearing.flushed)
+            self._tell(hooks.flushed)
         return sent
 
     def send_many(self, messages: Iterable[Message]) -> bool:
@@ -114,50 +114,50 @@ class ObservedSession(Session):
         messages = list(messages)
         sent = super().send_many(messages)
         for data in messages:
-            self._tell(self.server.hearing.packet_sent, data)
+            self._tell(self.server.hooks.packet_sent, data)
         return sent
 
     def transport_ready(self) -> None:
         """Send what is queued, and tell of it."""
-        hearing = self.server.hearing
+        hooks = self.server.hooks
         waiting = bool(self._outbox) and self.transport.writable
         if waiting:
-            self._tell(hearing.flushing)
+            self._tell(hooks.flushing)
         super().transport_ready()
         if waiting and not self._outbox:
-            self._tell(hearing.flushed)
+            self._tell(hooks.flushed)
 
     def upgrade(self, candidate: Transport) -> bool:
         """Let another transport try, and tell of it."""
         trying = super().upgrade(candidate)
         if trying:
-            self._tell(self.server.hearing.upgrading, candidate.name)
+            self._tell(self.server.hooks.upgrading, candidate.name)
         return trying
 
     def swap(self, candidate: Transport) -> None:
         """Move to another transport, and tell of it."""
         super().swap(candidate)
         if self.state is not State.CLOSED:  # else its goodbye has left with the queue
-            self._tell(self.server.hearing.upgraded, candidate.name)
+            self._tell(self.server.hooks.upgraded, candidate.name)
 
     def write(self, item: Outgoing) -> None:
         """Send a packet or message, and tell of it."""
-        hearing = self.server.hearing
-        direct = (hearing.flushing or hearing.flushed) and self._tell_flushing()
+        hooks = self.server.hooks
+        direct = (hooks.flushing or hooks.flushed) and self._tell_flushing()
         super().write(item)
-        self._tell(hearing.packet_sent, item)
+        self._tell(hooks.packet_sent, item)
         if direct:
-            self._tell(hearing.flushed)
+            self._tell(hooks.flushed)
 
     def _tell_flushing(self) -> bool:
         """Tell if what is sent now leaves at once."""
         direct = self.transport.writable and self._outbox is None
         if direct and self.state is State.OPEN:
-            self._tell(self.server.hearing.flushing)
+            self._tell(self.server.hooks.flushing)
         return direct
 
     def _beaten(self) -> None:
-        self._tell(self.server.hearing.heartbeat)
+        self._tell(self.server.hooks.heartbeat)
 
     def _tell(self, hearers: Hearers, *about: object) -> None:
         for hear in hearers:

@@ -113,7 +113,7 @@ class Receiving(SessionBase):
             if self._fresh:
                 self._fresh = False
                 # What Socket.IO begins with; "0" costs a call, all else none.
-                if data[:1] == "0" and self._is_mistaken(data):
+                if data[:1] == "0" and self._is_socketio(data):
                     return
             # As _call does, without the call: this is the message path.
             try:
@@ -126,8 +126,8 @@ class Receiving(SessionBase):
         elif self.state is State.OPENING:
             self._finish(CloseReason.TRANSPORT_ERROR)
 
-    def _is_mistaken(self, data: str | bytes) -> bool:
-        return self.server.is_mistaken(self, data)
+    def _is_socketio(self, data: str | bytes) -> bool:
+        return self.server.is_socketio(self, data)
 
     def receive_packet(self, packet: Packet) -> None:
         """
@@ -193,7 +193,7 @@ class Receiving(SessionBase):
         if done:
             return  # at once: nothing has to wait
         if self.state is State.CLOSED:
-            self.server.outlives(result)
+            self.server.limit_handler(result)
             return
         self._hold(Hold.BUSY).handler = result
         mine = ref(result)  # not itself: it would never be freed, if it never fires

@@ -422,7 +422,7 @@ class Session(Sending, Receiving):
         if inbox is not None:
             inbox.cancel()
             if inbox.handler is not None:
-                server.outlives(inbox.handler)
+                server.limit_handler(inbox.handler)
         probe, self.probe = self.probe, None
         if probe is not None:
             probe.cancel()

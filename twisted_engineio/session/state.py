@@ -54,7 +54,7 @@ class SessionOwner(Protocol):
     def application(self) -> Handlers:
         """What its sessions call."""
 
-    def outlives(self, handler: Deferred[object]) -> None:
+    def limit_handler(self, handler: Deferred[object]) -> None:
         """Cancel a handler whose session is over, unless it finishes in time."""
 
     def jitter(self) -> float:
@@ -63,7 +63,7 @@ class SessionOwner(Protocol):
     def broadcast(self, data: str | bytes, *, compress: bool = True) -> None:
         """Send a message to every open session; the application's to call."""
 
-    def is_mistaken(self, session: Any, data: str | bytes) -> bool:
+    def is_socketio(self, session: Any, data: str | bytes) -> bool:
         """Look at a first message; return whether to keep it from the application."""
 
     def limit_reached(self, limit: str, about: Any) -> None:

@@ -1,4 +1,4 @@
-"""Any Twisted protocol over sessions."""
+"""Run any Twisted protocol over Engine.IO sessions."""
 
 from .application import SessionLost, StreamApplication, StreamTransport, wrap
 from .endpoint import EngineIOServerEndpoint

@@ -1,8 +1,7 @@
 """
-Any Twisted protocol over Engine.IO: an application that runs a factory's protocols.
+Run any Twisted protocol over Engine.IO: an application for a protocol factory.
 
-Each session's protocol has a transport, which ``stream/transport.py`` makes of the
-session.
+The transport of each protocol is a ``StreamTransport`` on top of its session.
 """
 
 from __future__ import annotations
@@ -26,27 +25,28 @@ class StreamApplication(Application):
     """
     Runs a protocol of a Twisted factory over each session.
 
-    Override ``admit`` to see a client's handshake before there is a protocol; the
-    protocol finds it as ``self.transport.session.handshake``.
+    Override ``admit`` to check a client's handshake before a protocol is created; the
+    protocol finds the handshake as ``self.transport.session.handshake``.
 
     Attributes:
-        factory: The factory.
+        factory: The protocol factory.
 
     """
 
     def __init__(self, factory: IProtocolFactory) -> None:
         """
-        Make an application of a factory that whoever listens starts and stops.
+        Create an application for a factory; the caller starts and stops the factory.
 
         Args:
-            factory: Makes a protocol for each session, or ``None`` to refuse it.
+            factory: Builds a protocol for each session, or returns ``None`` to refuse
+                it.
 
         """
         self.factory = factory
         self._streams: dict[Session, StreamTransport] = {}
 
     def session_opened(self, session: Session) -> Deferred[Any] | None:
-        """Make a protocol; without one, the session ends."""
+        """Create the session's protocol; close the session if the factory refuses."""
         stream = StreamTransport(session)
         protocol = self.factory.buildProtocol(stream.getPeer())
         if protocol is None:
@@ -58,13 +58,13 @@ class StreamApplication(Application):
     def message_received(
         self, session: Session, data: str | bytes
     ) -> Deferred[Any] | None:
-        """Give the bytes to the session's protocol."""
+        """Pass a message's bytes to the session's protocol."""
         if isinstance(data, str):
             data = data.encode()
         return self._streams[session].deliver(data)
 
     def session_closed(self, session: Session, reason: CloseReason) -> None:
-        """Tell the session's protocol, if it had one."""
+        """Disconnect the session's protocol, if it had one."""
         stream = self._streams.pop(session, None)
         if stream is not None:
             stream.lost(reason)
@@ -72,12 +72,12 @@ class StreamApplication(Application):
 
 def wrap(factory: IProtocolFactory) -> StreamApplication:
     """
-    Make an application of a factory, and start the factory.
+    Create an application for a factory, and start the factory.
 
     Call the factory's ``doStop`` after ``server.stop()``.
 
     Args:
-        factory: Makes a protocol for each session, or ``None`` to refuse it.
+        factory: Builds a protocol for each session, or returns ``None`` to refuse it.
 
     """
     factory.doStart()

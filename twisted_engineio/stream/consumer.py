@@ -1,21 +1,24 @@
 """
-A session as Twisted's producers and consumers see one.
+A session as a Twisted producer and consumer.
 
-``IConsumer(session)`` takes what a producer gives, be it a ``FileSender``, a pull
-producer or another session; ``IPushProducer(session)`` lets whoever is given the
-session's messages hold its client back. Each call makes a ``Flow``, which is both: keep
-it for as long as you use it::
+``IConsumer(session)`` accepts the data of a producer: a ``FileSender``, another pull
+producer, or another session. ``IPushProducer(session)`` lets the consumer of a
+session's messages pause the client. Each call creates a ``Flow``, which provides both
+interfaces: keep it for as long as you use it::
 
     flow = IConsumer(session)
     FileSender().beginFileTransfer(file, flow)
 
 Rules of this file:
 
-1. A producer is asked for more when the session is drained, in a later turn: none is
-   entered again while it produces.
+1. A producer is asked for more when the session is drained, in a later reactor turn: it
+   is never called from within its own ``write``.
 2. Whether the producer may produce is one state, ``Demand``.
-3. When the session ends its producer is stopped, once, and what it still writes is
-   dropped, as a TCP connection's is.
+3. When the session ends, its producer is stopped, once. Anything it still writes is
+   dropped, as it is by a TCP connection.
+
+Driven by the producer (``registerProducer``, ``write``), by the consumer
+(``pauseProducing``, ``resumeProducing``) and by the session.
 """
 
 from __future__ import annotations
@@ -39,25 +42,25 @@ __all__ = ["Flow"]
 
 
 class Producer(Protocol):
-    """What a producer is asked; a pull producer has no ``pauseProducing``."""
+    """The methods of a producer; a pull producer has no ``pauseProducing``."""
 
     def pauseProducing(self) -> None:
-        """Produce no more for now."""
+        """Stop producing until ``resumeProducing``."""
 
     def resumeProducing(self) -> None:
-        """Produce again, or one piece."""
+        """Produce again; a pull producer produces one piece."""
 
     def stopProducing(self) -> None:
-        """Produce no more for ever."""
+        """Stop producing for good."""
 
 
 class Demand(enum.Enum):
-    """What is wanted of the producer."""
+    """What the producer may do."""
 
-    NOTHING = "there is none"
-    PUSH = "it may go on"
+    NOTHING = "no producer is registered"
+    PUSH = "it may produce"
     PULL = "it is asked for one piece at a time"
-    WAIT = "it has to wait until the session is drained"
+    WAIT = "it must wait until the session is drained"
 
 
 @implementer(IConsumer, IPushProducer)
@@ -72,7 +75,7 @@ class Flow:
 
     def __init__(self, session: Session) -> None:
         """
-        Make a flow without a producer.
+        Create a flow without a producer.
 
         Args:
             session: The session.
@@ -85,33 +88,33 @@ class Flow:
         self._turn: IDelayedCall | None = None
         session.ended().addCallback(self._ended)
 
-    # As a producer: the client's messages, which the application is given.
+    # The producer side: the client's messages, which the application receives.
 
     def pauseProducing(self) -> None:
-        """Read no further from the client."""
+        """Pause reading from the client."""
         self.session.pause_reading()
 
     def resumeProducing(self) -> None:
-        """Read on."""
+        """Resume reading from the client."""
         self.session.resume_reading()
 
     def stopProducing(self) -> None:
-        """End the session, for nobody takes what it says; what is queued leaves."""
+        """Close the session, because its messages have no consumer; flush the queue."""
         self.session.close()
 
-    # As a consumer: messages to the client.
+    # The consumer side: messages to the client.
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """
-        Take from a producer until it is unregistered, at the client's pace.
+        Accept a producer's data until it is unregistered, at the client's pace.
 
         Args:
             producer: The producer; each piece that it writes is a message.
-            streaming: Whether it goes on by itself; if not it is a pull producer, and
+            streaming: True for a push producer; False for a pull producer, which is
                 asked for each piece.
 
         Raises:
-            RuntimeError: If there is one already.
+            RuntimeError: If another producer is registered.
 
         """
         if self._producer is not None:
@@ -122,7 +125,7 @@ class Flow:
         if self.session.state is not State.OPEN:
             producer.stopProducing()
             return
-        self._producer = producer  # type: ignore[assignment]  # an interface is no type
+        self._producer = producer  # type: ignore[assignment]  # mypy: not a Protocol
         self._usual = self._demand = Demand.PUSH if streaming else Demand.PULL
         if not streaming:
             self._wait()
@@ -130,7 +133,7 @@ class Flow:
             self._hold()
 
     def unregisterProducer(self) -> None:
-        """Take from nobody; does nothing if there is no producer."""
+        """Unregister the producer; has no effect if there is none."""
         self._producer = None
         self._usual = self._demand = Demand.NOTHING
         if self._turn is not None and self._turn.active():
@@ -138,7 +141,7 @@ class Flow:
 
     def write(self, data: str | bytes) -> None:
         """
-        Send a message, and hold the producer back if the client is slow.
+        Send a message; pause the producer if the client is slow.
 
         Args:
             data: Text or bytes.
@@ -156,26 +159,26 @@ class Flow:
         return self.session.buffered > self.session.server.config.high_water_mark
 
     def _hold(self) -> None:
-        assert self._producer is not None  # its demand says so
+        assert self._producer is not None  # guaranteed by the callers
         self._wait()
         self._producer.pauseProducing()
 
     def _wait(self) -> None:
-        """Ask for more when the session is drained."""
+        """Ask the producer for more when the session is drained."""
         self._demand = Demand.WAIT
         producer = self._producer
         drained = self.session.drained()
-        # If the session ends first, _ended hears of it.
+        # If the session ends first, _ended stops the producer.
         drained.addCallbacks(lambda _: self._later(producer), lambda _: None)
 
     def _later(self, producer: Producer | None) -> None:
         if self._turn is not None and self._turn.active():
-            return  # it has left and come back, and waited both times
+            return  # unregistered and registered again: both waits have fired
         if producer is not None and producer is self._producer:
             self._turn = self.session.server.clock.callLater(0, self._ask)
 
     def _ask(self) -> None:
-        assert self._producer is not None  # or the turn was cancelled
+        assert self._producer is not None  # unregisterProducer cancels this call
         self._demand = self._usual
         self._producer.resumeProducing()
 

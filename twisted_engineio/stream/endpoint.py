@@ -1,8 +1,8 @@
 r"""
-Listen for Engine.IO by a description: ``engineio:tcp\:3000``.
+A server endpoint for Twisted protocols over Engine.IO: ``engineio:tcp\:3000``.
 
-Whatever listens on a Twisted endpoint can be given this one: its protocols run over
-sessions. Every option is checked before anything listens.
+Any code that listens on a Twisted endpoint can use it: the protocols then run over
+sessions. All options are checked before anything listens.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["EngineIOServerEndpoint", "parse_endpoint"]
 
 _EXAMPLE: Final = "engineio:tcp\\:3000:path=/engine.io:ping_interval=10"
 _ZERO: Final = {"int | None": 0, "float | None": 0.0}
-"""A number of the kind of those that are ``None`` if left out."""
+"""Values of the types of options whose default is ``None``."""
 _DEFAULTS: Final = Config()
 _FLAGS: Final = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -41,11 +41,11 @@ _FLAGS: Final = {"true": True, "yes": True, "false": False, "no": False}
 @implementer(IStreamServerEndpoint)
 class EngineIOServerEndpoint:
     """
-    Where an Engine.IO server listens that runs a factory's protocols over its sessions.
+    An endpoint that serves Engine.IO and runs a factory's protocols over its sessions.
 
     Attributes:
         config: The server's options.
-        path: Where in the site the server stands.
+        path: The server's path in the site.
 
     """
 
@@ -57,16 +57,16 @@ class EngineIOServerEndpoint:
         path: str = "/engine.io",
     ) -> None:
         """
-        Make an endpoint.
+        Create an endpoint.
 
         Args:
-            reactor: The server's clock.
-            endpoint: Where its HTTP is served.
-            config: Its options; the defaults if left out.
-            path: Where in the site it stands.
+            reactor: The reactor, used as the server's clock.
+            endpoint: The endpoint that serves HTTP.
+            config: The server's options; the defaults if omitted.
+            path: The server's path in the site.
 
         Raises:
-            ValueError: If that is no path.
+            ValueError: If ``path`` is not a valid path.
 
         """
         if not PATH.fullmatch(path):
@@ -78,13 +78,13 @@ class EngineIOServerEndpoint:
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """
-        Listen.
+        Listen for connections.
 
         Args:
-            protocolFactory: Makes the protocol of each session.
+            protocolFactory: Builds the protocol of each session.
 
         Returns:
-            A Deferred that fires with the port; it fails as the endpoint's own does.
+            A Deferred that fires with the port, or fails as the inner endpoint fails.
 
         """
         application = StreamApplication(protocolFactory)
@@ -92,7 +92,7 @@ class EngineIOServerEndpoint:
         root = Resource()
         put(root, self.path, EngineIOResource(server))
         site = EngineIOSite(root, server, self.path, bounded=True)
-        site.noisy = False  # who started it is the one to say so
+        site.noisy = False  # the caller's own factory logs that it starts
         listening: Deferred[Any] = self._endpoint.listen(site)
         return listening.addCallback(StreamPort, server, protocolFactory)
 
@@ -100,10 +100,10 @@ class EngineIOServerEndpoint:
 @implementer(IListeningPort)
 class StreamPort:
     """
-    A port that is listened on, and the sessions that came by it.
+    A listening port and the sessions that were opened on it.
 
     Attributes:
-        server: The server that has them.
+        server: The server of the sessions.
 
     """
 
@@ -111,7 +111,7 @@ class StreamPort:
         self, port: IListeningPort, server: Server, factory: IProtocolFactory
     ) -> None:
         """
-        Begin: the factory is started.
+        Create the port, and start the factory.
 
         Args:
             port: The port of the site.
@@ -125,21 +125,21 @@ class StreamPort:
         factory.doStart()
 
     def startListening(self) -> None:
-        """Do nothing: it listens."""
+        """Do nothing: the port is listening already."""
 
     def getHost(self) -> IAddress:
-        """Give the port's address."""
+        """Return the address of the port."""
         return self._port.getHost()
 
     def stopListening(self) -> Deferred[Any]:
         """
-        End every session, then listen no more and stop the factory.
+        Close every session, then stop listening and stop the factory.
 
-        Not the other way round: a client that polls may need a new connection to fetch
-        what was written last. New sessions are refused meanwhile.
+        In this order, because a polling client may need a new connection to fetch its
+        last messages. New sessions are refused meanwhile.
 
         Returns:
-            A Deferred that fires when all that is done.
+            A Deferred that fires when all of this is done.
 
         """
         stopped = self.server.stop()
@@ -149,32 +149,32 @@ class StreamPort:
 
 def parse_endpoint(reactor: Any, *args: str, **options: str) -> EngineIOServerEndpoint:
     """
-    Make an endpoint of what ``engineio:`` was given.
+    Create an endpoint from the arguments of an ``engineio:`` description.
 
     Args:
-        reactor: Twisted's.
-        args: One: the description of the inner endpoint.
-        options: ``path``, and options named as in ``Config``.
+        reactor: The reactor.
+        args: Exactly one: the description of the inner endpoint.
+        options: ``path``, and the options of ``Config`` by name.
 
     Raises:
-        ValueError: If anything is wrong with them.
+        ValueError: If an argument or option is invalid.
 
     """
     for name in options:
         if ":" in name:
-            # serverFromString has taken an "=" of the inner description for ours.
-            raise ValueError(f"engineio: write \\= behind {name!r}: like {_EXAMPLE}")
+            # serverFromString took an "=" of the inner description for one of ours.
+            raise ValueError(f"engineio: escape the = after {name!r}, as in {_EXAMPLE}")
     if len(args) != 1:
         raise ValueError(
-            f"engineio: it takes one endpoint, its colons written \\:, not {args!r}:"
-            f" like {_EXAMPLE}"
+            f"engineio: needs one endpoint, its colons written as \\:, not {args!r};"
+            f" example: {_EXAMPLE}"
         )
     path = options.pop("path", "/engine.io")
     config = Config(**{name: _read(name, options[name]) for name in options})
     try:
         inner = serverFromString(reactor, args[0])
     except Exception as error:
-        # Whatever an endpoint's parser raises: a plugin's may raise anything.
+        # Any exception: parsers of plugins may raise anything.
         problem = problem_with(args[0], error)
         raise ValueError(f"engineio: {args[0]!r} is no endpoint: {problem}") from error
     return EngineIOServerEndpoint(reactor, inner, config, path)
@@ -182,19 +182,19 @@ def parse_endpoint(reactor: Any, *args: str, **options: str) -> EngineIOServerEn
 
 def _read(name: str, text: str) -> Any:
     """
-    Read an option's value, by what kind its default is of.
+    Convert the text of an option to the type of its default.
 
     Raises:
-        ConfigError: If it is of another kind.
+        ConfigError: If the text does not represent a value of that type.
 
     """
     if name == "cookie":
         return Cookie(name=text)
     kinds = {each.name: str(each.type) for each in fields(Config)}
     if name not in kinds:
-        return text  # Config says what is wrong with the name
+        return text  # Config reports the unknown name
     default: object = getattr(_DEFAULTS, name)
-    if default is None:  # a limit that is left out
+    if default is None:  # an optional limit
         default = _ZERO.get(kinds[name])
     if isinstance(default, bool):
         if text.lower() not in _FLAGS:

@@ -1,21 +1,21 @@
 """
-A session, as the transport of a Twisted protocol.
+A session as the transport of a Twisted protocol.
 
 Rules of this file:
 
-1. A session's messages are a stream of bytes; where one of them ends means nothing.
-   Text from a client counts as its UTF-8; what goes to it is always binary.
-2. Nothing that a protocol asks of its transport calls the protocol back. It is done
-   when the protocol has returned, or in a later turn, in ``_settle``. Only a producer
-   is paused at once, as by TCP.
-3. What is written in one turn leaves together, in messages of ``PIECE`` bytes at most.
-4. A session has no half to close: ``loseWriteConnection`` closes both, as
-   ``loseConnection`` does. What comes after either is not delivered.
-5. It owns one timer, for the later turn; it is cancelled in ``_settle`` and ``lost``.
+1. The messages of a session form a stream of bytes; message boundaries have no meaning.
+   Text from a client is delivered as UTF-8; data to the client is always binary.
+2. No method of the transport calls the protocol back. Requests take effect when the
+   protocol has returned, or in a later reactor turn, in ``_settle``. Only a producer is
+   paused immediately, as by TCP.
+3. Data written in one turn is sent together, in messages of at most ``PIECE`` bytes.
+4. A session cannot be half-closed: ``loseWriteConnection`` closes both directions, as
+   ``loseConnection`` does. Data that arrives after either is not delivered.
+5. It owns one timer, for the later turn; ``_settle`` and ``lost`` cancel it.
 
-Driven by its protocol (``write``, ``loseConnection`` and whatever else a Twisted
-transport has), by its session (``connect``, ``deliver``, ``lost``, and what ``drained``
-gives) and by the clock.
+Driven by its protocol (``write``, ``loseConnection`` and the other methods of a Twisted
+transport), by its session (``connect``, ``deliver``, ``lost``, the Deferreds of
+``drained``) and by the clock.
 """
 
 from __future__ import annotations
@@ -49,23 +49,23 @@ if TYPE_CHECKING:
 __all__ = ["PIECE", "SessionLost", "StreamTransport"]
 
 PIECE: Final = 65_536
-"""Bytes of the largest message that a stream is cut into: what Twisted's own transports
-read at once, and far below the size that any client takes for too much."""
+"""Bytes of the largest message that a stream is split into: the read size of Twisted's
+own transports, and far below the message limit of any client."""
 
 _CLEAN: Final = (
     CloseReason.TRANSPORT_CLOSE,
     CloseReason.FORCED_CLOSE,
     CloseReason.SERVER_CLOSE,
 )
-"""Ends with which somebody said goodbye."""
+"""Reasons for which the session was closed by one of the peers, not lost."""
 
 
 class SessionLost(ConnectionLost):
     """
-    A session ended without a goodbye.
+    The session ended without having been closed by either peer.
 
     Attributes:
-        reason: Why.
+        reason: The reason.
 
     """
 
@@ -75,17 +75,17 @@ class SessionLost(ConnectionLost):
 
 
 class StreamStage(enum.Enum):
-    """Where a stream is in its life; it only ever moves down this list."""
+    """The state of a stream; transitions only go down this list."""
 
     OPEN = "open"
-    LOSING = "losing"  # asked to close once all is written
-    CLOSING = "closing"  # the session says goodbye
+    LOSING = "losing"  # to be closed once all data is written
+    CLOSING = "closing"  # the session is sending its close packet
     ABORTED = "aborted"
     LOST = "lost"
 
 
 class StreamFlow(enum.Enum):
-    """Whether one direction moves."""
+    """Whether data may flow in one direction."""
 
     FLOWING = "flowing"
     HELD = "held"
@@ -94,24 +94,24 @@ class StreamFlow(enum.Enum):
 @implementer(ITransport, IConsumer, IPushProducer, ILoggingContext)
 class StreamTransport:
     """
-    A session, as the transport of a Twisted protocol.
+    A session as the transport of a Twisted protocol.
 
     It provides ``ISSLTransport`` if the session's handshake came over TLS: protocols
-    ask for that to know whether they may ask for a password. There is no certificate
-    of the client's then, for the TLS may have been a proxy's.
+    check for it before they ask for a password. ``getPeerCertificate`` returns None
+    even then, because a proxy may have terminated the TLS connection.
 
     Attributes:
-        session: The session: its ``handshake`` says who the client is.
-        protocol: The protocol that uses it.
+        session: The session: its ``handshake`` describes the client.
+        protocol: The protocol that uses the transport.
 
     """
 
     def __init__(self, session: Session) -> None:
         """
-        Make a transport.
+        Create a transport.
 
         Args:
-            session: The session, open.
+            session: An open session.
 
         """
         self.session = session
@@ -120,28 +120,28 @@ class StreamTransport:
         self._prefix = ""
         self._stage = StreamStage.OPEN
         self._reading = StreamFlow.FLOWING
-        self._resumed: Deferred[None] | None = None  # what the session waits for
+        self._resumed: Deferred[None] | None = None  # the session waits for it
         self._written: list[bytes] = []
         self._size = 0
-        self._room = StreamFlow.FLOWING  # held while the session has too much to send
+        self._room = StreamFlow.FLOWING  # HELD while the session's buffer is full
         self._producer: Any = None
-        self._pulls = False  # as the producer said when it was registered
+        self._pulls = False  # whether the producer is a pull producer
         self._producing = StreamFlow.FLOWING
         self._turn: IDelayedCall | None = None
         if session.handshake.is_secure:
             alsoProvides(self, ISSLTransport)
 
-    # The session's side.
+    # Called by the session's application.
 
     def connect(self, protocol: Any) -> Deferred[Any] | None:
         """
-        Give it to a protocol.
+        Connect a protocol to the transport.
 
         Args:
-            protocol: An ``IProtocol`` that has no transport.
+            protocol: An ``IProtocol`` without a transport.
 
         Returns:
-            What the session must wait for before it reads, if anything.
+            A Deferred that the session must wait for before it reads, or None.
 
         """
         self.protocol = protocol
@@ -155,13 +155,13 @@ class StreamTransport:
 
     def deliver(self, data: bytes) -> Deferred[Any] | None:
         """
-        Give bytes to the protocol, now or when it reads again.
+        Deliver bytes to the protocol, now or when it resumes reading.
 
         Args:
-            data: What came.
+            data: The received bytes.
 
         Returns:
-            What the session must wait for before it reads on, if anything.
+            A Deferred that the session must wait for before it reads on, or None.
 
         """
         if self._stage is not StreamStage.OPEN:
@@ -174,10 +174,10 @@ class StreamTransport:
 
     def lost(self, reason: CloseReason) -> None:
         """
-        Tell the protocol, and its producer, that the session is over.
+        Disconnect the protocol, and stop its producer: the session has ended.
 
         Args:
-            reason: Why.
+            reason: The reason.
 
         """
         error: Exception = SessionLost(reason)
@@ -197,7 +197,7 @@ class StreamTransport:
             self._in_context(self.protocol.connectionLost, Failure(error))
 
     def _done(self) -> Deferred[Any] | None:
-        """Do what the protocol asked for while it was called."""
+        """Apply what the protocol requested while it was called."""
         self._settle()
         return self._when_resumed() if self._reading is StreamFlow.HELD else None
 
@@ -206,20 +206,20 @@ class StreamTransport:
         return self._resumed
 
     def _in_context(self, function: Callable[..., object], *args: object) -> None:
-        """Call the protocol; what it logs shows whose it is."""
+        """Call the protocol with its log prefix, which its log lines then show."""
         callWithContext({"system": self._prefix}, function, *args)
 
-    # The protocol's side: ITransport.
+    # Called by the protocol: ITransport.
 
     def write(self, data: bytes) -> None:
         """
         Write bytes.
 
         Args:
-            data: Bytes, or what gives them.
+            data: Bytes, or an object that supports the buffer protocol.
 
         Raises:
-            TypeError: If they are none.
+            TypeError: If ``data`` is anything else.
 
         """
         if type(data) is not bytes:
@@ -228,37 +228,37 @@ class StreamTransport:
             self._written.append(data)
             self._size += len(data)
             if self._pulls:
-                self._producing = StreamFlow.HELD  # it has done what it was asked
+                self._producing = StreamFlow.HELD  # it has produced one piece
             if self._size >= PIECE:
                 self._flush()
             self._settle_later()
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """
-        Write bytes.
+        Write several pieces of bytes.
 
         Args:
-            data: Bytes, in pieces.
+            data: The pieces.
 
         Raises:
-            TypeError: If they are none.
+            TypeError: If a piece is not bytes.
 
         """
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:
         """
-        Close once all is written.
+        Close the session once all data is written.
 
-        A producer that pulls, or that is paused, is asked to write on and waited for,
-        until it is unregistered: as by TCP.
+        A pull producer, or a paused one, is resumed and waited for until it is
+        unregistered, as by TCP.
         """
         if self._stage is StreamStage.OPEN:
             self._stage = StreamStage.LOSING
             self._settle_later()
 
     def abortConnection(self) -> None:
-        """Close at once; what is not sent is lost."""
+        """Close the session immediately; unsent data is lost."""
         if self._stage not in (StreamStage.ABORTED, StreamStage.LOST):
             self._stage = StreamStage.ABORTED
             self._written.clear()
@@ -266,81 +266,81 @@ class StreamTransport:
 
     def getPeer(self) -> IAddress:
         """
-        Give the client's address, as its handshake has it.
+        Return the client's address, taken from its handshake.
 
-        Its port is 0: the connections of a session come and go.
+        The port is 0, because a session may use any number of connections.
         """
         return _address(self.session.handshake.client_address, 0)
 
     def getHost(self) -> IAddress:
-        """Give the address that the handshake came to."""
+        """Return the server's address, taken from the handshake."""
         return _address(*self.session.handshake.server_address or (None, 0))
 
     @property
     def disconnecting(self) -> bool:
-        """Whether it is closing; Twisted's protocols stop reading then."""
+        """Whether it is closing; Twisted's protocols then stop reading."""
         return self._stage is not StreamStage.OPEN
 
     def logPrefix(self) -> str:
-        """Name the protocol, the session and the client, for a log."""
+        """Return the protocol's name, the session id and the client, for log lines."""
         return self._prefix
 
-    # The protocol's side: ISSLTransport, and what it inherits from ITCPTransport.
+    # Called by the protocol: ISSLTransport and its base ITCPTransport.
 
     def getPeerCertificate(self) -> None:
-        """Know no certificate of the client's."""
+        """Return None: no client certificate is available."""
 
     def loseWriteConnection(self) -> None:
-        """Close both ways: a session has no half to close."""
+        """Close both directions: a session cannot be half-closed."""
         self.loseConnection()
 
     def getTcpNoDelay(self) -> bool:
-        """Tell that what is written leaves in the same turn."""
+        """Return True: data leaves in the turn in which it is written."""
         return True
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Change nothing."""
+        """Ignore the option, which a session does not have."""
 
     def getTcpKeepAlive(self) -> bool:
-        """Tell that a dead client is noticed: there is a heartbeat."""
+        """Return True: the heartbeat detects dead clients."""
         return True
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Change nothing."""
+        """Ignore the option, which a session does not have."""
 
-    # The protocol's side: IPushProducer, of what the client sends.
+    # Called by the protocol: IPushProducer, for data from the client.
 
     def pauseProducing(self) -> None:
         """
-        Deliver no more, and read no more than 64 KiB ahead.
+        Pause delivery; up to 64 KiB are still read ahead.
 
-        A client is not given up for silence while it is not read, but after
-        ``paused_timeout``.
+        While it is paused, the client is not disconnected for missing pongs, but it is
+        after ``paused_timeout``.
         """
         self._reading = StreamFlow.HELD
 
     def resumeProducing(self) -> None:
-        """Deliver again, in a later turn."""
+        """Resume delivery, in a later reactor turn."""
         self._reading = StreamFlow.FLOWING
         if self._resumed is not None:
             self._settle_later()
 
     def stopProducing(self) -> None:
-        """Close."""
+        """Close the session once all data is written."""
         self.loseConnection()
 
-    # The protocol's side: IConsumer.
+    # Called by the protocol: IConsumer.
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """
-        Let a producer write as fast as the client reads.
+        Register a producer, which may write as fast as the client reads.
 
         Args:
-            producer: An ``IPushProducer``, or an ``IPullProducer``.
-            streaming: Whether it is the former.
+            producer: An ``IPushProducer`` or an ``IPullProducer``.
+            streaming: Whether it is an ``IPushProducer``.
 
         Raises:
-            RuntimeError: If there is one already.
+            RuntimeError: If another producer is registered.
 
         """
         if self._producer is not None:
@@ -355,11 +355,11 @@ class StreamTransport:
         self._settle_later()
 
     def unregisterProducer(self) -> None:
-        """Have no producer any more."""
+        """Unregister the producer."""
         self._producer, self._pulls = None, False
         self._settle_later()
 
-    # What was asked for, done.
+    # Effects.
 
     def _settle_later(self) -> None:
         if self._turn is None and self._stage is not StreamStage.LOST:
@@ -371,7 +371,7 @@ class StreamTransport:
             turn.cancel()
 
     def _settle_now(self) -> None:
-        """Settle in a turn of its own: who fails ends this session, and no other."""
+        """Settle from a timer: an exception ends this session and no other."""
         try:
             self._settle()
         except Exception:
@@ -382,45 +382,45 @@ class StreamTransport:
         self._cancel_turn()
         self._flush()
         if self._producer is not None and self._producing is StreamFlow.HELD:
-            # It has more to write, also if it is closing: as by TCP.
+            # It has more to write, even while closing: as by TCP.
             if self._room is StreamFlow.FLOWING:
-                self._tell_producer(StreamFlow.FLOWING)
+                self._signal_producer(StreamFlow.FLOWING)
         elif self._stage is StreamStage.LOSING and not self._pulls:
             self._stage = StreamStage.CLOSING
-            # Not at once: a goodbye waits no longer than close_timeout.
+            # session.close() alone would give the data only close_timeout seconds.
             self.session.flushed().addCallbacks(lambda _: self.session.close(), _ignore)
         if self._reading is StreamFlow.FLOWING and self._resumed is not None:
             resumed, self._resumed = self._resumed, None
             resumed.callback(None)
 
     def _flush(self) -> None:
-        """Hand to the session what was written."""
+        """Send the written data as messages of the session."""
         data = b"".join(self._written)
         self._written.clear()
         self._size = 0
         if not data:
             return
         if self.session.state is not State.OPEN:
-            self._room = StreamFlow.HELD  # for ever: somebody else has closed it
+            self._room = StreamFlow.HELD  # for good: the application closed the session
             return
         pieces = [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
         if not self.session.send_many(pieces):
             self._full()
 
     def _full(self) -> None:
-        """Write no more until the session has sent most of what it has."""
+        """Pause the producer until the session is drained."""
         if self._room is StreamFlow.FLOWING:
             self._room = StreamFlow.HELD
             self.session.drained().addCallbacks(self._drained, _ignore)
         pushes = self._producer is not None and not self._pulls
         if pushes and self._producing is StreamFlow.FLOWING:
-            self._tell_producer(StreamFlow.HELD)
+            self._signal_producer(StreamFlow.HELD)
 
     def _drained(self, _: None) -> None:
         self._room = StreamFlow.FLOWING
         self._settle_later()
 
-    def _tell_producer(self, flow: StreamFlow) -> None:
+    def _signal_producer(self, flow: StreamFlow) -> None:
         self._producing = flow
         held = flow is StreamFlow.HELD
         producer = self._producer
@@ -435,4 +435,4 @@ def _address(host: str | None, port: int) -> IAddress:
 
 
 def _ignore(_: Failure) -> None:
-    """Hear that the session is over; ``lost`` says so too."""
+    """Ignore the end of the session, which ``lost`` handles."""

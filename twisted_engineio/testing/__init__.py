@@ -1,9 +1,9 @@
 """
-For those who test their own applications: clients and a server in memory.
+A testing kit for applications: a server and its clients in memory.
 
-No socket, no thread, no sleeping::
+No sockets, no threads, no sleeping::
 
-    def test_what_one_says_the_other_hears():
+    def test_a_message_reaches_the_other_client():
         with MemoryServer(Chat()) as server:
             ada, bob = server.connect(), server.connect("websocket")
             ada.send("hello")

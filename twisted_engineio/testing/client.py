@@ -1,12 +1,12 @@
 """
-A client in memory: what it sends, what it has received, and how it leaves.
+A client in memory: send messages, inspect what was received, disconnect in any way.
 
 Rules of this file:
 
-1. It speaks revision 4 as npm's ``engine.io-client`` does, one step after another:
-   nothing is sent while it moves from one transport to another.
-2. Whatever a test asks of it, the server has dealt with when the call returns, unless
-   the application itself waits for something.
+1. It implements revision 4 as npm's ``engine.io-client`` does; nothing is sent during
+   an upgrade.
+2. When a method returns, the server has processed its effects, unless the application
+   itself waits for something.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ _UPGRADE: Final = Packet(PacketType.UPGRADE)
 
 class HandshakeRefused(Exception):
     """
-    The server did not let a client in.
+    The server refused a client.
 
     Attributes:
-        status: The HTTP status; 0 if the server hung up.
-        message: What the client was told.
-        headers: The answer's headers, names in lower case.
-        close_code: The code of a WebSocket that was opened to be closed, or ``None``.
+        status: The HTTP status; 0 if the server closed the connection.
+        message: The error message in the answer.
+        headers: The headers of the answer, names in lower case.
+        close_code: The close code of a WebSocket that was refused after it had been
+            opened, or ``None``.
 
     """
 
@@ -61,10 +62,10 @@ class HandshakeRefused(Exception):
 
 
 class ClientState(enum.Enum):
-    """Where a client is in its life."""
+    """The state of a client."""
 
     CONNECTING = "connecting"
-    OPENING = "opening"  # let in, and not greeted yet
+    OPENING = "opening"  # connected, no open packet received yet
     OPEN = "open"
     MOVING = "moving"
     CLOSING = "closing"
@@ -72,36 +73,37 @@ class ClientState(enum.Enum):
 
 
 class ClientHost(Protocol):
-    """What a client needs of its ``MemoryServer``."""
+    """The part of ``MemoryServer`` that a client uses."""
 
     def settle(self) -> None:
-        """Let everything arrive that is on its way."""
+        """Deliver all data in transit."""
 
     def session_of(self, sid: str) -> Session:
-        """Find a session, also one that is over."""
+        """Return the session with an id, even if it has ended."""
 
     def wire(
         self,
         address: str,
-        heard: Callable[[bytes], object],
-        ended: Callable[[], object],
+        data_received: Callable[[bytes], object],
+        connection_closed: Callable[[], object],
         *,
         secure: bool = False,
     ) -> MemoryTransport:
-        """Connect to the site."""
+        """Open a connection to the site."""
 
 
 class MemoryClient:
     """
-    One client of a ``MemoryServer``, which makes it: ``server.connect()``.
+    A client of a ``MemoryServer``, created by ``server.connect()``.
 
     Attributes:
-        sid: Its session's id; ``""`` before it has one.
-        session: Its session on the server, also when that is over; ``None`` before.
-        state: Where it is in its life.
-        refusal: Why the server did not let it in, if it did not.
-        close_code: The code with which the server closed its WebSocket, if it did.
-        answers_pings: Whether it answers the server's pings.
+        sid: The session id; ``""`` before the session is open.
+        session: The session on the server, even after it has ended; ``None`` before it
+            is open.
+        state: The state of the client.
+        refusal: The server's refusal, or ``None``.
+        close_code: The code with which the server closed the WebSocket, or ``None``.
+        answers_pings: Whether the client answers the server's pings.
 
     """
 
@@ -116,7 +118,7 @@ class MemoryClient:
         secure: bool,
         answers_pings: bool,
     ) -> None:
-        """Make a client that has not connected; ``MemoryServer.connect`` does both."""
+        """Create a client; ``MemoryServer.connect`` also connects it."""
         self.sid = ""
         self.session: Session | None = None
         self.state = ClientState.CONNECTING
@@ -140,27 +142,27 @@ class MemoryClient:
         sid, state = self.sid[:6], self.state.value
         return f"<MemoryClient {sid}... {state} on {self.transport}>"
 
-    # The test's side.
+    # Called by the test.
 
     @property
     def received(self) -> list[str | bytes]:
         """
-        Every message that has come so far.
+        Every message received so far.
 
-        Looking lets what is on its way arrive. The list is the client's own: clear it
-        to see only what comes next.
+        Reading it delivers the data in transit. The list is the client's own: clear it
+        to see only later messages.
         """
         self._server.settle()
         return self._received
 
     @property
     def transport(self) -> str:
-        """The name of the transport that it is on."""
+        """The name of the client's transport."""
         return self._carrier.name
 
     @property
     def is_open(self) -> bool:
-        """Whether it is connected, as far as it knows."""
+        """Whether the client considers itself connected."""
         self._server.settle()
         return self.state in (ClientState.OPEN, ClientState.MOVING)
 
@@ -179,18 +181,19 @@ class MemoryClient:
         require_message(data)
         if not self.is_open:
             raise ConnectionError(f"{self!r} is not open")
-        self._say(data)
+        self._enqueue(data)
         self._server.settle()
 
     def upgrade(self, to: str = "websocket") -> None:
         """
-        Move to another transport, as a client does in the background.
+        Upgrade to another transport, as a client does in the background.
 
         Args:
             to: ``"websocket"`` or ``"sse"``.
 
         Raises:
-            ConnectionError: If the client is not open, moves already, or is not let.
+            ConnectionError: If the client is not open or is upgrading already, or the
+                server does not allow the upgrade.
 
         """
         if not self.is_open or self._candidate is not None:
@@ -204,49 +207,52 @@ class MemoryClient:
             raise ConnectionError("the server has closed the new transport")
 
     def close(self) -> None:
-        """Say goodbye, behind all that was sent, and leave."""
+        """Send the queued messages and a close packet, and disconnect."""
         if self.is_open:
             if self._candidate is not None:
                 self.lost(self._candidate)
             self.state = ClientState.CLOSING
-            self._say(_CLOSE)
+            self._enqueue(_CLOSE)
             self._server.settle()
 
     def vanish(self) -> None:
-        """Be gone without a word, as when a cable is cut: no FIN, no answer."""
+        """Lose all connections without a FIN, as when a cable is cut."""
         for line in self._lines:
             line.transport.vanish()
         self.state = ClientState.CLOSED
 
     def stop_reading(self) -> None:
-        """Leave what comes in the socket, as a client that is too slow does."""
+        """Stop reading, as a slow client does: arriving data stays in the socket."""
         for line in self._lines:
             line.transport.hold()
 
     def read_on(self) -> None:
-        """Read what is in the socket."""
+        """Resume reading."""
         for line in self._lines:
             line.transport.release()
         self._server.settle()
 
-    # The server's side.
+    # Called by the server.
 
     def connect(self) -> None:
-        """Begin; ``MemoryServer.connect`` calls it."""
+        """Send the first request; called by ``MemoryServer.connect``."""
         self._carrier.open()
 
     def cut(self) -> None:
-        """Hang up whatever is still connected of a client that is gone."""
+        """Close all connections that a closed client still has."""
         for line in self._lines:
             line.transport.hang_up()
 
-    # The carriers' side.
+    # Called by the carriers.
 
     def line(self) -> HttpLine:
-        """Connect to the site once more."""
+        """Open another connection to the site."""
         line = HttpLine()
         line.transport = self._server.wire(
-            self._address, line.heard, line.ended, secure=self._secure
+            self._address,
+            line.data_received,
+            line.connection_closed,
+            secure=self._secure,
         )
         self._lines.append(line)
         return line
@@ -259,13 +265,13 @@ class MemoryClient:
         body: bytes | None = None,
     ) -> bytes:
         """
-        Write a request.
+        Return the bytes of a request.
 
         Args:
-            method: Its method.
+            method: The method.
             transport: The transport that it is for.
-            headers: Headers besides the client's.
-            body: Its body.
+            headers: Headers in addition to the client's.
+            body: The body.
 
         """
         query = {"EIO": "4", "transport": transport, **self._query}
@@ -279,14 +285,14 @@ class MemoryClient:
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
 
     def opened(self, carrier: Carrier) -> None:
-        """Try a candidate that can be used."""
+        """Probe a candidate that is connected."""
         if carrier is self._candidate:
             carrier.send([_PROBE_PING])
         elif self.state is ClientState.CONNECTING:
             self.state = ClientState.OPENING
 
     def refused(self, carrier: Carrier, answer: Answer) -> None:
-        """Give up: the server will not have the client, or its candidate."""
+        """Record a refusal, and close the carrier."""
         if carrier is self._carrier:
             self.refusal = HandshakeRefused(
                 answer.status, _message(answer), answer.headers
@@ -294,7 +300,7 @@ class MemoryClient:
         self.lost(carrier)
 
     def take(self, carrier: Carrier, item: Item) -> None:
-        """Act on what came."""
+        """Process a packet or message that arrived."""
         if carrier is self._candidate:
             assert item == _PROBE_PONG
             assert isinstance(self._carrier, PostingCarrier)
@@ -309,25 +315,25 @@ class MemoryClient:
         if packet.type is PacketType.MESSAGE:
             self._received.append(packet.data)
         elif packet.type is PacketType.OPEN:
-            said = json.loads(packet.data)
-            self.sid, self._max_payload = said["sid"], said["maxPayload"]
-            self._upgrades = said["upgrades"]
+            fields = json.loads(packet.data)
+            self.sid, self._max_payload = fields["sid"], fields["maxPayload"]
+            self._upgrades = fields["upgrades"]
             self.session = self._server.session_of(self.sid)
             self.state = ClientState.OPEN
         elif packet.type is PacketType.PING and self.answers_pings:
-            self._say(_PONG)
+            self._enqueue(_PONG)
         elif packet.type is PacketType.CLOSE:
             self.lost(self._carrier)
 
     def writable(self) -> None:
-        """Send what is queued."""
+        """Send the queued packets and messages."""
         if self._queue and self.state is not ClientState.MOVING:
             self._carrier.send(self._next_payload())
         elif self.state is ClientState.CLOSING:
             self.lost(self._carrier)
 
     def lost(self, carrier: Carrier, code: int | None = None, why: str = "") -> None:
-        """Leave a carrier that is of no use any more, and with the last the session."""
+        """Close a carrier that was lost; close the client if it was its transport."""
         carrier.drop()
         if carrier is self._candidate:
             self._candidate = None
@@ -344,17 +350,17 @@ class MemoryClient:
             if candidate is not None:
                 candidate.drop()
 
-    def _say(self, item: Item) -> None:
+    def _enqueue(self, item: Item) -> None:
         self._queue.append(item)
         if self._carrier.writable:
             self.writable()
 
     def _next_payload(self) -> list[Item]:
-        """Take from the queue what one payload may hold, one at least."""
+        """Remove and return the items that fit into one payload, at least one."""
         size, count = 0, 0
         for item in self._queue:
             data = item.data if isinstance(item, Packet) else item
-            # As base64, which is the longest that it can be.
+            # Its size as base64, the longest encoding.
             size += len(data) * 4 // 3 + 4
             if count and size > self._max_payload:
                 break
@@ -363,9 +369,9 @@ class MemoryClient:
         return items
 
     def _move(self) -> None:
-        """Be on the candidate from now on."""
+        """Complete the upgrade to the candidate."""
         candidate, self._candidate = self._candidate, None
-        assert candidate is not None  # it was it that answered
+        assert candidate is not None  # it has answered the probe
         left, self._carrier = self._carrier, candidate
         left.drop()
         names = [*self._upgrades, candidate.name]
@@ -377,7 +383,7 @@ class MemoryClient:
 
 
 def _message(answer: Answer) -> str:
-    """Read what a refused client is told: JSON, but for a WebSocket."""
+    """Return the error message of a refusal: JSON, except for a WebSocket."""
     text = answer.body.decode()
     if answer.headers.get("content-type", "").startswith("application/json"):
         text = json.loads(text)["message"]

@@ -1,16 +1,16 @@
 """
-A TCP connection in memory: what one end writes, the other reads when it is carried.
+A TCP connection in memory: data written at one end is delivered to the other on demand.
 
 Rules of this file:
 
-1. Nothing arrives in the middle of a call. What was written waits until ``carry``.
-2. It holds back as TCP does: a server that pauses is given nothing more, and one whose
-   client reads nothing is told to pause when 64 KiB wait.
-3. It ends once, in ``_end``, whoever ended it.
+1. Nothing is delivered during a call. Written data waits until ``carry`` is called.
+2. It has TCP's back-pressure: a server that has paused reading receives nothing, and
+   its producer is paused when 64 KiB are unread by the client.
+3. It is closed once, in ``_end``, whichever end has closed it.
 
-Driven by the server's protocol (``write``, ``loseConnection`` and whatever else a
-Twisted transport has), by its client (``send``, ``hang_up``, ``vanish``, ``hold``) and
-by whoever lets time pass (``carry``).
+Driven by the server's protocol (``write``, ``loseConnection`` and the other methods of
+a Twisted transport), by its client (``send``, ``hang_up``, ``vanish``, ``hold``) and by
+the ``MemoryServer`` (``carry``).
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from zope.interface import implementer
 __all__ = ["MemoryTransport"]
 
 _FULL: Final = 65_536
-"""Bytes at which Twisted's own transports pause a producer."""
+"""Bytes of unsent data at which Twisted's own transports pause a producer."""
 _HOST: Final = IPv4Address("TCP", "192.0.2.1", 80)
-"""The server's address: RFC 5737 keeps it for examples."""
+"""The server's address, from the range that RFC 5737 reserves for documentation."""
 
 
 class WireFlow(enum.Enum):
-    """Whether one direction moves."""
+    """Whether data flows in one direction."""
 
     FLOWING = "flowing"
     HELD = "held"
@@ -48,48 +48,48 @@ class WireFlow(enum.Enum):
 @implementer(ITransport, IConsumer, IPushProducer)
 class MemoryTransport:
     """
-    The server's end of a connection, and the wire.
+    The server's end of a connection, and the data in transit.
 
     Attributes:
-        protocol: The server's protocol on it.
-        disconnecting: Whether the server has asked to close it.
-        is_over: Whether it has ended.
+        protocol: The server's protocol.
+        disconnecting: Whether the server has requested to close it.
+        is_over: Whether it is closed.
 
     """
 
     def __init__(
         self,
         peer: IAddress,
-        heard: Callable[[bytes], object],
-        ended: Callable[[], object],
+        data_received: Callable[[bytes], object],
+        connection_closed: Callable[[], object],
     ) -> None:
         """
-        Make a connection that leads nowhere yet.
+        Create a connection without a protocol.
 
         Args:
             peer: The client's address.
-            heard: Called with what arrives at the client.
-            ended: Called when the server has closed the connection.
+            data_received: Called with the data that arrives at the client.
+            connection_closed: Called when the server has closed the connection.
 
         """
         self.protocol: Any = None
         self.disconnecting = False
         self.is_over = False
         self._peer = peer
-        self._heard = heard
-        self._ended = ended
-        self._up = bytearray()  # on its way to the server
-        self._down = bytearray()  # on its way to the client
-        self._reading = WireFlow.FLOWING  # the server's
-        self._listening = WireFlow.FLOWING  # the client's
-        self._farewell: Exception | None = None
+        self._data_received = data_received
+        self._connection_closed = connection_closed
+        self._up = bytearray()  # in transit to the server
+        self._down = bytearray()  # in transit to the client
+        self._reading = WireFlow.FLOWING  # the server's reads
+        self._listening = WireFlow.FLOWING  # the client's reads
+        self._close_error: Exception | None = None
         self._producer: Any = None
         self._pulls = False
         self._producing = WireFlow.FLOWING
 
     def connect(self, protocol: Any) -> None:
         """
-        Give the connection to a protocol of the server.
+        Connect the server's protocol.
 
         Args:
             protocol: An ``IProtocol``.
@@ -98,10 +98,10 @@ class MemoryTransport:
         self.protocol = protocol
         protocol.makeConnection(self)
 
-    # The server's side: ITransport, IConsumer.
+    # Called by the server: ITransport, IConsumer.
 
     def write(self, data: bytes) -> None:
-        """Put bytes on their way; they are lost if it is closing."""
+        """Send bytes to the client; they are dropped if the connection is closed."""
         if not self.is_over:
             self._down += data
             full = len(self._down) > _FULL
@@ -109,39 +109,39 @@ class MemoryTransport:
                 self._pause_producer()
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
-        """Put bytes on their way, together."""
+        """Send several pieces of bytes to the client."""
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:
-        """Close it once all is written, and no producer is asked for more."""
+        """Close the connection once all data is sent and the producer has finished."""
         self.disconnecting = True
 
     def abortConnection(self) -> None:
-        """Close it at once."""
+        """Close the connection immediately."""
         self.disconnecting = True
         self._down.clear()
-        self._farewell = ConnectionAborted()
+        self._close_error = ConnectionAborted()
 
     def getPeer(self) -> IAddress:
-        """Give the client's address."""
+        """Return the client's address."""
         return self._peer
 
     def getHost(self) -> IAddress:
-        """Give the server's address."""
+        """Return the server's address."""
         return _HOST
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Do nothing: nothing is delayed."""
+        """Ignore the option: nothing is delayed here."""
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Let a producer write as fast as the client reads."""
+        """Register a producer, which may write as fast as the client reads."""
         self._producer, self._pulls = producer, not streaming
         self._producing = WireFlow.FLOWING
         if self._pulls:
             producer.resumeProducing()
 
     def unregisterProducer(self) -> None:
-        """Have no producer any more."""
+        """Unregister the producer."""
         self._producer = None
 
     def _pause_producer(self) -> None:
@@ -149,25 +149,25 @@ class MemoryTransport:
             self._producing = WireFlow.HELD
             self._producer.pauseProducing()
 
-    # The server's side: IPushProducer, of what the client sends.
+    # Called by the server: IPushProducer, for data from the client.
 
     def pauseProducing(self) -> None:
-        """Read no further."""
+        """Pause reading."""
         self._reading = WireFlow.HELD
 
     def resumeProducing(self) -> None:
-        """Read on."""
+        """Resume reading."""
         self._reading = WireFlow.FLOWING
 
     def stopProducing(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self.loseConnection()
 
-    # The client's side.
+    # Called by the client.
 
     def send(self, data: bytes) -> None:
         """
-        Put a client's bytes on their way.
+        Send bytes to the server.
 
         Args:
             data: Any bytes.
@@ -176,31 +176,31 @@ class MemoryTransport:
         self._up += data
 
     def hang_up(self) -> None:
-        """Close it with a FIN, behind what was sent."""
+        """Close the connection with a FIN, after all data that was sent."""
         self._forget_client()
-        self._farewell = self._farewell or ConnectionDone()
+        self._close_error = self._close_error or ConnectionDone()
 
     def vanish(self) -> None:
-        """Be gone without a word: nothing arrives any more, on either side."""
+        """Lose the connection without a FIN: nothing is delivered from now on."""
         self._forget_client()
         self._up.clear()
 
     def hold(self) -> None:
-        """Leave what arrives unread."""
+        """Stop reading: arriving data stays in the socket."""
         self._listening = WireFlow.HELD
 
     def release(self) -> None:
-        """Read again."""
+        """Resume reading."""
         self._listening = WireFlow.FLOWING
 
     def _forget_client(self) -> None:
-        self._heard, self._ended = _ignore, _ignore
+        self._data_received, self._connection_closed = _ignore, _ignore
         self._listening = WireFlow.FLOWING
 
-    # Time.
+    # Called by the MemoryServer.
 
     def carry(self) -> bool:
-        """Carry what is on its way, both ways, and tell whether anything was."""
+        """Deliver the data in transit, both ways; return whether there was any."""
         if self.is_over:
             return False
         return any([self._carry_up(), self._carry_down(), self._end()])
@@ -218,7 +218,7 @@ class MemoryTransport:
             return False
         data = bytes(self._down)
         self._down.clear()
-        self._heard(data)
+        self._data_received(data)
         if self._awaits_producer:
             self._producing = WireFlow.FLOWING
             self._producer.resumeProducing()
@@ -230,20 +230,20 @@ class MemoryTransport:
         return self._producer is not None and held
 
     def _end(self) -> bool:
-        if self._farewell is None:
-            # What the server wrote goes first, and what a producer is to write yet.
+        if self._close_error is None:
+            # After the data that the server, or its producer, has still to send.
             if not self.disconnecting or self._down or self._awaits_producer:
                 return False
-            self._farewell = ConnectionDone()
+            self._close_error = ConnectionDone()
         elif self._up and not self.disconnecting:
-            return False  # the client's FIN stands behind what it sent
+            return False  # a FIN arrives after the data sent before it
         self.is_over = True
         if self._producer is not None:
             self._producer.stopProducing()
-        self._ended()
-        self.protocol.connectionLost(Failure(self._farewell))
+        self._connection_closed()
+        self.protocol.connectionLost(Failure(self._close_error))
         return True
 
 
-def _ignore(*heard: bytes) -> None:
-    """Hear nothing: the client is gone."""
+def _ignore(*data: bytes) -> None:
+    """Ignore data and the end of the connection: the client has disconnected."""

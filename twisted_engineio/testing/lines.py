@@ -81,7 +81,7 @@ class HttpLine:
         self._answered, self._streamed = answered, streamed
         self.transport.send(request)
 
-    def heard(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:
         """Take what comes."""
         if self._answered is None and self._streamed is not None:
             self._stream(data)
@@ -103,7 +103,7 @@ class HttpLine:
         if rest:
             self._stream(rest)
 
-    def ended(self) -> None:
+    def connection_closed(self) -> None:
         """Hear that the server has closed the connection."""
         if self._answered is not None:
             self._answer(HUNG_UP)

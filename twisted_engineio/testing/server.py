@@ -1,8 +1,8 @@
 """
-A server in memory: the real one, on a clock that stands still until it is told.
+A server in memory: the real ``Server``, on a clock that only the test advances.
 
-Requests go as bytes through the real site and resource, and frames through the real
-WebSocket protocol; only the sockets are missing.
+Requests pass as bytes through the real site and resource, and frames through the real
+WebSocket protocol; only the sockets are replaced.
 """
 
 from __future__ import annotations
@@ -33,23 +33,24 @@ if TYPE_CHECKING:
 __all__ = ["MemoryServer"]
 
 _MOMENT: Final = 0.001
-"""Seconds by which time goes on while a WebSocket opens: it does so in steps."""
+"""Seconds by which the clock is advanced at a time while a WebSocket opens."""
 _MOMENTS: Final = 10
 _ROUNDING: Final = 1e-6
-"""Seconds: 25.001 and 20 make a little more than 45.001, and nobody means that."""
+"""Seconds of tolerance: in floating point, 25.001 + 20 is slightly above 45.001."""
 _ROUNDS: Final = 10_000
-"""How often what arrives may cause something to be sent, before that is no answer."""
+"""Rounds of delivery after which server and client are assumed to answer each other
+endlessly."""
 
 
 class MemoryServer(Server):
     """
-    A ``Server`` whose clients are in memory too.
+    A ``Server`` whose clients are in memory, too.
 
-    As a context manager it ends with ``finish``.
+    As a context manager it calls ``finish`` at the end.
 
     Attributes:
-        clock: Its time, Twisted's ``Clock``.
-        site: The site that it stands in, at ``/engine.io``.
+        clock: Twisted's ``Clock``, which only the test advances.
+        site: The site that serves it, at ``/engine.io``.
 
     """
 
@@ -64,12 +65,12 @@ class MemoryServer(Server):
         **options: Any,
     ) -> None:
         """
-        Make a server.
+        Create a server.
 
         Args:
             application: The application under test.
-            config: Its options; the defaults if left out.
-            clock: What to measure time with; a new ``Clock`` if left out.
+            config: The options; the defaults if omitted.
+            clock: The clock; a new ``Clock`` if omitted.
             options: As for ``Server``.
 
         """
@@ -94,22 +95,22 @@ class MemoryServer(Server):
         """
         Connect a client.
 
-        A WebSocket takes a millisecond of the clock to open.
+        Opening a WebSocket advances the clock by a millisecond.
 
         Args:
             transport: ``"polling"``, ``"websocket"`` or ``"sse"``.
-            query: What the client's query says, besides the protocol's own.
-            headers: What the headers of all its requests say.
-            address: Its IP address.
-            secure: Whether it comes over TLS.
-            answers_pings: Whether it answers the server's pings.
+            query: Fields of the client's query, besides the protocol's own.
+            headers: Headers of all requests of the client.
+            address: The client's IP address.
+            secure: Whether the client connects over TLS.
+            answers_pings: Whether the client answers the server's pings.
 
         Returns:
-            The client, open; or not yet, if ``admit`` waits for something.
+            The client. It is open, unless ``admit`` is async and has not finished.
 
         Raises:
-            HandshakeRefused: If the server does not let it in.
-            ValueError: If there is no such transport.
+            HandshakeRefused: If the server refuses the client.
+            ValueError: If ``transport`` is unknown.
 
         """
         if transport not in TRANSPORTS:
@@ -132,10 +133,10 @@ class MemoryServer(Server):
 
     def settle(self) -> None:
         """
-        Let everything arrive that is on its way, and whatever that causes.
+        Deliver all data in transit, and all data sent in response.
 
         Raises:
-            AssertionError: If it never comes to rest.
+            AssertionError: If server and clients answer each other endlessly.
 
         """
         self._carry()
@@ -157,10 +158,10 @@ class MemoryServer(Server):
 
     def advance(self, seconds: float) -> None:
         """
-        Let time pass, step by step: whoever has to answer does so in time.
+        Advance the clock from timer to timer; clients answer pings in time.
 
         Args:
-            seconds: How long.
+            seconds: The time to advance by, in seconds.
 
         """
         end = self.clock.seconds() + seconds
@@ -177,10 +178,10 @@ class MemoryServer(Server):
 
     def assert_nothing_left(self) -> None:
         """
-        See that no session is open, and that nobody has left a timer behind.
+        Check that no session is open and no timer is scheduled.
 
         Raises:
-            AssertionError: If there is one, with its name.
+            AssertionError: If there is one; the message names it.
 
         """
         self.settle()
@@ -196,7 +197,7 @@ class MemoryServer(Server):
 
     def finish(self) -> None:
         """
-        Stop as under twistd, and see that nothing is left.
+        Stop the server as twistd does, and check that nothing is left.
 
         Raises:
             AssertionError: If a session or a timer is left.
@@ -208,7 +209,7 @@ class MemoryServer(Server):
         self.advance(patience)
         for client in self._clients:
             client.cut()
-        self.advance(1.0)  # the last words leave
+        self.advance(1.0)  # for the close packets
         self.assert_nothing_left()
 
     def __enter__(self) -> Self:
@@ -220,23 +221,23 @@ class MemoryServer(Server):
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        if error is None:  # else that is what the test has to say
+        if error is None:  # otherwise the test has failed already
             self.finish()
 
-    # For its clients.
+    # Called by its clients.
 
     def open(self, entry: Entry, transport: Transport) -> Session:
-        """Open a session, and remember it for its client."""
+        """Open a session, and keep it for ``session_of``."""
         session = super().open(entry, transport)
         self._opened[session.sid] = session
         return session
 
     def session_of(self, sid: str) -> Session:
         """
-        Find a session, also one that is over.
+        Return the session with an id, even if it has ended.
 
         Args:
-            sid: Its id.
+            sid: The session id.
 
         """
         return self._opened[sid]
@@ -244,24 +245,24 @@ class MemoryServer(Server):
     def wire(
         self,
         address: str,
-        heard: Callable[[bytes], object],
-        ended: Callable[[], object],
+        data_received: Callable[[bytes], object],
+        connection_closed: Callable[[], object],
         *,
         secure: bool = False,
     ) -> MemoryTransport:
         """
-        Connect somebody to the site.
+        Open a connection to the site.
 
         Args:
-            address: The IP address that the site shall see.
-            heard: Called with what the site sends.
-            ended: Called when the site has hung up.
-            secure: Whether the site shall take it for TLS.
+            address: The IP address that the site sees.
+            data_received: Called with the data that the site sends.
+            connection_closed: Called when the site has closed the connection.
+            secure: Whether the site takes the connection for TLS.
 
         """
-        wire = MemoryTransport(_address(address), heard, ended)
+        wire = MemoryTransport(_address(address), data_received, connection_closed)
         if secure:
-            alsoProvides(wire, ISSLTransport)  # what twisted.web asks for
+            alsoProvides(wire, ISSLTransport)  # twisted.web's test for TLS
         site: Any = self.site  # buildProtocol is not annotated
         wire.connect(site.buildProtocol(wire.getPeer()))
         self._wires.append(wire)

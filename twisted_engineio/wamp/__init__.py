@@ -1,8 +1,8 @@
 """
 A bridge to a WAMP router: its clients call procedures, publish and subscribe.
 
-``WampApplication`` is the application whose sessions do so, and ``connect`` joins it to
-a router, Crossbar for one.
+``WampApplication`` is the application of these clients; ``connect`` joins it to a
+router such as Crossbar.
 """
 
 from __future__ import annotations

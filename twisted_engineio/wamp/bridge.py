@@ -3,13 +3,13 @@ The application whose sessions use a WAMP router.
 
 Rules of this file:
 
-1. A session is a member from its opening to its end. What it asked for ends with it:
-   its calls are cancelled, its subscriptions given up.
-2. A request is answered once, whatever happens to the router, and a session whose
-   request is bad goes on.
-3. A session whose calls pile up is not read any further until one is done.
+1. A session is a member from its opening to its end. When it ends, its calls are
+   cancelled and its subscriptions removed.
+2. Each request is answered once, even if the router disconnects. A malformed request
+   does not end the session.
+3. A session with ``max_calls`` unanswered calls is not read until one is answered.
 
-Driven by its sessions, as every application, and by its connection to the router
+Driven by its sessions, like every application, and by its connection to the router
 (``joined``, ``left``).
 """
 
@@ -42,11 +42,11 @@ from .subscriptions import Subscriptions
 __all__ = ["WampApplication"]
 
 _RESERVED: Final = ("wamp.", "crossbar.")
-"""What a router calls its own procedures and topics."""
+"""URI prefixes that a router reserves for itself."""
 
 
 def make_id() -> str:
-    """Make a name for a session that no other has had: 64 random bits."""
+    """Return a unique public name for a session: 64 random bits."""
     return secrets.token_hex(8)
 
 
@@ -54,16 +54,16 @@ class WampApplication(Application):
     """
     Lets sessions call procedures, publish and subscribe through a WAMP router.
 
-    Override ``authorize`` to decide who may do what, and ``describe`` to tell
-    components who a session is. Whoever overrides ``session_opened`` or
-    ``session_closed`` calls ``super()``.
+    Override ``authorize`` to decide what each session may do, and ``describe`` to
+    describe sessions to components. A subclass that overrides ``session_opened`` or
+    ``session_closed`` must call ``super()``.
 
     Attributes:
-        prefix: What the procedures by which components reach sessions are called by:
-            ``engineio.send`` and so on; ``None`` to register none.
-        max_calls: Calls and acknowledged publications that a session may have waiting;
-            then it is not read until one is answered.
-        max_subscriptions: Topics that a session may listen to at a time.
+        prefix: The URI prefix of the procedures with which components reach sessions:
+            ``engineio.send`` and others; ``None`` to register none.
+        max_calls: Maximum number of unanswered calls and acknowledged publications of a
+            session; above it, the session is not read until one is answered.
+        max_subscriptions: Maximum number of topics that a session subscribes to.
 
     """
 
@@ -74,16 +74,16 @@ class WampApplication(Application):
 
     def __init__(self, *, make_id: Callable[[], str] = make_id) -> None:
         """
-        Make a bridge that is not joined to a router.
+        Create a bridge that is not joined to a router.
 
         Args:
-            make_id: Makes the name of a session, by which components know it. Not the
-                session's id, which is a secret between it and its client.
+            make_id: Returns the public name of a session, by which components address
+                it. Not the session id, which only the client may know.
 
         """
         self._make_id = make_id
         self._members: dict[Session, WampClient] = {}
-        self._named: dict[str, WampClient] = {}
+        self._by_name: dict[str, WampClient] = {}
         self._topics = Subscriptions()
         self._router: ISession | None = None
 
@@ -91,22 +91,23 @@ class WampApplication(Application):
 
     def authorize(self, session: Session, action: str, uri: str) -> object:
         """
-        Decide whether a session may do something.
+        Decide whether a session may perform an action.
 
-        By default it may do what the router lets the bridge do, but for what is the
-        router's own or the bridge's: ``wamp.``, ``crossbar.`` and its prefix.
+        By default a session may do everything that the router allows the bridge, except
+        with URIs that are reserved for the router or the bridge: ``wamp.``,
+        ``crossbar.`` and the prefix.
 
-        May be async, or return a Deferred: the session's next request waits for it.
+        May be async, or return a Deferred; the session's next request waits for it.
 
         Args:
-            session: Who asks.
+            session: The session that sent the request.
             action: ``"call"``, ``"publish"`` or ``"subscribe"``.
             uri: The procedure or topic.
 
         Returns:
-            ``True`` if it may; or a mapping, if it may: keyword arguments for its call
-            or publication, which it cannot choose by itself, such as who it is.
-            Anything else refuses it.
+            ``True`` to allow it. A mapping allows it, too: its items are added to the
+            keyword arguments of the call or publication, such as the user's identity,
+            and override the client's. Any other value refuses the request.
 
         """
         own = (*_RESERVED, f"{self.prefix}.") if self.prefix else _RESERVED
@@ -114,7 +115,7 @@ class WampApplication(Application):
 
     def describe(self, session: Session) -> dict[str, Any]:
         """
-        Tell components what there is to know of a session, in ``engineio.sessions``.
+        Return what components learn about a session from ``engineio.sessions``.
 
         Args:
             session: An open session.
@@ -125,28 +126,28 @@ class WampApplication(Application):
             "address": session.handshake.client_address,
         }
 
-    # As every application.
+    # Application's hooks.
 
     def session_opened(self, session: Session) -> object:
         """
-        Tell a new session its name.
+        Register a new session, and send its public name.
 
         Args:
             session: The new session.
 
         """
         member = WampClient(session, self._make_id(), self.max_calls)
-        self._members[session] = self._named[member.name] = member
-        member.say(write("welcome", session=member.name))
+        self._members[session] = self._by_name[member.name] = member
+        member.send(write("welcome", session=member.name))
         return None
 
     async def message_received(self, session: Session, data: str | bytes) -> None:
         """
-        Do what a session asks for, if it may.
+        Process a request of a session, if it is authorized.
 
         Args:
-            session: Where it came from.
-            data: A request, as JSON.
+            session: The session that sent it.
+            data: The request, as JSON.
 
         """
         member = self._members[session]
@@ -162,9 +163,9 @@ class WampApplication(Application):
         if isinstance(allowed, Deferred) or hasattr(allowed, "__await__"):
             allowed = await allowed
         if session not in self._members:
-            return  # it left while somebody thought about it
+            return  # the session ended while the request was being authorized
         if allowed is not True and not isinstance(allowed, Mapping):
-            what = f"this session may not {request.op.value} here"
+            what = f"this session is not authorized to {request.op.value} here"
             member.fail(request.id, Problem.NOT_AUTHORIZED, what)
         elif request.op is Op.SUBSCRIBE:
             self._subscribe(member, request)
@@ -174,17 +175,18 @@ class WampApplication(Application):
 
     def session_closed(self, session: Session, reason: CloseReason) -> object:
         """
-        Give up what a session asked for.
+        Cancel the calls of a session, and remove its subscriptions.
 
         Args:
             session: The session that ended.
-            reason: Why it ended.
+            reason: The reason.
 
         """
+        # Not registered if a subclass raised in session_opened before super().
         # It has no name if a subclass raised before it was opened here.
         member = self._members.pop(session, None)
         if member is not None:
-            del self._named[member.name]
+            del self._by_name[member.name]
             for uri in list(member.subscriptions):
                 self._topics.remove(uri, member.subscriptions.pop(uri))
             for call in list(member.calls):
@@ -198,7 +200,7 @@ class WampApplication(Application):
             member.fail(
                 request.id,
                 Problem.ALREADY_SUBSCRIBED,
-                "this session listens to it already",
+                "this session is subscribed to it already",
             )
         elif len(member.subscriptions) >= self.max_subscriptions:
             what = f"a session may have {self.max_subscriptions} subscriptions"
@@ -211,44 +213,44 @@ class WampApplication(Application):
     def _unsubscribe(self, member: WampClient, request: WampRequest) -> None:
         subscription = member.subscriptions.pop(request.uri, None)
         if subscription is None:
-            what = "this session does not listen to it"
+            what = "this session is not subscribed to it"
             member.fail(request.id, Problem.NO_SUCH_SUBSCRIPTION, what)
         else:
             self._topics.remove(request.uri, subscription)
-            member.say(write("unsubscribed", id=request.id))
+            member.send(write("unsubscribed", id=request.id))
 
     async def _forward(
         self, member: WampClient, request: WampRequest, added: Mapping[str, Any]
     ) -> None:
-        """Ask the router, and go on as soon as there is room for another question."""
+        """Send a request to the router; wait first if ``max_calls`` are unanswered."""
         await member.slots.acquire()
         if member.session not in self._members:
             return
-        call = Deferred.fromCoroutine(self._ask(member, request, added))
+        call = Deferred.fromCoroutine(self._request(member, request, added))
         member.calls.add(call)
-        call.addErrback(self._lost, member)
+        call.addErrback(self._log_unanswered, member)
         call.addCallback(lambda _: member.done(call))
 
-    def _lost(self, failure: Failure, member: WampClient) -> None:
+    def _log_unanswered(self, failure: Failure, member: WampClient) -> None:
         log = member.session.server.log  # limited in rate: clients cause these lines
-        log.failure("a request was not answered", failure=failure)
+        log.failure("answering a WAMP request failed", failure=failure)
 
-    async def _ask(
+    async def _request(
         self, member: WampClient, request: WampRequest, added: Mapping[str, Any]
     ) -> None:
         router = self._router
         if router is None:
             member.fail(
-                request.id, Problem.NO_ROUTER, "the router is away; try again later"
+                request.id, Problem.NO_ROUTER, "no router is connected; try again later"
             )
             return
         try:
             reply = await _to_router(router, request, {**request.kwargs, **added})
         except CancelledError:
-            return  # its session is over
+            return  # session_closed has cancelled it
         except Exception as error:
             if router is not self._router:
-                what = "the router left before it answered: it may be done or not"
+                what = "the router disconnected; the request may have been completed"
                 member.fail(request.id, Problem.NO_ROUTER, what)
             else:
                 self._failed(member, request, error)
@@ -269,10 +271,10 @@ class WampApplication(Application):
             )
         elif isinstance(error, PayloadExceededError):
             member.fail(
-                request.id, Problem.TOO_LARGE, "the router takes nothing that large"
+                request.id, Problem.TOO_LARGE, "the request is too large for the router"
             )
         else:
-            member.session.server.log.failure("a request to the router failed")
+            member.session.server.log.failure("a WAMP request to the router failed")
             member.fail(request.id, Problem.FAILED, "the request failed")
 
     # The router.
@@ -282,7 +284,7 @@ class WampApplication(Application):
         Use a router from now on; called by the connection to it.
 
         Args:
-            router: A session that is joined to a realm.
+            router: A session that has joined a realm.
 
         """
         self._router = router
@@ -293,7 +295,7 @@ class WampApplication(Application):
         self._topics.joined(router)
 
     def left(self) -> None:
-        """Use no router until there is one again; called by the connection to it."""
+        """Stop using the router; called when the connection to it is lost."""
         self._router = None
         self._topics.left()
 
@@ -303,8 +305,8 @@ class WampApplication(Application):
         def failed(failure: Failure) -> None:
             if router is self._router:
                 self.log.error(
-                    "the router does not let the bridge register {uri}: {error}; give"
-                    " it another prefix, or its role the permission",
+                    "the router refused to register {uri}: {error}; set another prefix,"
+                    " or grant the permission to the bridge's role",
                     uri=uri,
                     error=failure.getErrorMessage(),
                 )
@@ -312,26 +314,26 @@ class WampApplication(Application):
         registered: Deferred[Any] = maybeDeferred(router.register, procedure, uri)
         registered.addErrback(failed)
 
-    # What components call.
+    # Procedures for components.
 
     def _send(self, name: str, /, *args: Any, **kwargs: Any) -> bool:
-        """Send to one session; False if it reads too slowly."""
-        member = self._named.get(name)
+        """Send a message to one session; return False if its client is slow."""
+        member = self._by_name.get(name)
         if member is None or member.session.state is not State.OPEN:
             raise ApplicationError(
-                Problem.NO_SUCH_SESSION.value, "no session is called so"
+                Problem.NO_SUCH_SESSION.value, "no session has this name"
             )
         return member.session.send(_message(args, kwargs))
 
     def _broadcast(self, /, *args: Any, **kwargs: Any) -> int:
-        """Send to every session; how many there are."""
+        """Send a message to every session; return their number."""
         message = _message(args, kwargs)
         for member in list(self._members.values()):
-            member.say(message)
+            member.send(message)
         return len(self._members)
 
     def _sessions(self) -> list[dict[str, Any]]:
-        """List every session: its name, and what ``describe`` says."""
+        """Return the name of every session, and what ``describe`` returns for it."""
         return [
             {**self.describe(member.session), "session": member.name}
             for member in self._members.values()
@@ -341,10 +343,10 @@ class WampApplication(Application):
 async def _to_router(
     router: ISession, request: WampRequest, kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """Pass a request on, and say what to answer when it is done."""
+    """Send a request to the router, and return the fields of the answer."""
     if request.op is Op.PUBLISH:
-        # All sessions publish through one of the router's: without this none of them
-        # would hear what another publishes.
+        # All sessions publish through one WAMP session. By default a router does not
+        # send an event to its publisher, so they would not receive each other's.
         options = PublishOptions(acknowledge=request.id is not None, exclude_me=False)
         published = router.publish(
             request.uri, *request.args, **kwargs, options=options

@@ -1,4 +1,4 @@
-"""A session, as the bridge sees it: its name, what it waits for, what it listens to."""
+"""The bridge's state of one session: public name, calls, subscriptions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Subscription", "WampClient"]
 
 
 class WampClient:
-    """A session, to the bridge."""
+    """A session of the bridge, with its calls and subscriptions."""
 
     def __init__(self, session: Session, name: str, max_calls: int) -> None:
         self.session = session
@@ -25,46 +25,46 @@ class WampClient:
         self.calls: set[Deferred[None]] = set()
         self.subscriptions: dict[str, Subscription] = {}
 
-    def say(self, message: Encoded, *, volatile: bool = False) -> None:
-        """Send something, if there is still somebody to hear it."""
+    def send(self, message: Encoded, *, volatile: bool = False) -> None:
+        """Send a message if the session is still open."""
         if self.session.state is State.OPEN:
             self.session.send(message, volatile=volatile)
 
     def answer(self, id: Id, **reply: Any) -> None:
-        """Answer a request with what others wrote."""
+        """Answer a request with data from the router."""
         try:
-            self.say(write(id=id, **reply))
+            self.send(write(id=id, **reply))
         except (TypeError, ValueError) as error:
             self.fail(id, Problem.NOT_JSON, f"the answer cannot be sent: {error}")
 
     def fail(self, id: Id, problem: Problem, what: str) -> None:
-        """Answer a request with a sentence of our own."""
-        self.say(write("error", id=id, error=problem.value, args=[what]))
+        """Answer a request with an error of the bridge."""
+        self.send(write("error", id=id, error=problem.value, args=[what]))
 
     def done(self, call: Deferred[None]) -> None:
-        """Forget a call that is answered, and make room for another."""
+        """Remove an answered call, and release its slot."""
         self.calls.discard(call)
         self.slots.release()
 
 
 class Subscription:
-    """A session's interest in a topic: a ``topics.Listener``."""
+    """A session's subscription to a topic: a ``subscriptions.Listener``."""
 
     def __init__(self, member: WampClient, request: WampRequest) -> None:
         self._member = member
         self._uri = request.uri
         self._volatile = request.volatile
-        # What to answer; None once it is answered.
+        # The id of the request to answer; None once it is answered.
         self._id = request.id
 
     def granted(self) -> None:
-        """Answer the session, the first time."""
+        """Answer the session's request; later calls, after a rejoin, do nothing."""
         if self._id is not None:
-            self._member.say(write("subscribed", id=self._id))
+            self._member.send(write("subscribed", id=self._id))
             self._id = None
 
     def refused(self, failure: Failure) -> None:
-        """Tell the session why it will hear nothing, now or any more."""
+        """Remove the subscription, and send the reason to the session."""
         del self._member.subscriptions[self._uri]
         error: Any = failure.value
         if not isinstance(error, ApplicationError):
@@ -75,6 +75,6 @@ class Subscription:
             self._id, op="error", uri=self._uri, error=error.error, args=error.args
         )
 
-    def hear(self, event: Encoded) -> None:
-        """Pass an event on."""
-        self._member.say(event, volatile=self._volatile)
+    def event_received(self, event: Encoded) -> None:
+        """Send an event to the session."""
+        self._member.send(event, volatile=self._volatile)

@@ -1,11 +1,11 @@
 """
-The connection to a WAMP router: made again whenever it is lost.
+The connection to a WAMP router, which is re-established whenever it is lost.
 
-A plain WAMP connection, not a place inside the router. Crossbar gives what it mounts no
-way to its router, and so the bridge works wherever the router is: in the same worker,
-behind Crossbar's proxy workers, or on another machine.
+It is a plain WAMP connection, not a component inside the router: Crossbar gives the
+resources that it mounts no access to its router. So the bridge works wherever the
+router is: in the same worker, behind Crossbar's proxy workers, or on another machine.
 
-Twisted's ``ClientService`` connects and waits; Autobahn speaks WAMP.
+Twisted's ``ClientService`` connects and retries; Autobahn implements WAMP.
 """
 
 from __future__ import annotations
@@ -56,26 +56,26 @@ def connect(
     retry: Callable[[int], float] | None = None,
 ) -> ClientService:
     """
-    Join an application to a realm of a router, again whenever the connection is lost.
+    Return a service that joins an application to a realm, and rejoins when needed.
 
     Args:
-        application: Whose sessions are to use the router.
-        url: Where the router listens: ``rs://unix:/run/router.sock`` or
+        application: The application whose sessions use the router.
+        url: The router's address: ``rs://unix:/run/router.sock`` or
             ``rs://127.0.0.1:9000`` for WAMP over a raw socket, ``ws://`` for a
             WebSocket; ``rss://`` and ``wss://`` for TLS, which needs the extra ``tls``.
         realm: The realm to join.
-        reactor: What connects.
-        authentication: What to prove who it is with, by method, as for Autobahn's
+        reactor: The reactor.
+        authentication: Credentials by authentication method, as for Autobahn's
             ``Component``: ``{"ticket": {"authid": "bridge", "ticket": "secret"}}``.
-        retry: Says after how many seconds to try again, given the number of failures;
-            0.75 to 30 seconds if left out, and a part of a second at random.
+        retry: Returns the delay in seconds before the next attempt, given the number of
+            failures; by default 0.75 to 30 seconds, plus a random part of a second.
 
     Returns:
-        A service: it connects when it is started.
+        A service; it connects when it is started.
 
     Raises:
-        ConfigError: If the URL or the authentication cannot work; its option is named
-            as in Crossbar's ``extra``.
+        ConfigError: If the URL or the authentication is invalid; the option has the
+            name that it has in Crossbar's ``extra``.
 
     """
     _check_authentication(authentication or {})
@@ -88,7 +88,7 @@ def connect(
         return made
 
     endpoint = _endpoint(url, reactor)
-    # CBOR: a string that a client made up is a string in it, whatever it begins with.
+    # CBOR, not JSON: a client's string that begins with U+0000 stays a string.
     factory: Any
     if url.startswith("rs"):
         factory = WampRawSocketClientFactory(session, CBORSerializer())
@@ -106,12 +106,12 @@ def connect(
 
 def _check_authentication(authentication: Mapping[str, Mapping[str, Any]]) -> None:
     if not isinstance(authentication, Mapping):
-        raise ConfigError("authentication", "must be an object: a method's options")
+        raise ConfigError("authentication", "must be an object: options by method")
     for method, options in authentication.items():
         try:
             create_authenticator(method, **options)
         except Exception as error:
-            # Autobahn raises whatever comes to its mind.
+            # Any exception: Autobahn documents none.
             raise ConfigError("authentication", f"{method}: {error}") from None
 
 
@@ -130,7 +130,7 @@ def _endpoint(url: str, reactor: Any) -> Endpoint:
     except Exception as error:
         raise ConfigError(
             "router",
-            f"{url!r}: {error}; give a URL like rs://unix:/run/router.sock or"
+            f"{url!r}: {error}; use a URL like rs://unix:/run/router.sock or"
             " ws://127.0.0.1:8080/ws",
         ) from None
     return Endpoint(found)
@@ -138,7 +138,7 @@ def _endpoint(url: str, reactor: Any) -> Endpoint:
 
 @implementer(Endpoint)
 class _Telling:
-    """An endpoint that tells the log why it did not connect."""
+    """An endpoint that logs why a connection attempt failed."""
 
     def __init__(self, endpoint: Endpoint, url: str) -> None:
         self._endpoint = endpoint
@@ -146,11 +146,11 @@ class _Telling:
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         connected: Deferred[IProtocol] = self._endpoint.connect(factory)
-        return connected.addErrback(self._tell)
+        return connected.addErrback(self._log_failure)
 
-    def _tell(self, failure: Failure) -> Failure:
+    def _log_failure(self, failure: Failure) -> Failure:
         log.warn(
-            "no connection to the router at {url}: {error}; will try again",
+            "cannot connect to the router at {url}: {error}; retrying",
             url=self._url,
             error=failure.getErrorMessage(),
         )
@@ -158,7 +158,7 @@ class _Telling:
 
 
 class _RouterSession(WampSession):
-    """A WAMP session that tells the bridge when it is joined, and when not any more."""
+    """A WAMP session that notifies the bridge when it has joined and left a realm."""
 
     def on_join(self, details: SessionDetails) -> None:
         log.info(
@@ -170,10 +170,10 @@ class _RouterSession(WampSession):
         self.config.extra.joined(self)
 
     def on_leave(self, details: CloseDetails) -> Any:
-        # First, so that what fails now is known to have failed for this.
+        # First, so that the bridge knows why pending requests are about to fail.
         self.config.extra.left()
-        # Autobahn's class for these snake_case names forgets the requests that are
-        # under way; the one that it stands on lets them fail.
+        # Autobahn's class for these snake_case names never fails pending requests; its
+        # base class does.
         return ApplicationSession.onLeave(self, details)
 
     def on_disconnect(self) -> None:

@@ -1,14 +1,14 @@
 """
-The JSON that clients and the bridge say to each other.
+The JSON messages between clients and the bridge.
 
 Rules of this file:
 
-1. What a client asks is checked here to the last string: behind this file stands a
-   router, which closes the connection of all clients over one bad message.
-2. What is wrong is told in words of our own. Of the client's only its ``id`` comes
+1. A client's request is validated completely here: the router closes the connection of
+   all clients when it receives one invalid message.
+2. Errors are described in our own words. Of the client's data, only its ``id`` is sent
    back.
-3. Bytes are text that begins with U+0000 and goes on as base64: WAMP, "Binary
-   conversion of JSON strings".
+3. Bytes are written as text: U+0000, then base64. WAMP, "Binary conversion of JSON
+   strings".
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from ..protocol.packet import Encoded
 __all__ = ["BadRequest", "Id", "Op", "Problem", "WampRequest", "read", "write"]
 
 Id: TypeAlias = str | int | None
-"""What a client calls a request by, to know its answer again."""
+"""The id of a request, chosen by the client to match the answer."""
 
 MAX_DEPTH: Final = 32
-"""Lists and objects that may stand one in another. Python's own parser takes as many as
-its recursion limit, which a library of Crossbar's raises to 100,000: then a hundred
-kilobytes of brackets overflow the stack, and the worker dies by a signal."""
+"""Maximum nesting of lists and objects. Python's own parser is bounded by its recursion
+limit, which a library of Crossbar's raises to 100,000: then a hundred kilobytes of
+brackets overflow the stack, and the worker dies by a signal."""
 MAX_WORD: Final = 256
-"""Characters of an id or a URI: enough for any name, too few to fill a memory with."""
+"""Maximum length of an id or a URI in characters; bounds the memory of a request."""
 
 # WAMP, "Loose URIs": components without white space and "#", none of them empty.
 _URI: Final = re.compile(r"(?:[^\s.#]+\.)*[^\s.#]+")
-# A string, of which the end may be missing so that no text is read twice, or a bracket.
+# A string or a bracket. The end of a string may be missing: no text is scanned twice.
 _TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.?[^"\\]*)*"?|[\[{]|[\]}]', re.DOTALL)
 _RESERVED: Final = ("self", "procedure", "topic", "options")
-"""What Autobahn calls its own arguments, so that no keyword argument can."""
+"""Names of Autobahn's own parameters, which keyword arguments must not use."""
 
 
 class Op(enum.Enum):
-    """What a client may ask for."""
+    """The operations that a client may request."""
 
     CALL = "call"
     PUBLISH = "publish"
@@ -56,7 +56,7 @@ class Op(enum.Enum):
 
 
 class Problem(enum.Enum):
-    """What errors of the bridge's own are called; others come from the router."""
+    """The error URIs of the bridge; other errors come from the router."""
 
     BAD_REQUEST = "engineio.error.bad_request"
     NOT_AUTHORIZED = "wamp.error.not_authorized"
@@ -80,10 +80,10 @@ _KEYS: Final = {
 
 class BadRequest(ProtocolError):
     """
-    A message that is no request.
+    A message that is not a valid request.
 
     Attributes:
-        id: What the client calls it by, as far as that could be read.
+        id: The id of the request, if it could be parsed.
         problem: What is wrong, and what would be right.
 
     """
@@ -97,15 +97,15 @@ class BadRequest(ProtocolError):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WampRequest:
     """
-    What a client asks for.
+    A client's request.
 
     Attributes:
-        op: What to do.
-        uri: With which procedure or topic.
-        id: What the answer is called by; ``None``: publish, and answer nothing.
+        op: The operation.
+        uri: The procedure or topic.
+        id: The id for the answer; ``None``: publish without an acknowledgement.
         args: Positional arguments.
         kwargs: Keyword arguments.
-        volatile: Whether events may be dropped that cannot go at once.
+        volatile: Whether events that cannot be sent immediately may be dropped.
 
     """
 
@@ -119,40 +119,40 @@ class WampRequest:
 
 def read(data: str | bytes) -> WampRequest:
     """
-    Read what a client asks for.
+    Parse a client's request.
 
     Args:
         data: A message.
 
     Raises:
-        BadRequest: If it is none, or asks for something in a wrong way.
+        BadRequest: If it is not a valid request.
 
     """
-    said = _parse(data)
-    id = said.get("id")
+    fields = _parse(data)
+    id = fields.get("id")
     _check_id(id)
     try:
-        return _request(said, id)
+        return _request(fields, id)
     except BadRequest as error:
         raise BadRequest(error.problem, id) from None
 
 
 def _parse(data: str | bytes) -> dict[str, Any]:
     if isinstance(data, bytes):
-        raise BadRequest("a request is text, not binary")
+        raise BadRequest("a request must be text, not binary")
     if _is_deep(data):
-        raise BadRequest(f"a request may be {MAX_DEPTH} lists or objects deep")
+        raise BadRequest(f"lists and objects may be nested {MAX_DEPTH} deep")
     try:
-        said = json.loads(data, parse_constant=_refuse_constant)
+        fields = json.loads(data, parse_constant=_refuse_constant)
     except ValueError:
-        raise BadRequest("a request is a JSON object; this is no JSON") from None
-    if not isinstance(said, dict):
-        raise BadRequest("a request is a JSON object")
-    return said
+        raise BadRequest("a request must be a JSON object; this is not JSON") from None
+    if not isinstance(fields, dict):
+        raise BadRequest("a request must be a JSON object")
+    return fields
 
 
 def _is_deep(data: str) -> bool:
-    """Tell whether too many lists and objects stand one in another, before parsing."""
+    """Return whether a text is nested too deeply, without parsing it."""
     if data.count("[") + data.count("{") <= MAX_DEPTH:
         return False
     depth = 0
@@ -168,7 +168,7 @@ def _is_deep(data: str) -> bool:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    # Python reads NaN and Infinity; RFC 8259, 6: "not permitted".
+    # Python accepts NaN and Infinity; RFC 8259, 6: "not permitted".
     raise ValueError(name)
 
 
@@ -176,7 +176,7 @@ def _check_id(id: object) -> None:
     if isinstance(id, str):
         good = len(id) <= MAX_WORD and _is_unicode(id)
     elif isinstance(id, int):
-        # What JavaScript keeps exactly; and True is an int.
+        # The integers that JavaScript represents exactly. True is an int in Python.
         good = abs(id) < 2**53 and not isinstance(id, bool)
     else:
         good = id is None
@@ -187,25 +187,25 @@ def _check_id(id: object) -> None:
         )
 
 
-def _request(said: dict[str, Any], id: Id) -> WampRequest:
+def _request(fields: dict[str, Any], id: Id) -> WampRequest:
     try:
-        op = Op(said.get("op"))
+        op = Op(fields.get("op"))
     except ValueError:
         names = ", ".join(each.value for each in Op)
         raise BadRequest(f"op must be one of {names}") from None
-    if not said.keys() <= set(_KEYS[op]):
-        raise BadRequest(f"{op.value} takes {', '.join(_KEYS[op])} and nothing else")
+    if not fields.keys() <= set(_KEYS[op]):
+        raise BadRequest(f"{op.value} accepts {', '.join(_KEYS[op])} only")
     if id is None and op is not Op.PUBLISH:
-        raise BadRequest(f"{op.value} needs an id, for its answer")
-    volatile = said.get("volatile", False)
+        raise BadRequest(f"{op.value} requires an id, for its answer")
+    volatile = fields.get("volatile", False)
     if not isinstance(volatile, bool):
         raise BadRequest("volatile must be true or false")
     return WampRequest(
         op=op,
-        uri=_uri(said.get("uri")),
+        uri=_uri(fields.get("uri")),
         id=id,
-        args=_args(said.get("args", [])),
-        kwargs=_kwargs(said.get("kwargs", {})),
+        args=_args(fields.get("args", [])),
+        kwargs=_kwargs(fields.get("kwargs", {})),
         volatile=volatile,
     )
 
@@ -229,19 +229,19 @@ def _kwargs(kwargs: object) -> dict[str, Any]:
     if not isinstance(kwargs, dict):
         raise BadRequest("kwargs must be an object")
     if any(name in kwargs for name in _RESERVED):
-        raise BadRequest(f"kwargs may not be called {', '.join(_RESERVED)}")
+        raise BadRequest(f"kwargs must not contain {', '.join(_RESERVED)}")
     return {_text(name): _value(each) for name, each in kwargs.items()}
 
 
 def _value(value: object) -> Any:
-    """Check a value, and make bytes of what stands for bytes."""
+    """Validate a value, and decode bytes that are written as text."""
     if isinstance(value, str):
         return _bytes(value) if value.startswith("\0") else _text(value)
     if isinstance(value, list):
         return [_value(each) for each in value]
     if isinstance(value, dict):
         return {_text(name): _value(each) for name, each in value.items()}
-    # What every serializer of a router has room for.
+    # The range that every serializer of a router supports.
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise BadRequest("a whole number is outside 64 bits")
     if isinstance(value, float) and not math.isfinite(value):
@@ -251,7 +251,7 @@ def _value(value: object) -> Any:
 
 def _text(text: str) -> str:
     if not _is_unicode(text):
-        raise BadRequest("text must not hold half a surrogate pair")
+        raise BadRequest("text must not contain half a surrogate pair")
     return text
 
 
@@ -259,11 +259,11 @@ def _bytes(text: str) -> bytes:
     try:
         return base64.b64decode(text[1:], validate=True)
     except (ValueError, binascii.Error):
-        raise BadRequest("behind U+0000 must stand base64: it is binary") from None
+        raise BadRequest("text after U+0000 must be base64: it is binary") from None
 
 
 def _is_unicode(text: str) -> bool:
-    """Tell whether text can be written as UTF-8."""
+    """Return whether text can be encoded as UTF-8."""
     return not any("\ud800" <= each <= "\udfff" for each in text)
 
 
@@ -276,32 +276,32 @@ def write(
     **more: str,
 ) -> Encoded:
     """
-    Write what the bridge has to say.
+    Write a message of the bridge.
 
     Args:
-        op: What it is: ``result``, ``event``, ``error`` ...
-        id: What the request was called by.
-        args: Positional arguments; left out where there are none.
-        kwargs: Keyword arguments, likewise.
-        more: The rest.
+        op: The kind of message: ``result``, ``event``, ``error`` ...
+        id: The id of the request that it answers.
+        args: Positional arguments; omitted if empty.
+        kwargs: Keyword arguments; omitted if empty.
+        more: Further fields.
 
     Raises:
-        TypeError: If there is something in it that JSON has not.
-        ValueError: If there is a number in it that JSON has not, or half a surrogate
-            pair, or if it is nested too deeply.
+        TypeError: If a value has a type that JSON cannot represent.
+        ValueError: If a number or text cannot be represented, or the nesting is too
+            deep.
 
     """
-    said: dict[str, Any] = {"op": op}
+    fields: dict[str, Any] = {"op": op}
     if id is not None:
-        said["id"] = id
-    said.update(more)
+        fields["id"] = id
+    fields.update(more)
     if args:
-        said["args"] = list(args)
+        fields["args"] = list(args)
     if kwargs:
-        said["kwargs"] = kwargs
+        fields["kwargs"] = kwargs
     try:
         text = json.dumps(
-            said,
+            fields,
             allow_nan=False,
             default=_as_text,
             ensure_ascii=False,
@@ -315,4 +315,4 @@ def write(
 def _as_text(value: object) -> str:
     if isinstance(value, bytes):
         return "\0" + base64.b64encode(value).decode()
-    raise TypeError(f"JSON has no {type(value).__name__}")
+    raise TypeError(f"JSON cannot represent {type(value).__name__}")

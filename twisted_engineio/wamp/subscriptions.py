@@ -1,28 +1,33 @@
 """
-Topics that sessions listen to, each subscribed to once, however many listen.
+Subscriptions to topics: one per topic at the router, shared by its listeners.
 
 Rules of this file:
 
-1. What is wished, that somebody listens, outlives the router; what the router knows
-   does not, and follows.
-2. For each topic one request is under way at a time. Whatever happens meanwhile is
-   looked at when its answer comes.
-3. An answer of a router that has left counts for nothing.
+1. The listeners of a topic are kept when the router disconnects; the router's state is
+   not, and is restored from them when it rejoins.
+2. One request per topic is in progress at a time. Changes in the meantime are applied
+   when its answer arrives.
+3. An answer of a router that has disconnected is ignored.
 
 Driven by the bridge (``add``, ``remove``, ``joined``, ``left``) and by the router's
 answers and events.
 
-=============== ============== ================ =============== ==============
-event           ABSENT         ASKED            HELD            ENDING
-=============== ============== ================ =============== ==============
-add             ask -> ASKED   --               granted         --
-remove, last    forget         --               end -> ENDING   --
-answer: yes     --             -> HELD, granted --              -> ABSENT; ask
-                               (nobody: end)                    (nobody: forget)
-answer: no      --             refused, forget  --              as yes
-router left     --             -> ABSENT        -> ABSENT       -> ABSENT
-router joined   ask -> ASKED   --               --              --
-=============== ============== ================ =============== ==============
+=============== =============== ================ =============== ===============
+event           ABSENT          REQUESTED        HELD            ENDING
+=============== =============== ================ =============== ===============
+add             subscribe,      --               granted         --
+                -> REQUESTED
+remove, last    forget          --               unsubscribe,    --
+                                                 -> ENDING
+answer: success --              -> HELD, granted --              -> ABSENT;
+                                (no listeners:                   subscribe
+                                unsubscribe)                     (no listeners:
+                                                                 forget)
+answer: error   --              refused, forget  --              as success
+router left     --              -> ABSENT        -> ABSENT       -> ABSENT
+router joined   subscribe,      --               --              --
+                -> REQUESTED
+=============== =============== ================ =============== ===============
 """
 
 from __future__ import annotations
@@ -43,23 +48,23 @@ __all__ = ["Listener", "Subscriptions"]
 
 
 class Listener(Protocol):
-    """One session's interest in one topic."""
+    """One session's subscription to one topic."""
 
     def granted(self) -> None:
-        """Hear that the router sends events from now on; again whenever it rejoins."""
+        """Called when the router has subscribed; again whenever it rejoins."""
 
     def refused(self, failure: Failure) -> None:
-        """Hear that the router sends none; it is no listener any more."""
+        """Called when the router refuses; the listener is removed."""
 
-    def hear(self, event: Encoded) -> None:
-        """Hear an event."""
+    def event_received(self, event: Encoded) -> None:
+        """Called with each event of the topic."""
 
 
 class _Standing(enum.Enum):
-    """What the router knows of a topic."""
+    """The state of a topic at the router."""
 
     ABSENT = "absent"
-    ASKED = "asked"
+    REQUESTED = "requested"
     HELD = "held"
     ENDING = "ending"
 
@@ -69,14 +74,14 @@ class _Topic:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        # A dict, for its order: who came first hears first.
+        # A dict because it is ordered: events are delivered in order of subscription.
         self.listeners: dict[Listener, None] = {}
         self.standing = _Standing.ABSENT
         self.subscription: Any = None
 
 
 class Subscriptions:
-    """Every topic that somebody listens to."""
+    """The topics with at least one listener."""
 
     log = Logger()
 
@@ -89,11 +94,11 @@ class Subscriptions:
 
     def add(self, uri: str, listener: Listener) -> None:
         """
-        Let somebody listen to a topic; told at once or later whether it does.
+        Add a listener to a topic; ``granted`` or ``refused`` is called now or later.
 
         Args:
             uri: The topic.
-            listener: Who listens.
+            listener: The listener.
 
         """
         topic = self._topics.setdefault(uri, _Topic(uri))
@@ -105,11 +110,11 @@ class Subscriptions:
 
     def remove(self, uri: str, listener: Listener) -> None:
         """
-        Let somebody listen no more.
+        Remove a listener from a topic.
 
         Args:
             uri: The topic.
-            listener: Who listened to it.
+            listener: The listener.
 
         """
         topic = self._topics[uri]
@@ -118,10 +123,10 @@ class Subscriptions:
 
     def joined(self, router: ISession) -> None:
         """
-        Subscribe to everything that somebody listens to.
+        Subscribe to every topic that has listeners.
 
         Args:
-            router: A session that is joined to a realm.
+            router: A session that has joined a realm.
 
         """
         self._router = router
@@ -129,7 +134,7 @@ class Subscriptions:
             self._settle(topic)
 
     def left(self) -> None:
-        """Forget what the router knew: it is gone, or this bridge for it."""
+        """Discard the router's state: it has disconnected."""
         self._router = None
         for topic in list(self._topics.values()):
             topic.standing = _Standing.ABSENT
@@ -137,29 +142,32 @@ class Subscriptions:
             self._settle(topic)
 
     def _settle(self, topic: _Topic) -> None:
-        """Make what the router knows what is wished, if nothing is under way."""
+        """Subscribe or unsubscribe if needed, unless a request is in progress."""
         if topic.standing is _Standing.ABSENT and not topic.listeners:
             del self._topics[topic.uri]
         elif topic.standing is _Standing.ABSENT and self._router is not None:
-            self._ask(topic, self._router)
+            self._subscribe(topic, self._router)
         elif topic.standing is _Standing.HELD and not topic.listeners:
-            self._end(topic, self._router)
+            self._unsubscribe(topic, self._router)
 
-    def _ask(self, topic: _Topic, router: ISession) -> None:
-        topic.standing = _Standing.ASKED
-        hear = partial(self._event, topic)
-        asked: Deferred[Any] = maybeDeferred(router.subscribe, hear, topic.uri)
+    def _subscribe(self, topic: _Topic, router: ISession) -> None:
+        topic.standing = _Standing.REQUESTED
+        event_received = partial(self._event, topic)
+        asked: Deferred[Any] = maybeDeferred(
+            router.subscribe, event_received, topic.uri
+        )
         asked.addCallbacks(
-            partial(self._held, topic, router), partial(self._refused, topic, router)
+            partial(self._subscribed, topic, router),
+            partial(self._subscribe_failed, topic, router),
         )
 
-    def _end(self, topic: _Topic, router: ISession | None) -> None:
+    def _unsubscribe(self, topic: _Topic, router: ISession | None) -> None:
         topic.standing = _Standing.ENDING
         ended: Deferred[Any] = maybeDeferred(topic.subscription.unsubscribe)
-        ended.addErrback(partial(self._not_ended, topic, router))
-        ended.addCallback(partial(self._ended, topic, router))
+        ended.addErrback(partial(self._unsubscribe_failed, topic, router))
+        ended.addCallback(partial(self._unsubscribed, topic, router))
 
-    def _held(self, topic: _Topic, router: ISession, subscription: Any) -> None:
+    def _subscribed(self, topic: _Topic, router: ISession, subscription: Any) -> None:
         if router is not self._router:
             return
         topic.standing = _Standing.HELD
@@ -168,7 +176,9 @@ class Subscriptions:
             listener.granted()
         self._settle(topic)
 
-    def _refused(self, topic: _Topic, router: ISession, failure: Failure) -> None:
+    def _subscribe_failed(
+        self, topic: _Topic, router: ISession, failure: Failure
+    ) -> None:
         if router is not self._router:
             return
         topic.standing = _Standing.ABSENT
@@ -177,17 +187,17 @@ class Subscriptions:
         for listener in listeners:
             listener.refused(failure)
 
-    def _not_ended(
+    def _unsubscribe_failed(
         self, topic: _Topic, router: ISession | None, failure: Failure
     ) -> None:
         if router is self._router:
             self.log.failure(
-                "the router would not end the subscription to {uri}",
+                "the router refused to unsubscribe from {uri}",
                 failure=failure,
                 uri=topic.uri,
             )
 
-    def _ended(self, topic: _Topic, router: ISession | None, _: object) -> None:
+    def _unsubscribed(self, topic: _Topic, router: ISession | None, _: object) -> None:
         if router is self._router:
             topic.standing = _Standing.ABSENT
             topic.subscription = None
@@ -198,10 +208,10 @@ class Subscriptions:
             event = write("event", uri=topic.uri, args=args, kwargs=kwargs)
         except (TypeError, ValueError) as error:
             self.log.error(
-                "an event of {uri} is dropped, JSON cannot carry it: {error}",
+                "dropped an event of {uri} that JSON cannot represent: {error}",
                 uri=topic.uri,
                 error=error,
             )
             return
         for listener in list(topic.listeners):
-            listener.hear(event)
+            listener.event_received(event)

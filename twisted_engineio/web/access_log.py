@@ -1,14 +1,14 @@
 """
-Access logs without secrets: twisted.web's lines, with session ids and tickets redacted.
+Access logs without secrets: redact session ids and tickets in twisted.web's lines.
 
 Rules of this file:
 
-1. A formatter is wrapped, not replaced: it is shown a request that has no secrets in
-   its URI and headers; ``redaction.py`` knows them.
-2. What a client said is cut to ``_MOST`` bytes for each field.
+1. A formatter is wrapped, not replaced: it formats a view of the request whose URI and
+   headers contain no secrets. ``redaction.py`` finds them.
+2. Text from a client is cut to ``_MOST`` bytes per field.
 
-``site.py`` and ``site_limits.py`` wrap the formatter of a Site when it is made or
-protected, and ``resource.py`` that of any other Site at its first request.
+``site.py`` and ``site_limits.py`` wrap the formatter of a Site when it is created or
+protected; ``resource.py`` wraps that of any other Site at the first request.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ __all__ = [
 ]
 
 TWISTED: Final = ("_logFormatter",)
-"""What is known here of a Site besides its interface."""
+"""Private names of twisted.web's Site that are used here."""
 _MOST: Final = 512
-"""Bytes of a client's words in a field of a line."""
+"""Bytes of a client's text in one field of a line."""
 
 
 def redacted_log(
@@ -49,16 +49,16 @@ def redacted_log(
     secrets: Iterable[str] = SECRETS,
 ) -> RedactedLog:
     """
-    Make a log formatter that writes no session's id, for any twisted.web Site.
+    Return a log formatter that redacts session ids, for any twisted.web Site.
 
     Use it as ``Site(root, logFormatter=redacted_log())``. ``EngineIOSite`` and
-    ``protect`` do so by themselves. Its method ``redact`` takes the bytes of a URL, for
-    logs that are not twisted.web's.
+    ``protect`` install it themselves. Its method ``redact`` redacts the bytes of a URL,
+    for logs that twisted.web does not write.
 
     Args:
-        formatter: What writes the lines; twisted.web's combined format if left out.
-        secrets: The names of the query fields that are redacted. Name those in which
-            your clients send tickets or tokens, and ``"sid"`` and ``"lastEventId"``.
+        formatter: The formatter of the lines; twisted.web's combined format if omitted.
+        secrets: The names of the query fields to redact. Name the fields in which your
+            clients send tickets or tokens, and ``"sid"`` and ``"lastEventId"``.
 
     """
     return RedactedLog(formatter, secrets)
@@ -66,11 +66,11 @@ def redacted_log(
 
 def redact_log_of(site: Site, proxies: TrustedProxies | None = None) -> None:
     """
-    Redact a Site's access log, whatever formatter it has.
+    Redact the access log of a Site, whatever its formatter; repeating has no effect.
 
     Args:
-        site: The Site; once more changes nothing.
-        proxies: Whose word about a client's address counts, if anybody's.
+        site: The Site.
+        proxies: The proxies whose headers name the client's address, if any.
 
     """
     formatter = site._logFormatter
@@ -80,7 +80,7 @@ def redact_log_of(site: Site, proxies: TrustedProxies | None = None) -> None:
 
 @implementer(IAccessLogFormatter)
 class RedactedLog:
-    """A log formatter that is shown no secrets."""
+    """A log formatter that passes requests without secrets to another formatter."""
 
     def __init__(
         self,
@@ -94,22 +94,22 @@ class RedactedLog:
 
     def __call__(self, timestamp: str, request: Any) -> str | None:
         """
-        Format a line about a request.
+        Format the line of a request.
 
         Args:
-            timestamp: When it was answered.
+            timestamp: The time of the answer, as twisted.web formats it.
             request: The request.
 
         """
         return self._formatter(timestamp, _Redacted(request, self, self._proxies))
 
     def redact(self, text: bytes) -> bytes:
-        """Return a URI, or a header, that can stand in a line."""
+        """Return a URI or header value, redacted and cut, for use in a log line."""
         return self._redaction(text)[:_MOST]
 
 
 class Upgrade:
-    """A WebSocket's handshake that twisted.web has not read, as a formatter sees it."""
+    """A WebSocket handshake of the fast path, as a log formatter sees a request."""
 
     method = b"GET"
     clientproto = b"HTTP/1.1"
@@ -119,12 +119,12 @@ class Upgrade:
 
     def __init__(self, uri: bytes, headers: Mapping[str, str], peer: object) -> None:
         """
-        Make one.
+        Create the view.
 
         Args:
-            uri: What it asks for.
-            headers: Its headers.
-            peer: Where it comes from.
+            uri: The request's URI.
+            headers: The request's headers.
+            peer: The address of the client's end of the connection.
 
         """
         self.uri = uri
@@ -132,16 +132,16 @@ class Upgrade:
         self._peer = peer
 
     def getHeader(self, key: bytes) -> bytes | None:
-        """Return one of its headers."""
+        """Return a request header."""
         return next(iter(self.requestHeaders.getRawHeaders(key, ())), None)
 
     def getClientAddress(self) -> object:
-        """Return where it comes from."""
+        """Return the address of the client's end of the connection."""
         return self._peer
 
 
 class _Redacted:
-    """A request as a log formatter may see it; in all else it is the request."""
+    """A request without secrets: URI, headers and arguments are redacted."""
 
     def __init__(
         self, request: Any, log: RedactedLog, proxies: TrustedProxies | None
@@ -155,24 +155,24 @@ class _Redacted:
 
     @property
     def uri(self) -> bytes:
-        """The URI that was asked for."""
+        """The URI, redacted."""
         return self._log.redact(self._request.uri)
 
     @property
     def method(self) -> bytes:
-        """The method, cut: it may be of any length."""
+        """The method, cut: a client may send one of any length."""
         method: bytes = self._request.method
         return method[:_MOST]
 
     @property
     def clientproto(self) -> bytes:
-        """The version of HTTP, likewise."""
+        """The HTTP version, cut for the same reason."""
         version: bytes = self._request.clientproto
         return version[:_MOST]
 
     @property
     def args(self) -> dict[bytes, list[bytes]]:
-        """The fields of its query, and of a form."""
+        """The fields of the query, and of a form, redacted."""
         args: Mapping[bytes, list[bytes]] = self._request.args or {}
         redact = self._log.redact
         return {
@@ -182,7 +182,7 @@ class _Redacted:
 
     @property
     def requestHeaders(self) -> Headers:
-        """Its headers."""
+        """The headers, redacted."""
         raw = self._request.requestHeaders.getAllRawHeaders()
         return Headers(
             {
@@ -192,7 +192,7 @@ class _Redacted:
         )
 
     def getHeader(self, key: Any) -> Any:
-        """Return one of its headers, as text or bytes as it is asked for."""
+        """Return a header, redacted, as text or bytes like its name."""
         value = self._request.getHeader(key)
         if value is None:
             return None
@@ -207,13 +207,13 @@ class _Redacted:
         return self._log.redact(value)
 
     def getClientAddress(self) -> Any:
-        """Return where the client is, which a trusted proxy may have told."""
+        """Return the client's address, which a trusted proxy may have sent."""
         address = self._request.getClientAddress()
         if self._proxies is None:
             return address
         headers = read_headers(self._request.requestHeaders.getAllRawHeaders())
         client = self._proxies.client(getattr(address, "host", None), headers)
-        # Of IPv6, too: a formatter reads its host alone.
+        # IPv4Address even for IPv6: formatters read the attribute host alone.
         return (
             address if client.address is None else IPv4Address("TCP", client.address, 0)
         )

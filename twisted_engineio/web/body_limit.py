@@ -1,28 +1,29 @@
 """
-A request whose body is collected once it is wanted; on our own port, answered at once.
+Request bodies: collect them only if needed, and refuse those that are too large.
 
-twisted.web calls a resource when the whole body is there: a body for a session that
-does not exist, or from an Origin that is refused, is held in memory until then.
+twisted.web calls a resource when the whole body has arrived, so a body for an unknown
+session, or from a refused Origin, would be held in memory until then.
 
 Rules of this file:
 
-1. A request with a body is handled when its headers have ended. A resource of ours then
-   says that it wants the body (``engineio_collect``), or answers; nothing is collected
-   for an answer that does not depend on it.
-2. A body over ``max_payload`` is refused by its Content-Length, or when it passes the
-   limit.
-3. What is not collected is discarded as it comes, so that the client gets to read the
-   answer; past ``_SPARE`` times the limit the connection is cut. The request ends, and
-   the next one begins, when all of its body has come.
-4. Requests for other resources of the site are their Site's own affair, unless it says
-   that none of them takes a body: then none is collected for them.
-5. Over HTTP/2 there is no connection to time as a whole, so a request times itself, and
-   is judged by what comes alone: its headers are not all there when its length is. A
-   POST is handled in the reactor's next turn, or when its body begins to come, for its
-   stream takes no answer before; whatever else, when its body comes or ends.
+1. A request with a body is handled when its headers have ended. Our resource then
+   either requests the body (``engineio_collect``) or answers; nothing is collected for
+   an answer that does not depend on the body.
+2. A body above ``max_payload`` is refused by its Content-Length, or when the bytes
+   received exceed the limit.
+3. A body that is not collected is discarded as it arrives, so that the client can read
+   the answer. Above ``_SPARE`` times the limit the connection is aborted. The request
+   ends, and the next one begins, when its whole body has arrived.
+4. Bodies for other resources of the Site are left to the Site, unless it declares that
+   none of them accepts a body: then none is collected for them.
+5. An HTTP/2 stream has no channel of ours that limits its time, so the request has its
+   own deadline. It counts received bytes only, because ``gotLength`` is called before
+   its headers are complete. A POST is handled in the next reactor turn, or when the
+   first part of its body arrives, because an HTTP/2 request cannot be answered
+   earlier. Other methods are handled when their body arrives or ends.
 
 =========== ==================== ================== =====================
-body is     a piece comes        it ends            the request is answered
+body is     a part arrives       it ends            the request is answered
 =========== ==================== ================== =====================
 NONE        handle it, -> ASKED  handle it, -> GONE --
 ASKED       collect              -> GONE            -> ANSWERED
@@ -31,6 +32,9 @@ UNWANTED    discard              -> GONE            -> ANSWERED
 ANSWERED    discard              finish, -> GONE    nothing
 GONE        --                   --                 finish
 =========== ==================== ================== =====================
+
+Driven by twisted.web (``gotLength``, ``handleContentChunk``, ``requestReceived``,
+``finish``, ``connectionLost``) and by our resource (``engineio_collect``).
 """
 
 from __future__ import annotations
@@ -63,27 +67,28 @@ if TYPE_CHECKING:
 __all__ = ["Body", "BoundedRequest", "EngineIORequest", "HTTPTransport"]
 
 HTTPTransport: TypeAlias = PollingTransport | EventSourceTransport
-"""What takes POSTs."""
+"""The transports that accept POSTs."""
 
 _SPARE: Final = 16
-"""How many limits' worth of a body that is not collected are read. A connection that is
-cut while its client sends loses the answer on the way; nginx reads on for 30 s."""
+"""Multiple of ``max_payload`` up to which an unneeded body is read and discarded. If
+the connection is aborted while the client still sends, TCP discards the answer; nginx
+reads on for 30 s."""
 
 
 class Body(enum.Enum):
-    """What becomes of a request's body."""
+    """The state of a request's body."""
 
-    UNKNOWN = "its headers have not ended"
-    FOREIGN = "another resource's"
-    NONE = "there is none, or nothing of it yet"
-    ASKED = "a resource may want it"
-    WANTED = "a resource wants it"
-    UNWANTED = "no resource wants it"
-    ANSWERED = "it has come to nothing, and is not at its end"
-    GONE = "it has ended"
+    UNKNOWN = "the headers have not ended"
+    FOREIGN = "for another resource"
+    NONE = "no part of a body has arrived"
+    ASKED = "our resource has not decided whether to collect it"
+    WANTED = "our resource collects it"
+    UNWANTED = "no resource collects it"
+    ANSWERED = "the request is answered, the body has not ended"
+    GONE = "the body has ended"
 
 
-_ANSWERED: Final = Body.ANSWERED  # to look it up takes longer than to compare it
+_ANSWERED: Final = Body.ANSWERED  # aliases: faster than attributes of the enum
 _ASKED: Final = Body.ASKED
 _FOREIGN: Final = Body.FOREIGN
 _GONE: Final = Body.GONE
@@ -95,46 +100,48 @@ _COLLECTED: Final = (_ASKED, _WANTED)
 
 class BoundedRequest(Request):
     """
-    A request whose body is checked as it comes, if it is for a server of ours.
+    A request whose body is limited as it arrives, if it is for one of our servers.
 
-    ``protect`` puts it before a request class that isn't ours: what it leaves to
-    ``super`` may be that class's, and its own names must not be.
+    ``protect`` puts it in front of a foreign request class, so ``super()`` may call
+    that class, and the private names here must not clash with its names: they are
+    mangled.
 
     Attributes:
-        engineio_body: What becomes of its body.
-        engineio_server: The server that it is for, if one.
-        engineio_fault: Why its resource must refuse it, for observers; None if its head
-            is good.
+        engineio_body: The state of the body.
+        engineio_server: The server that the request is for, if any.
+        engineio_fault: Why the resource must refuse the request, so that observers are
+            notified; None if its head is well-formed.
 
     """
 
-    channel: Any  # twisted.web gives a channel its site from outside
+    channel: Any  # twisted.web sets the channel's attribute site from outside
     site: Any
     engineio_server: Server | None = None
     engineio_fault: str | None = None
-    # On the class until they are set: with more than thirty attributes each request has
-    # a dictionary of its own, 1.3 KB, and each look at one takes longer.
-    __deadline: IDelayedCall | None = None  # of a stream of HTTP/2: its next step
-    # What wants the body, until it is there, and whose POST it is: those know the
-    # request in turn.
+    # Class attributes until they are set: with more than thirty instance attributes
+    # CPython gives each request a dictionary of its own, which costs 1.3 KB and makes
+    # every attribute access slower.
+    __deadline: IDelayedCall | None = None  # HTTP/2 only: the next step of the stream
+    # The callback for the whole body, and the transport that the POST is for. Cleared
+    # when the body has arrived: both refer to the request.
     __wanted: tuple[Callable[[], object], HTTPTransport] | None = None
 
     def __init__(self, channel: Any, *args: Any, **options: Any) -> None:
         super().__init__(channel, *args, **options)
         self.site = channel.site
         self.engineio_body = Body.UNKNOWN
-        self.__server: Server  # once the body is ours to judge
-        self.__room = inf  # bytes of body that may still come
-        self.__due: float  # when a stream of HTTP/2 has had its time
+        self.__server: Server  # set if the body is limited by us
+        self.__room = inf  # bytes of the body that may still arrive
+        self.__due: float  # HTTP/2 only: the time of the deadline
 
     def gotLength(self, length: int | None) -> None:
         """Handle the request if it has a body: its headers have ended."""
         if self.engineio_body is not Body.UNKNOWN:
-            return  # of HTTP/2: Twisted tells each Content-Length
-        places: MountPoints = self.site.engineio_places
+            return  # HTTP/2: Twisted calls this once per Content-Length header
+        mounts: MountPoints = self.site.engineio_mounts
         line = self.__first_line()
-        ours = places.server_at(line[1].partition(b"?")[0])
-        server = ours or places.elsewhere
+        ours = mounts.server_at(line[1].partition(b"?")[0])
+        server = ours or mounts.elsewhere
         if server is None:
             self.engineio_body = _FOREIGN
             super().gotLength(length)
@@ -142,7 +149,7 @@ class BoundedRequest(Request):
         self.engineio_body = _NONE
         self.engineio_server = ours
         self.__server = server
-        # In memory, for it is bounded; twisted.web would put it on the disk.
+        # In memory, which the limit bounds; twisted.web would use a temporary file.
         self.content = BytesIO()
         self.__room = server.config.max_payload
         if not isinstance(self.channel, HTTPChannel):
@@ -161,11 +168,11 @@ class BoundedRequest(Request):
         channel = self.channel
         if isinstance(channel, HTTPChannel):
             return channel._command, channel._path, channel._version
-        # An ordinary CONNECT has no path: RFC 9113, 8.5.
+        # RFC 9113, 8.5: an ordinary CONNECT has no path.
         return channel.command, channel.path or b"", b"HTTP/2"
 
     def __open_stream(self) -> None:
-        """Handle a stream's request: its body comes, or is about to."""
+        """Handle the request of an HTTP/2 stream before its body has arrived."""
         self.__in_time()
         self.__await_end()
         self.__ask(self.__first_line())
@@ -176,27 +183,28 @@ class BoundedRequest(Request):
         self.__deadline = clock.callLater(left, self.__cut)
 
     def __ask(self, line: tuple[bytes, bytes, bytes]) -> None:
-        """Handle the request before its body comes."""
-        # None but POSTs are delivered; but a resource may be late to say so.
+        """Handle the request before its body arrives."""
+        # Only the body of a POST is ever delivered. The resource may request it later.
         may_want = self.engineio_server is not None and line[0] == b"POST"
         self.engineio_body = _ASKED if may_want else _UNWANTED
         self.__handle(*line)
         if self.engineio_body not in _COLLECTED:
-            # Else twisted.web would still ask the client to go on.
+            # Otherwise twisted.web would still answer 100 Continue.
             self.requestHeaders.removeHeader(b"expect")
 
     def engineio_collect(
         self, whole: Callable[[], object], transport: HTTPTransport
     ) -> bool:
         """
-        Collect the body: what answers the request depends on it.
+        Collect the body, because the answer depends on it.
 
         Args:
-            whole: Called when all of it is in ``content``.
-            transport: Whose POST it is; called if the body turns out to be too large.
+            whole: Called when the whole body is in ``content``.
+            transport: The transport that the POST is for; notified if the body turns
+                out to be too large.
 
         Returns:
-            Whether it is still to come; if not, it is in ``content``.
+            True if the body has not arrived yet; False if it is in ``content``.
 
         """
         if self.engineio_body is _ASKED or self.__is_early():
@@ -207,12 +215,12 @@ class BoundedRequest(Request):
         return False
 
     def __is_early(self) -> bool:
-        """Return whether nothing was discarded yet of a body that was not asked for."""
+        """Return whether no part of a body marked as unwanted was discarded yet."""
         unwanted = self.engineio_body is _UNWANTED
         return unwanted and self.__room == self.__server.config.max_payload
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Take a piece of the body, or discard it."""
+        """Collect or discard a part of the body."""
         self.__room -= len(data)
         if self.engineio_body is _NONE:
             self.__open_stream()
@@ -222,7 +230,7 @@ class BoundedRequest(Request):
             if self.__room < -_SPARE * self.__server.config.max_payload:
                 self.__cut()
         elif self.__room < 0 and self.engineio_body is _ASKED:
-            self.__cut()  # a resource around ours is to answer, which has not yet
+            self.__cut()  # another resource delays ours, so nobody can answer yet
         elif self.__room < 0:
             self.__refuse(self.__server.config.max_payload - int(self.__room))
         else:
@@ -230,7 +238,7 @@ class BoundedRequest(Request):
             self.content.write(data)
 
     def __refuse(self, size: int) -> None:
-        """Answer 413 now; the request ends when the rest of its body has come."""
+        """Answer 413 now; the request ends when the rest of its body has arrived."""
         server = self.__server
         server.too_large(PayloadTooLarge(size, server.config.max_payload))
         self.method, self.uri, self.clientproto = self.__first_line()
@@ -239,7 +247,7 @@ class BoundedRequest(Request):
             transport.break_off(self)
             self.__wanted = None
         self.__room = 0
-        # Else twisted.web would still ask the client to go on.
+        # Otherwise twisted.web would still answer 100 Continue.
         self.requestHeaders.removeHeader(b"expect")
         server.cors.add_error_headers(RequestInfo(self, server.proxies))
         self.setResponseCode(413)
@@ -248,14 +256,15 @@ class BoundedRequest(Request):
         self.__answered()
 
     def __answered(self) -> None:
-        """Write the answer; the request ends when the rest of its body has come."""
+        """Write the answer; the request ends when the rest of its body has arrived."""
         self.engineio_body = _ANSWERED
         self.content = BytesIO()
         if not self.startedWriting:
             self.write(b"")
 
     def finish(self) -> None:
-        """End the request, now or with its body: what comes would be the next one."""
+        """Finish the request, but not before its body has ended."""
+        # Bytes of the body would be parsed as the next request.
         body = self.engineio_body
         if body is _GONE or body is _FOREIGN or self._disconnected:
             super().finish()
@@ -263,18 +272,18 @@ class BoundedRequest(Request):
             self.__answered()
 
     def __cut(self) -> None:
-        """Abort a client that takes too long, or sends too much."""
+        """Abort the connection of a client that is too slow or sends too much."""
         channel = self.channel
         if isinstance(channel, HTTPChannel):
             transport: Any = channel.transport
             transport.abortConnection()
         else:
-            # Of the connection it ends this stream alone; the request is not told.
+            # Aborts this HTTP/2 stream only. twisted.web does not notify the request.
             channel.abortConnection()
             self.connectionLost(Failure(ConnectionLost("the request was cut off")))
 
     def connectionLost(self, reason: Failure) -> None:
-        """Forget what waits for the body: the client has left."""
+        """Cancel the deadline and the collection: the client has disconnected."""
         self.__in_time()
         self.__wanted = None
         super().connectionLost(reason)
@@ -284,12 +293,12 @@ class BoundedRequest(Request):
             self.__deadline.cancel()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Handle the request, deliver its body, or finish it: the body has ended."""
+        """Handle the request, deliver its body or finish it: the body has ended."""
         if self.__deadline is not None:
             self.__in_time()
         body = self.engineio_body
         if body is _FOREIGN:
-            # Without a path twisted.web would fail.
+            # twisted.web fails for a request without a path.
             super().requestReceived(command, path or b"/", version)
             return
         self.engineio_body = _GONE
@@ -305,11 +314,11 @@ class BoundedRequest(Request):
             whole()
 
     def __handle(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Render the request with the resource that the site finds for it."""
+        """Render the request with the resource that the site returns for it."""
         if self.engineio_server is None:
             super().requestReceived(command, path or b"/", version)
             return
-        # As twisted.web does, without reading the body as a form, which it never is.
+        # As in twisted.web, except that the body is never parsed as a form.
         self.args = {}
         self.method, self.uri, self.clientproto = command, path, version
         self.path = path.partition(b"?")[0]
@@ -317,19 +326,19 @@ class BoundedRequest(Request):
 
 
 class EngineIORequest(BoundedRequest):
-    """A request on our own port."""
+    """A request of an ``EngineIOSite``."""
 
-    # Twisted's: what it says of a request is limited in rate.
+    # twisted.web's logger, limited in rate: clients can cause its lines.
     _log: Any = property(
-        lambda self: LimitedLog(Request._log, self.site.engineio_places.log_limit)
+        lambda self: LimitedLog(Request._log, self.site.engineio_mounts.log_limit)
     )
 
-    _encoder: Any  # of a resource that compresses what is in it
+    _encoder: Any  # set if a resource wraps ours in a compressing encoder
 
     def __repr__(self) -> str:
-        """Describe it for a log, where its URI is to be tamed."""
-        # Not twisted.web's, which raises where a URI has other than ASCII bytes: the
-        # log would then hold two tracebacks in place of its line.
+        """Return a description for a log, with control characters escaped."""
+        # twisted.web's own raises for a URI with non-ASCII bytes; the log would then
+        # contain two tracebacks in place of the line.
         said: tuple[Any, ...] = (self.method, self.uri, self.clientproto)
         line = " ".join(
             each.decode("latin-1") if isinstance(each, bytes) else each for each in said
@@ -338,21 +347,21 @@ class EngineIORequest(BoundedRequest):
 
     def answer_whole(self, kind: bytes, body: bytes) -> bool:
         """
-        Answer with status 200 in one write, straight to the socket if it is plain.
+        Write a complete answer with status 200, directly to the socket if possible.
 
         Args:
             kind: The content type.
             body: The whole body.
 
         Returns:
-            False if this request must be answered in twisted.web's own way.
+            False if twisted.web must write the answer.
 
         """
         channel = self.channel
         if type(channel) is not EngineIOChannel or self.engineio_server is None:
             return False
         if self._encoder is not None or self.cookies:
-            return False  # somebody around us has a part in the answer
+            return False  # another resource takes part in the answer
         lines = [
             b"%b 200 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n"
             b"Cache-Control: no-store"
@@ -376,7 +385,7 @@ def _write_at_once(transport: Any, data: bytes) -> None:
         try:
             sent = transport.getHandle().send(data)
         except OSError:
-            sent = 0  # full, or broken: the transport finds out which
+            sent = 0  # full or broken: the transport will find out which
         data = data[sent:]
     if data:
         transport.write(data)

@@ -1,9 +1,8 @@
 """
-Take a connection from twisted.web, in the middle of a request, for another protocol.
+Take over a connection from twisted.web during a request, for another protocol.
 
-twisted.web has no public way to do this. The private attributes that it takes are named
-in one function, and ``tests/web/test_connection_takeover.py`` asserts that they still
-exist.
+twisted.web has no public API for this. The private attributes that it needs are used in
+one function, and ``tests/web/test_connection_takeover.py`` asserts that they exist.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ __all__ = ["attach", "can_take_over", "take_over"]
 
 
 def can_take_over(request: Request) -> bool:
-    """Tell whether a request came over HTTP/1.1, and all of it is there."""
+    """Return whether a request came over HTTP/1.1 and has been read completely."""
     # RFC 6455, 4.2.1: "an HTTP/1.1 or higher GET request".
     modern: bool = request.clientproto == b"HTTP/1.1"
     channel: Any = request.channel
-    # Of a body that still comes, the next bytes would be taken for frames.
+    # While a body is arriving, its next bytes would be parsed as frames.
     return modern and isinstance(channel, HTTPChannel) and channel.length == 0
 
 
@@ -31,17 +30,17 @@ def take_over(request: Request, protocol: IProtocol) -> bytes:
     Hand a request's connection to a protocol; the request must not be used afterwards.
 
     Args:
-        request: A request that is not answered, on a live HTTP/1.1 connection.
-        protocol: What is to own the connection from now on.
+        request: A request without an answer, on an open HTTP/1.1 connection.
+        protocol: The protocol that owns the connection from now on.
 
     Returns:
-        What the client has sent right behind the request.
+        The bytes that the client sent after the request.
 
     """
     channel = request.channel
     transport: Any = channel.transport
-    # Bytes behind the request wait in the one if the request was answered at once, in
-    # the other if somebody thought about it.
+    # Bytes after the request are in _buffer if the request was answered while it was
+    # being parsed, and in _dataBuffer if the answer was delayed.
     rest = b"".join(channel._dataBuffer) + channel._buffer
     channel._dataBuffer, channel._buffer = [], b""
 
@@ -49,29 +48,29 @@ def take_over(request: Request, protocol: IProtocol) -> bytes:
     producer: Any = channel._networkProducer
     producer.unregisterProducer()
     channel.requests.clear()
-    given_away = getattr(channel, "given_away", None)
-    if given_away is not None:  # it is one of ours
-        given_away()
+    taken_over = getattr(channel, "taken_over", None)
+    if taken_over is not None:  # an EngineIOChannel
+        taken_over()
     channel.transport = None
     attach(transport, protocol)
     protocol.makeConnection(transport)
-    # The channel may have paused it, to hold back a client that sends ahead.
+    # The channel may have paused it because the client pipelines requests.
     producer.resumeProducing()
     return rest
 
 
 def attach(transport: Any, protocol: IProtocol) -> None:
     """
-    Let a transport feed another protocol from now on.
+    Make a transport deliver its data to another protocol from now on.
 
     Args:
         transport: A connection, plain or wrapped.
-        protocol: Whom it shall feed; still to be given the transport.
+        protocol: The protocol; the caller must call its ``makeConnection``.
 
     """
     if isinstance(transport, ProtocolWrapper):  # TLS, or the PROXY protocol
         transport.wrappedProtocol = protocol
-    elif isinstance(transport.protocol, ProtocolWrapper):  # TLS begun in mid-stream
+    elif isinstance(transport.protocol, ProtocolWrapper):  # after startTLS
         transport.protocol.wrappedProtocol = protocol
     else:
         transport.protocol = protocol

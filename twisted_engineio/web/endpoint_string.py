@@ -1,8 +1,8 @@
 """
-Endpoint descriptions that an operator writes: ``3000``, ``unix:/run/chat.sock``.
+Check endpoint descriptions from an operator: ``3000``, ``unix:/run/chat.sock``.
 
-Whatever is wrong with one is a single line that says what would be right, though
-Twisted and its plugins raise anything.
+Twisted and its plugins may raise any exception for a wrong description. Here each
+becomes a single line that says what would be right.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _NAMES: Final = {
         *("sslmethod", "interface", "backlog"),
     ),
 }
-"""What Twisted's own endpoints may be given by name."""
+"""The keyword arguments of Twisted's own endpoints."""
 _PORTS: Final = ("tcp", "tcp6", "ssl")
-"""Those whose first argument is a port number."""
+"""Endpoints whose first argument is a port number."""
 _UNEXPECTED: Final = re.compile(r"unexpected keyword argument '([^']*)'")
 
 
 def check_description(reactor: Any, option: str, address: str) -> str:
     """
-    Make an endpoint description of what an option was given.
+    Return the endpoint description for the value of an option.
 
     Args:
-        reactor: Twisted's.
-        option: The option, for the error.
-        address: A port number, or a description.
+        reactor: The reactor.
+        option: The option's name, for the error message.
+        address: A port number, or an endpoint description.
 
     Raises:
         UsageError: If it is neither.
@@ -64,11 +64,11 @@ def check_description(reactor: Any, option: str, address: str) -> str:
 
 def problem_with(description: str, error: Exception) -> str:
     """
-    Say in one line what is wrong with an endpoint, and what would be right.
+    Describe in one line what is wrong with an endpoint, and what would be right.
 
     Args:
-        description: The endpoint.
-        error: What its parser raised.
+        description: The endpoint description.
+        error: The exception of its parser.
 
     """
     return " ".join(_problem(description.partition(":")[0], error).split())
@@ -95,12 +95,12 @@ def _problem(kind: str, error: Exception) -> str:
 
 
 def _misnamed(kind: str, text: str) -> str:
-    """Say what an endpoint takes, after Python has said what its function does not."""
+    """Describe an unknown argument, and list those that the endpoint accepts."""
     names = _NAMES.get(kind, ())
     known = f"{kind}: takes {', '.join(f'{each}=' for each in names)}" if names else ""
     found = _UNEXPECTED.search(text)
     if found is None:
-        # Too many arguments, or one too few.
+        # Too many positional arguments, or too few.
         return known or f"{kind}: takes other arguments"
     lower = {each.lower(): each for each in names}
     near = difflib.get_close_matches(found[1].lower(), lower, n=1)
@@ -109,6 +109,6 @@ def _misnamed(kind: str, text: str) -> str:
 
 
 def _reasons(error: Exception) -> str:
-    """Take the words for people from OpenSSL's list of errors."""
+    """Return the readable parts of OpenSSL's list of errors."""
     reasons = [str(each[-1]) for each in error.args[0]] if error.args else []
     return "; ".join(reasons) or "is it a PEM file?"

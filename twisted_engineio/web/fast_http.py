@@ -1,19 +1,19 @@
 """
-The door of our own port: a WebSocket that asks plainly is let in at once.
+The fast path of an ``EngineIOSite``: open WebSockets without twisted.web's parser.
 
 Rules of this file:
 
-1. It takes one kind of request: the handshake of a WebSocket for our server, whole in
-   the first read, its headers written as clients write them. From twisted.web it would
-   cost more to read than all that follows it.
-2. It says yes or nothing. Whatever is anything else, or is to be refused, goes to
-   twisted.web from its first byte on, as if there were no door; only an application
-   that was asked whether to admit a client is not asked again.
-3. It may be left out, ``EngineIOSite(door=False)``: twisted.web does the same with more
-   time. ``tests/web/test_fast_http.py`` gives both the same requests, and compares.
-4. Who sends nothing for ``request_timeout`` seconds is cut off.
+1. It accepts one kind of request: a WebSocket handshake for our server that is complete
+   in the first read and formatted as real clients format it. twisted.web's parsing of
+   it would cost more than everything after it.
+2. It either opens the WebSocket or does nothing. Every other request, and every one
+   that would be refused, is passed to twisted.web from its first byte. Only an
+   asynchronous ``Application.admit`` is not called a second time for it.
+3. It can be disabled, ``EngineIOSite(door=False)``: twisted.web then does the same,
+   slower. ``tests/web/test_fast_http.py`` sends the same requests to both.
+4. A client that sends nothing for ``request_timeout`` seconds is disconnected.
 
-Driven by the TCP transport, until it has given that away: to a WebSocket, or to
+Driven by the TCP transport, until the connection is handed over to a WebSocket or to
 twisted.web's channel.
 
 RFC 6455, 4.2.1.
@@ -51,17 +51,17 @@ if TYPE_CHECKING:
 __all__ = ["TWISTED", "FastHTTPProtocol", "HandshakeInfo", "read_head"]
 
 TWISTED: Final = ("TLS", "doRead", "protocol")
-"""What is known here of a TCP transport besides its interface."""
+"""Private names of Twisted's TCP transport that are used here."""
 
 _MAX_HEAD: Final = 8192
-"""Bytes of a head that are looked at; a browser's has some 600, and cookies."""
+"""Bytes of a head that are parsed here; a browser's has about 600, plus cookies."""
 _HEAD: Final = re.compile(
     rb"GET ([!-~]+) HTTP/1\.1"
     rb"(\r\n(?:[A-Za-z][A-Za-z0-9-]*: [!-~][ -~]*(?<! )\r\n){1,100})\r\n"
 )
-"""At most a hundred headers: more than 500 twisted.web would refuse, and the
-application is not to be asked about those. No possessive quantifiers: Python 3.11.2
-takes lines for headers with them that are none."""
+"""At most a hundred headers: twisted.web refuses more than 500, and ``admit`` must not
+be called for such a request. No possessive quantifiers: with them, Python 3.11.2
+matches lines that are no headers."""
 _LINE: Final = re.compile(r"\n([^:]+): ([^\r]+)\r")
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
 _OTHER: Final = frozenset(
@@ -73,27 +73,27 @@ _OTHER: Final = frozenset(
         "transfer-encoding",
     )
 )
-"""Headers of a request that wants more than a WebSocket."""
+"""Headers of a request that needs more than a plain WebSocket."""
 _OFFERS: Final = (
     None,
     "permessage-deflate",
     "permessage-deflate; client_max_window_bits",
 )
-"""What clients offer; all of it may be declined."""
+"""Extension offers of real clients; the server may decline each of them."""
 
 
 def read_head(
     data: bytes,
 ) -> tuple[bytes, HeaderFields, Mapping[str, str], bytes] | None:
     """
-    Read the head of a WebSocket's handshake, if it is a plain one.
+    Parse the head of a WebSocket handshake, if it is a plain one.
 
     Args:
         data: The first bytes of a connection.
 
     Returns:
-        Its URI; its headers, as they came and parsed; and what came behind it.
-        ``None`` if it is anything else.
+        The URI; the headers, raw and parsed; and the bytes after the head. ``None`` if
+        it is anything else.
 
     """
     if data[:5] != b"GET /":
@@ -106,7 +106,7 @@ def read_head(
     lines = _LINE.findall(text)
     headers = {lower(name): value for name, value in lines}
     plain = (
-        len(headers) == len(lines)  # none is repeated
+        len(headers) == len(lines)  # no repeated header
         and headers.get("upgrade", "").lower() == "websocket"
         and headers.get("connection", "").lower() in ("upgrade", "keep-alive, upgrade")
         and headers.get("sec-websocket-version") == "13"
@@ -121,30 +121,30 @@ def read_head(
 
 
 class FastHTTPSite(Protocol):
-    """The Site of our own port."""
+    """The part of ``EngineIOSite`` that the fast path uses."""
 
     server: Server
-    engineio_places: MountPoints
+    engineio_mounts: MountPoints
     logs_upgrades: bool
 
     def channel(self, addr: IAddress | None) -> Any:
-        """Make twisted.web's own protocol for a connection."""
+        """Return twisted.web's own protocol for a connection."""
 
     def resource_at(self, path: bytes) -> EngineIOResource | None:
-        """Find our resource, if nothing between it and the client has a say."""
+        """Return the Engine.IO resource at a path, if only it affects the answer."""
 
     def log(self, request: Any) -> None:
-        """Write a line of the access log."""
+        """Write the access log's line about a request."""
 
 
 class HandshakeInfo(RequestInfo):
-    """A WebSocket's handshake, read at the door."""
+    """The ``RequestInfo`` of a WebSocket handshake that was parsed on the fast path."""
 
-    __slots__ = ("_door", "_fields", "_headers", "_raw_query", "_rest", "uri")
+    __slots__ = ("_fields", "_headers", "_raw_query", "_reader", "_rest", "uri")
 
     def __init__(
         self,
-        door: FastHTTPProtocol,
+        reader: FastHTTPProtocol,
         uri: bytes,
         fields: HeaderFields,
         headers: Mapping[str, str],
@@ -152,18 +152,18 @@ class HandshakeInfo(RequestInfo):
         proxies: TrustedProxies | None,
     ) -> None:
         """
-        Make a question of what was read.
+        Create the view of a parsed handshake.
 
         Args:
-            door: Where it was read.
-            uri: What it asks for.
-            fields: Its headers, to be kept.
-            headers: The same, parsed.
-            rest: What the client sent right behind it.
-            proxies: Whose word about the client counts, if anybody's.
+            reader: The protocol that has read it.
+            uri: The request's URI.
+            fields: The headers, to keep.
+            headers: The same headers, parsed.
+            rest: The bytes that the client sent after the head.
+            proxies: The proxies whose headers about the client are trusted, if any.
 
         """
-        self._door = door
+        self._reader = reader
         self.uri = uri
         self._fields = fields
         self._headers = headers
@@ -180,24 +180,24 @@ class HandshakeInfo(RequestInfo):
 
     @property
     def connection(self) -> Any:
-        """The transport of its connection."""
-        return self._door.transport
+        """The transport of the request's connection."""
+        return self._reader.transport
 
     @property
     def origin(self) -> str | None:
-        """Its Origin header."""
+        """The Origin header."""
         return self._headers.get("origin")
 
     @property
     def path(self) -> str:
-        """The path that it asks for, without the query."""
+        """The path, without the query."""
         return self.uri.partition(b"?")[0].decode("latin-1")
 
     @property
     def host(self) -> str:
-        """The host, and perhaps port, that the client asked for."""
+        """The host, and optionally port, that the client connected to."""
         if self._proxies is not None:
-            peer, _, _ = self._door.ends()
+            peer, _, _ = self._reader.addresses()
             host = self._proxies.client(peer, self._headers).host
             if host:
                 return host
@@ -205,14 +205,14 @@ class HandshakeInfo(RequestInfo):
 
     @property
     def is_secure(self) -> bool:
-        """Whether it came over TLS."""
+        """Whether the client connected over TLS."""
         return self.view.is_secure
 
     @property
     def view(self) -> Handshake:
-        """An immutable view of it, to keep."""
+        """An immutable ``Handshake`` with the request's data, to keep."""
         if self._view is None:
-            peer, is_secure, server_address = self._door.ends()
+            peer, is_secure, server_address = self._reader.addresses()
             if self._proxies is not None:
                 client = self._proxies.client(peer, self._headers)
                 peer = client.address
@@ -230,31 +230,32 @@ class HandshakeInfo(RequestInfo):
 
     def take_over(self, transport: WebSocketTransport) -> None:
         """
-        Let its connection become a WebSocket.
+        Turn the connection into a WebSocket.
 
         Args:
-            transport: The WebSocket.
+            transport: The WebSocket transport.
 
         """
-        connection = self._door.transport
-        site = self._door.site
+        connection = self._reader.transport
+        site = self._reader.site
         if site.logs_upgrades:
             site.log(Upgrade(self.uri, self._headers, connection.getPeer()))
-        # As twisted.web does. Not once on the port: Linux hands an option on when a
-        # connection comes, not when it is accepted, so who waits already goes without.
+        # As twisted.web does. Linux copies TCP_NODELAY to a connection when it arrives,
+        # not when it is accepted: connections already in the backlog keep Nagle's
+        # 40 ms. So it is set on each connection and not once on the port.
         if type(connection) is PlainConnection or ITCPTransport.providedBy(connection):
             connection.setTcpNoDelay(True)
-        self._door.give_to(transport)
+        self._reader.hand_over(transport)
         assert self.opening is not None
         transport.begin(self.opening, self._rest)
 
 
 class FastHTTPProtocol(protocol.Protocol):
     """
-    A connection that has not said anything yet.
+    The first protocol of a connection, until the client has sent its first bytes.
 
     Attributes:
-        site: The port that it came to.
+        site: The site that the client connected to.
 
     """
 
@@ -262,125 +263,125 @@ class FastHTTPProtocol(protocol.Protocol):
 
     def __init__(self, site: FastHTTPSite, address: IAddress | None) -> None:
         """
-        Make a door.
+        Create the protocol.
 
         Args:
-            site: The port; it makes twisted.web's channel, too.
-            address: Where the connection came from.
+            site: The site, which also makes twisted.web's channel.
+            address: The client's address.
 
         """
         self.site = site
         self._address = address
-        places = site.engineio_places
-        self._silent = places.silent
-        self._connections = places.connections
+        mounts = site.engineio_mounts
+        self._first_byte_timeout = mounts.first_byte_timeout
+        self._connections = mounts.connections
         self._due = 0.0
 
     def connectionMade(self) -> None:
-        """Read what has come already, or begin to wait for the first bytes."""
+        """Read bytes that have arrived already, or wait for the first ones."""
         transport = self.transport
         self._connections.begin(self)
-        # If it is ours alone: somebody may have read of it before, and feed us.
+        # Only if the transport calls us directly: a wrapper must see the bytes first.
         if self._is_plain() and transport.protocol is self:
             self.site.server.websockets.descriptors.take_all(transport)
-            # A server that is busy accepts late: the request is there by then, and to
-            # look costs less than to be told of it by the reactor.
+            # A busy server accepts connections late: the request has usually arrived by
+            # then, and reading now is cheaper than waiting for the reactor's event.
             try:
                 transport.doRead()
             except BaseException:
-                transport.connectionLost(Failure())  # as the reactor; the port logs it
+                transport.connectionLost(Failure())  # as the reactor does
                 raise
             if transport.protocol is not self:
                 return
-        # Or it is lost: what doRead says of that, the reactor finds out again.
-        self._due = self._silent.begin(self._timed_out)
+        # If doRead found the connection lost, the reactor will find it again.
+        self._due = self._first_byte_timeout.begin(self._timed_out)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Wait no longer: the client left without a word."""
-        self._silent.end(self._timed_out)
+        """Cancel the timeout: the client disconnected before it sent anything."""
+        self._first_byte_timeout.end(self._timed_out)
         self._connections.end(self)
 
     def stop(self) -> None:
-        """Close the connection: the port stops, and nothing has come."""
+        """Close the connection: the port stops, and no request has begun."""
         self.transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        """Let a WebSocket in, or leave all to twisted.web."""
+        """Open a WebSocket, or pass everything to twisted.web."""
         admitted: Deferred[Entry] | None = None
         found = read_head(data)
         if found is not None:
             uri, fields, headers, rest = found
             resource = self.site.resource_at(uri.partition(b"?")[0])
             if resource is not None:
-                knock = HandshakeInfo(
+                admit_websocket = HandshakeInfo(
                     self, uri, fields, headers, rest, resource.proxies
                 )
                 try:
-                    admitted = resource.knock(knock)
+                    admitted = resource.admit_websocket(admit_websocket)
                 except Refused:
-                    pass  # it will be refused again, in full
+                    pass  # twisted.web's path refuses it again, with a full answer
                 else:
                     if admitted is None:
                         return
         protocol = self._leave_to_twisted_web()
         if admitted is not None:
-            protocol._channel.go_on_with(admitted)
+            protocol._channel.set_admission(admitted)
         protocol.dataReceived(data)
 
     def _is_plain(self) -> bool:
-        """Tell whether the connection is Twisted's own for TCP, and nothing else."""
+        """Return whether the transport is Twisted's own for TCP, without TLS."""
         transport = self.transport
         return type(transport) is PlainConnection and not transport.TLS
 
     def _leave_to_twisted_web(self) -> Any:
         protocol = self.site.channel(self._address)
-        self.give_to(protocol)
+        self.hand_over(protocol)
         return protocol
 
-    # For a question that was read here.
+    # Called by HandshakeInfo.
 
-    def ends(self) -> tuple[str | None, bool, tuple[str, int] | None]:
+    def addresses(self) -> tuple[str | None, bool, tuple[str, int] | None]:
         """
-        Tell where the connection is from, and where it came to.
+        Return the addresses of the connection.
 
         Returns:
-            The IP address at the other end, or None on a UNIX socket; whether it is
-            TLS; and our own address and port.
+            The client's IP address, or None on a UNIX socket; whether the connection is
+            TLS; and the server's address and port.
 
         """
         transport = self.transport
         if self._is_plain():
             peer = getattr(self._address, "host", None)
-            # What getHost asks for, without making an object of it. Of IPv6 it knows
-            # more: the scope.
+            # What getHost calls, without creating an address object. For IPv6 getHost
+            # is needed: it adds the scope.
             ours = transport.getHandle().getsockname()
             if len(ours) == 2:
                 return peer, False, ours
             return peer, False, host_and_port(transport.getHost())
         return (
-            # Not as it connected: the PROXY protocol may know better.
+            # Not self._address: with the PROXY protocol, getPeer is the real client.
             getattr(transport.getPeer(), "host", None),
             ISSLTransport.providedBy(transport),
             host_and_port(transport.getHost()),
         )
 
-    def give_to(self, protocol: Any) -> None:
+    def hand_over(self, protocol: Any) -> None:
         """
-        Give the connection away.
+        Hand the connection over to another protocol.
 
         Args:
-            protocol: Whose it is from now on.
+            protocol: The protocol that owns the connection from now on.
 
         """
-        self._silent.end(self._timed_out)
+        self._first_byte_timeout.end(self._timed_out)
         self._connections.end(self)
         transport = self.transport
         attach(transport, protocol)
         protocol.makeConnection(transport)
 
     def _timed_out(self) -> None:
-        clock = self.site.engineio_places.clock
-        slept = overslept(clock, self._due, self._silent.delay)
+        clock = self.site.engineio_mounts.clock
+        slept = overslept(clock, self._due, self._first_byte_timeout.delay)
         channel = self._leave_to_twisted_web()._channel
-        if not slept:  # else its first bytes may wait in the socket
+        if not slept:  # if the process slept, the first bytes may be in the socket
             channel.cut_off()

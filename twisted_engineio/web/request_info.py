@@ -1,5 +1,5 @@
 """
-What one HTTP request asks for: its query, its client, its origin, each read once.
+The fields of one HTTP request: query, client, origin; each parsed at most once.
 
 Nothing here decides or answers; ``resource.py`` does.
 """
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 __all__ = ["RequestInfo", "host_and_port"]
 
 _TWISTED_WEB: Final = frozenset((b"Server", b"Date", b"Content-Type"))
-"""What twisted.web puts into every answer; an answer to a WebSocket is not its own."""
+"""Headers that twisted.web sets on every answer; a 101 is not written by it."""
 
 
 class RequestInfo:
     """
-    A request, read.
+    The parsed view of one request.
 
     Attributes:
         request: twisted.web's request, to be answered.
-        query: Its query, decoded; of a repeated key the last value.
-        transport: The transport it names, ``""`` if none.
-        upgrade: Whether it asks for a WebSocket, be it well or badly.
-        opening: What its WebSocket is opened with, once that is checked.
+        query: The decoded query; of a repeated key the last value.
+        transport: The ``transport`` of the query, ``""`` if it has none.
+        upgrade: Whether it requests a WebSocket, well-formed or not.
+        opening: The checked opening handshake; None before ``check_websocket``.
 
     """
 
@@ -61,18 +61,18 @@ class RequestInfo:
 
     def __init__(self, request: Request, proxies: TrustedProxies | None) -> None:
         """
-        Read a request.
+        Parse a request.
 
         Args:
             request: twisted.web's request.
-            proxies: Whose word about the client counts, if anybody's.
+            proxies: The proxies whose headers about the client are trusted, if any.
 
         """
         self.request = request
         self._answer_headers: Headers | None = request.responseHeaders
         self._proxies = proxies
         self._view: Handshake | None = None
-        # Not request.args: twisted.web mixes a form's fields in with the query's.
+        # Not request.args: twisted.web merges the fields of a form into the query's.
         self.query = parse_query(request.uri.partition(b"?")[2])
         self.transport = self.query.get("transport", "")
         self.upgrade = _wants_websocket(request, self.transport)
@@ -82,13 +82,13 @@ class RequestInfo:
 
     @property
     def answer_headers(self) -> Headers:
-        """Headers of the answer that it will be given."""
+        """The headers of the answer."""
         if self._answer_headers is None:
             self._answer_headers = Headers()
         return self._answer_headers
 
     def extra_headers(self) -> dict[str, list[str]]:
-        """Give those that its answer is given besides a WebSocket's own."""
+        """Return the headers to add to a 101 besides those of RFC 6455."""
         if self._answer_headers is None:
             return {}
         return {
@@ -99,15 +99,15 @@ class RequestInfo:
 
     @property
     def connection(self) -> Any:
-        """The transport of its connection."""
+        """The transport of the request's connection."""
         return self.request.channel.transport
 
     def check_websocket(self, *, deflate: bool) -> None:
         """
-        Check that its connection can become a WebSocket.
+        Check that the connection can become a WebSocket, and set ``opening``.
 
         Args:
-            deflate: Whether compression may be agreed on.
+            deflate: Whether compression may be negotiated.
 
         Raises:
             Refused: If it cannot.
@@ -120,56 +120,56 @@ class RequestInfo:
 
     def take_over(self, transport: WebSocketTransport) -> None:
         """
-        Let its connection become a WebSocket; the request is over with that.
+        Turn the connection into a WebSocket; the request must not be used afterwards.
 
         Args:
-            transport: The WebSocket.
+            transport: The WebSocket transport.
 
         """
-        assert self.opening is not None  # check_websocket has made it
+        assert self.opening is not None  # set by check_websocket
         site: Any = self.request.site
         if getattr(site, "logs_upgrades", False):
-            # twisted.web won't write this line of an access log any more.
+            # twisted.web logs a request when it is finished, which this one never is.
             self.request.code = 101
             site.log(self.request)
         rest = take_over(self.request, transport)
         transport.begin(self.opening, rest)
 
-    # The question.
+    # The request.
 
     @property
     def method(self) -> bytes:
-        """Its method."""
+        """The method."""
         method: bytes = self.request.method
         return method
 
     @property
     def origin(self) -> str | None:
-        """Its Origin header."""
+        """The Origin header."""
         raw: bytes | None = self.request.getHeader(b"origin")
         return None if raw is None else raw.decode("latin-1")
 
     @property
     def wants_script(self) -> bool:
-        """Whether it asks for JSONP: polling with an index, even a bad one."""
+        """Whether it requests JSONP: polling with an index, even a malformed one."""
         return "j" in self.query and self.transport == "polling"
 
     @property
     def path(self) -> str:
-        """The path that it asks for, without the query."""
+        """The path, without the query."""
         return self.request.uri.partition(b"?")[0].decode("latin-1")
 
     @property
     def listens(self) -> bool:
-        """Whether it asks for a stream of events."""
+        """Whether it requests an event stream."""
         return self.transport == "sse" and self.request.method == b"GET"
 
     def of_session(self) -> tuple[str, int]:
         """
-        Tell whose request it is, and the number of the last event that its client saw.
+        Return the session id, and the number of the last event the client received.
 
         Raises:
-            Refused: If it says that it saw what is no event, or another session's.
+            Refused: If the last event id is malformed or names another session.
 
         """
         sid = self.query.get("sid", "")
@@ -181,23 +181,23 @@ class RequestInfo:
         except ValueError as error:
             raise Refused(ErrorCode.UNKNOWN_SID, str(error)) from None
         if sid not in ("", seen_sid):
-            raise Refused(ErrorCode.UNKNOWN_SID, "the event is another session's")
+            raise Refused(ErrorCode.UNKNOWN_SID, "the event id is another session's")
         return seen_sid, number
 
     @property
     def last_event_id(self) -> str | None:
         """
-        The id of the last event that it saw, if it says so.
+        The id of the last event that the client received; None if it names none.
 
-        A browser that connects again says it in a header, on the URL of its first
-        connection; one that opens a new stream can only write it into the URL.
+        A browser that reconnects sends it in a header, with the URL of the first
+        connection. A page that opens a new stream can put it only into the URL.
         """
         raw: bytes | None = self.request.getHeader(b"last-event-id")
         return raw.decode("latin-1") if raw else self.query.get("lastEventId")
 
     @property
     def host(self) -> str:
-        """The host, and perhaps port, that the client asked for."""
+        """The host, and optionally port, that the client connected to."""
         if self._proxies is not None and (host := self._client.host):
             return host
         raw: bytes = self.request.getHeader(b"host") or b""
@@ -205,15 +205,15 @@ class RequestInfo:
 
     @property
     def is_secure(self) -> bool:
-        """Whether it came over TLS."""
+        """Whether the client connected over TLS."""
         if self._proxies is None:
             secure: bool = self.request.isSecure()
-            return secure  # without a view, which takes as long as the rest
+            return secure  # avoids a view, which costs as much as all other checks
         return self.view.is_secure
 
     @property
     def view(self) -> Handshake:
-        """An immutable view of it, to keep."""
+        """An immutable ``Handshake`` with the request's data, to keep."""
         if self._view is None:
             headers = read_headers(self.request.requestHeaders.getAllRawHeaders())
             client = self._client_of(headers)
@@ -245,7 +245,7 @@ class RequestInfo:
 
 
 def host_and_port(address: Any) -> tuple[str, int] | None:
-    """Give an IP address as what it is made of; of any other, nothing."""
+    """Return the host and port of an IP address; None for any other address."""
     known = isinstance(address, (IPv4Address, IPv6Address))
     return (address.host, address.port) if known else None
 
@@ -254,8 +254,9 @@ def _wants_websocket(request: Request, transport: str) -> bool:
     """
     Return whether a request asks for a WebSocket.
 
-    RFC 9110, 7.8: an Upgrade of HTTP/1.0, or that Connection does not list, is ignored.
-    Only a request that names the transport, too, means it: that one is malformed.
+    RFC 9110, 7.8: an Upgrade header is ignored in HTTP/1.0, and unless Connection lists
+    it. If the query names the transport as well, the request counts as a malformed
+    WebSocket handshake instead.
     """
     headers = request.requestHeaders
     if request.method != b"GET" or not headers.hasHeader(b"upgrade"):

@@ -1,12 +1,14 @@
 """
-The module that reads URLs: a twisted.web Resource in front of a ``Server``.
+The HTTP front end of a ``Server``: a twisted.web Resource that routes its requests.
 
 Rules of this file:
 
-1. The checks stand in one order, the reference's: transport, Origin, sid, method,
-   admission, version. The first that fails answers.
-2. An answer never echoes what the client sent.
-3. A connection is handed to Autobahn only when nothing is left to refuse.
+1. The checks run in the order of the reference implementation: transport, Origin, sid,
+   method, admission, protocol revision. The first failure is the answer.
+2. An answer never echoes data that the client sent.
+3. A connection is handed to Autobahn only after the last check that can refuse it.
+
+Driven by twisted.web (``render``) and by the fast path (``admit_websocket``).
 
 Engine.IO protocol v4, "HTTP long-polling", "WebSocket", "Upgrade".
 """
@@ -56,15 +58,15 @@ __all__ = ["EngineIOResource"]
 
 class EngineIOResource(Resource):
     """
-    Serves a ``Server`` at the place where it is put, in any twisted.web site.
+    A twisted.web resource that serves a ``Server``, in any Site.
 
-    It answers with and without a trailing slash, and nothing below it::
+    It answers at its own path, with and without a trailing slash, and nothing below::
 
         root.putChild(b"engine.io", EngineIOResource(Server(Chat())))
 
     Attributes:
         engineio: The server; ``server`` is twisted.web's own attribute.
-        proxies: Whose word about a client counts; None if nobody's.
+        proxies: The proxies whose ``Forwarded`` headers are trusted; None if none are.
 
     """
 
@@ -72,13 +74,13 @@ class EngineIOResource(Resource):
 
     def __init__(self, server: Server) -> None:
         """
-        Make a resource.
+        Create a resource.
 
         Args:
-            server: Whose sessions it serves.
+            server: The server whose sessions it serves.
 
         Raises:
-            TypeError: If it is no Server.
+            TypeError: If ``server`` is no Server.
 
         """
         require(Server, server, "EngineIOResource")
@@ -86,168 +88,172 @@ class EngineIOResource(Resource):
         self.engineio = server
         self._cors = server.cors
         self.proxies = server.proxies
-        self._site: Any = None  # the one that the last request came to
+        self._site: Any = None  # the Site of the most recent request
 
     def render(self, request: Request) -> int:
         """Answer a request, now or later."""
         if request.site is not self._site:
-            self._meet(request.site)
-        asked = RequestInfo(request, self.proxies)
+            self._redact_access_log(request.site)
+        info = RequestInfo(request, self.proxies)
         if request.postpath not in ([], [b""]):
-            self._cors.add_error_headers(asked)
+            self._cors.add_error_headers(info)
             answer(request, 404, PLAIN, b"")
             return NOT_DONE_YET
         try:
-            self._serve(asked)
+            self._serve(info)
         except (Refused, Reject) as error:
-            self._refuse(asked, error)
+            self._refuse(info, error)
         return NOT_DONE_YET
 
-    def _meet(self, site: Any) -> None:
-        """Redact the access log of a Site at the first request that comes to it."""
+    def _redact_access_log(self, site: Any) -> None:
+        """Redact the access log of a Site when its first request arrives."""
         self._site = site
         if hasattr(site, "_logFormatter"):
             redact_log_of(site)
 
     # Checks.
 
-    def _serve(self, asked: RequestInfo) -> None:
-        fault = getattr(asked.request, "engineio_fault", None)
+    def _serve(self, info: RequestInfo) -> None:
+        fault = getattr(info.request, "engineio_fault", None)
         if fault is not None:
-            self._refuse_head(asked, fault)
-        method = asked.request.method
+            self._refuse_head(info, fault)
+        method = info.request.method
         config = self.engineio.config
         if method == b"OPTIONS" and not config.cors_preflight_continue:
-            self._check_origin(asked)
-            self._tell_headers(asked, None)
-            answer(asked.request, 204, PLAIN, b"")
+            self._check_origin(info)
+            self._notify_headers(info, None)
+            answer(info.request, 204, PLAIN, b"")
             return
-        wants_script = "j" in asked.query and asked.wants_script
-        if asked.transport not in config.transports or (
+        wants_script = "j" in info.query and info.wants_script
+        if info.transport not in config.transports or (
             wants_script and not config.jsonp
         ):
-            self._refuse_transport(asked)
-        self._check_origin(asked)
+            self._refuse_transport(info)
+        self._check_origin(info)
         if wants_script:
-            self._check_script(asked)
-        sid, seen = asked.of_session()
+            self._check_script(info)
+        sid, seen = info.of_session()
         if sid:
             session = self.engineio.find(sid)
-            self._check_session(asked, session)
-            if asked.upgrade:
-                asked.check_websocket(deflate=config.per_message_deflate)
+            self._check_session(info, session)
+            if info.upgrade:
+                info.check_websocket(deflate=config.per_message_deflate)
                 self._count_attempt(session)
-                self._tell_headers(asked, session)
-                self._upgrade(asked, session)
+                self._notify_headers(info, session)
+                self._upgrade(info, session)
             else:
-                self._exchange(asked, session, seen)
+                self._exchange(info, session, seen)
         elif method != b"GET":
             raise Refused(ErrorCode.BAD_HANDSHAKE_METHOD, "a handshake is a GET")
         else:
-            self._check_handshake(asked)
-            self._admit(asked)
+            self._check_handshake(info)
+            self._admit(info)
 
-    def _refuse_head(self, asked: RequestInfo, fault: str) -> NoReturn:
-        """Refuse what our own port found malformed, for observers to know."""
-        self._cors.add_error_headers(asked)
+    def _refuse_head(self, info: RequestInfo, fault: str) -> NoReturn:
+        """Refuse a malformed request that ``EngineIOChannel`` has passed on."""
+        # The channel could refuse it itself, but observers would not be notified.
+        self._cors.add_error_headers(info)
         raise Refused(ErrorCode.BAD_REQUEST, fault)
 
-    def _check_handshake(self, asked: RequestInfo) -> None:
-        if asked.upgrade is not (asked.transport == "websocket"):
+    def _check_handshake(self, info: RequestInfo) -> None:
+        if info.upgrade is not (info.transport == "websocket"):
             raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades, always")
-        if asked.upgrade:
+        if info.upgrade:
             deflate = self.engineio.config.per_message_deflate
-            asked.check_websocket(deflate=deflate)
-        if "j" in asked.query and asked.wants_script:
-            index_of(asked.query)  # a bad one is refused before admission
+            info.check_websocket(deflate=deflate)
+        if "j" in info.query and info.wants_script:
+            index_of(info.query)  # refuse a malformed index before admission
 
-    def _refuse_transport(self, asked: RequestInfo) -> NoReturn:
-        self._cors.add_error_headers(asked)
-        known = asked.transport in self.engineio.config.transports
+    def _refuse_transport(self, info: RequestInfo) -> NoReturn:
+        self._cors.add_error_headers(info)
+        known = info.transport in self.engineio.config.transports
         why = "jsonp is off" if known else "the transport is not known"
         raise Refused(ErrorCode.UNKNOWN_TRANSPORT, why)
 
-    def _check_origin(self, asked: RequestInfo) -> None:
-        origin = asked.origin
+    def _check_origin(self, info: RequestInfo) -> None:
+        origin = info.origin
         if origin is not None:
             if not is_well_formed(origin):
                 raise Refused(ErrorCode.BAD_REQUEST, "Origin must be printable ASCII")
-            about = (origin, asked.host, asked.is_secure)
+            about = (origin, info.host, info.is_secure)
             if not self._ask_cors(self._cors.allows, *about):
                 self._refuse_origin()
-        if asked.request.method == b"OPTIONS":
-            self._cors.add_preflight_headers(origin, asked.answer_headers)
+        if info.request.method == b"OPTIONS":
+            self._cors.add_preflight_headers(origin, info.answer_headers)
         elif self._cors.lists:
-            self._cors.add_headers(origin, asked.answer_headers)
+            self._cors.add_headers(origin, info.answer_headers)
 
-    def _check_script(self, asked: RequestInfo) -> None:
-        headers = asked.view.headers
-        about = (headers, asked.host, asked.is_secure)
+    def _check_script(self, info: RequestInfo) -> None:
+        headers = info.view.headers
+        about = (headers, info.host, info.is_secure)
         if not self._ask_cors(self._cors.allows_script, *about):
             self._refuse_origin()
 
     def _ask_cors(self, decide: Callable[..., bool], *about: object) -> bool:
-        """Decide about a page, perhaps with a function that the operator gave us."""
+        """Apply the CORS policy, which may call a function of the operator's."""
         try:
             return decide(*about)
         except Exception as error:
-            self.engineio.log.failure("cors failed; the request is refused")
+            self.engineio.log.failure(
+                "the function given as cors raised an exception; the request was"
+                " refused"
+            )
             raise Refused(ErrorCode.BAD_REQUEST, "cors raised") from error
 
     def _refuse_origin(self) -> None:
         raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors (--cors)")
 
-    def _check_session(self, asked: RequestInfo, session: Session) -> None:
+    def _check_session(self, info: RequestInfo, session: Session) -> None:
         config = self.engineio.config
-        if not asked.upgrade and not self._may_exchange(asked, session):
+        if not info.upgrade and not self._may_exchange(info, session):
             raise Refused(ErrorCode.BAD_REQUEST, "the session is on another transport")
-        if asked.upgrade and asked.transport != "websocket":
+        if info.upgrade and info.transport != "websocket":
             raise Refused(ErrorCode.BAD_REQUEST, "only websocket upgrades")
-        if asked.upgrade and not config.allow_upgrades:
+        if info.upgrade and not config.allow_upgrades:
             raise Refused(ErrorCode.BAD_REQUEST, "allow_upgrades is off")
-        if revision_of(asked.query, config) is not session.revision:
+        if revision_of(info.query, config) is not session.revision:
             raise Refused(ErrorCode.BAD_REQUEST, "the session has another EIO")
-        if session.revision is not REVISION_4 and asked.listens:
+        if session.revision is not REVISION_4 and info.listens:
             raise Refused(ErrorCode.BAD_REQUEST, "sse is of revision 4 only")
 
     def _count_attempt(self, session: Session) -> None:
-        """Refuse one attempt too many to upgrade; the session goes on."""
+        """Refuse an upgrade attempt above the limit; the session stays open."""
         if not session.may_try_upgrade():
             session.limit_reached("max_upgrade_attempts")
             raise _too_many_attempts(session)
 
-    def _may_exchange(self, asked: RequestInfo, session: Session) -> bool:
-        name = asked.transport
+    def _may_exchange(self, info: RequestInfo, session: Session) -> bool:
+        name = info.transport
         if name == session.transport.name or session.carrier(name) is not None:
             return name != "websocket"
-        # The GET of a stream brings its candidate into being.
+        # The first GET of an event stream creates the upgrade candidate.
         upgrades = upgrades_from(session.transport.name, self.engineio.config)
-        return asked.listens and "sse" in upgrades
+        return info.listens and "sse" in upgrades
 
     # Requests of a session.
 
-    def _exchange(self, asked: RequestInfo, session: Session, seen: int) -> None:
-        request, listens = asked.request, asked.listens
+    def _exchange(self, info: RequestInfo, session: Session, seen: int) -> None:
+        request, listens = info.request, info.listens
         if listens:
             transport: object = self._stream(session, seen)
         else:
-            transport = session.carrier(asked.transport)
-            if isinstance(transport, JSONPTransport) and not asked.wants_script:
-                self._check_script(asked)  # its answers are scripts all the same
+            transport = session.carrier(info.transport)
+            if isinstance(transport, JSONPTransport) and not info.wants_script:
+                self._check_script(info)  # the answers of this session are scripts
         assert isinstance(transport, (PollingTransport, EventSourceTransport))
-        self._tell_headers(asked, session)
+        self._notify_headers(info, session)
         if request.method == b"GET":
             if listens and transport is session.transport:
                 session.client_resumed()
             _begin(transport, request, seen)
         elif request.method == b"POST":
-            self._receive(asked, session, transport)
+            self._receive(info, session, transport)
         else:
             request.setHeader(b"Allow", b"GET, POST, OPTIONS")
             answer(request, 405, PLAIN, b"")
 
     def _stream(self, session: Session, seen: int) -> EventSourceTransport:
-        """Find what a stream attaches to, or make a candidate of it."""
+        """Return the stream to attach a GET to; create a candidate if there is none."""
         known = session.carrier("sse")
         if isinstance(known, EventSourceTransport):
             stream = known
@@ -256,9 +262,9 @@ class EngineIOResource(Resource):
         if stream is not known:
             self._count_attempt(session)
         if not stream.can_resume(seen):
-            raise Refused(ErrorCode.UNKNOWN_SID, "there is no such event to go on from")
+            raise Refused(ErrorCode.UNKNOWN_SID, "the event to resume after is unknown")
         if stream is not known and not session.upgrade(stream):
-            raise Refused(ErrorCode.BAD_REQUEST, "the session takes no upgrade now")
+            raise Refused(ErrorCode.BAD_REQUEST, "the session cannot upgrade now")
         return stream
 
     def _eventsource(self, sid: str) -> EventSourceTransport:
@@ -266,46 +272,46 @@ class EngineIOResource(Resource):
         return EventSourceTransport(REVISION_4.codec, config, clock, sid)
 
     def _receive(
-        self, asked: RequestInfo, session: Session, transport: HTTPTransport
+        self, info: RequestInfo, session: Session, transport: HTTPTransport
     ) -> None:
-        """Take a POST whose body is there, or have it collected."""
-        request = asked.request
+        """Deliver a POST, or have its body collected if it has not arrived yet."""
+        request = info.request
         collect = getattr(request, "engineio_collect", None)
-        whole = partial(self._received, asked, session, transport)
+        whole = partial(self._received, info, session, transport)
         if collect is None or not collect(whole, transport):
             self._deliver(request, transport)
         elif session.is_over():
-            # Another POST is in progress: that has ended it.
+            # engineio_collect found another POST in progress, which ended the session.
             raise Refused(ErrorCode.UNKNOWN_SID, "the session is over")
 
     def _received(
-        self, asked: RequestInfo, session: Session, transport: HTTPTransport
+        self, info: RequestInfo, session: Session, transport: HTTPTransport
     ) -> None:
-        """Deliver a body that has come, unless its session has gone on meanwhile."""
+        """Deliver a collected body, unless the session has ended or moved since."""
         try:
             if session.is_over():
                 raise Refused(ErrorCode.UNKNOWN_SID, "the session is over")
-            if session.carrier(asked.transport) is not transport:
+            if session.carrier(info.transport) is not transport:
                 raise Refused(
                     ErrorCode.BAD_REQUEST, "the session is on another transport"
                 )
         except Refused as error:
-            self._refuse(asked, error)
+            self._refuse(info, error)
         else:
-            self._deliver(asked.request, transport)
+            self._deliver(info.request, transport)
 
     def _deliver(self, request: Request, transport: HTTPTransport) -> None:
         assert request.content is not None  # twisted.web has read the body
         body = request.content.read()
         limit = self.engineio.config.max_payload
         if len(body) > limit:
-            # Our own Site refuses it before it is here; another one cannot.
+            # EngineIOSite refuses such a body before collecting it; other Sites cannot.
             self.engineio.too_large(PayloadTooLarge(len(body), limit))
             answer(request, 413, PLAIN, b"")
         else:
             transport.post(request, body)
 
-    def _upgrade(self, asked: RequestInfo, session: Session) -> None:
+    def _upgrade(self, info: RequestInfo, session: Session) -> None:
         def opened(candidate: WebSocketTransport) -> None:
             try:
                 if not session.upgrade(candidate):
@@ -313,170 +319,175 @@ class EngineIOResource(Resource):
             except Exception:
                 self._cut_off(candidate.transport)
 
-        self._hand_over(asked, self._websocket(asked, session, opened))
+        self._hand_over(info, self._websocket(info, session, opened))
 
     # Handshakes.
 
-    def _admit(self, asked: RequestInfo) -> None:
-        request = asked.request
+    def _admit(self, info: RequestInfo) -> None:
+        request = info.request
         try:
-            admitted = self._begun(request) or self.engineio.admit(asked.view)
+            admitted = self._begun(request) or self.engineio.admit(info.view)
             if isinstance(admitted, Entry):
-                self._admitted(admitted, asked)
+                self._admitted(admitted, info)
                 return
-        except BaseException:  # as a Deferred does
+        except BaseException:  # a Deferred catches it as well
             admitted = fail()
         pack(request)
         request.notifyFinish().addErrback(lambda _: admitted.cancel())
-        admitted.addCallback(self._admitted, asked)
-        admitted.addErrback(self._not_admitted, asked)
+        admitted.addCallback(self._admitted, info)
+        admitted.addErrback(self._not_admitted, info)
         admitted.addErrback(self._not_answered, request)
 
     def _begun(self, request: Request) -> Deferred[Entry] | None:
-        """Find the admission that ``knock`` has begun, if it has."""
+        """Return the admission that ``admit_websocket`` has started, if any."""
         channel = request.channel
         return channel.take_admission() if type(channel) is EngineIOChannel else None
 
-    def _admitted(self, entry: Entry, asked: RequestInfo) -> None:
-        if _is_over(asked.request):
-            return  # the application let a client in that had left
-        if asked.upgrade:
-            self._open_websocket(entry, asked)
+    def _admitted(self, entry: Entry, info: RequestInfo) -> None:
+        if _is_over(info.request):
+            return  # the client disconnected while the application decided
+        if info.upgrade:
+            self._open_websocket(entry, info)
             return
-        transport = self._transport(entry, asked)
+        transport = self._transport(entry, info)
         if self.engineio.config.cookie is not None:
-            self._set_cookie(entry, asked)
+            self._set_cookie(entry, info)
         session = self.engineio.open(entry, transport)
         if session.state is State.CLOSED:
-            raise Refused(ErrorCode.BAD_REQUEST, "the application failed")
-        self._tell_headers(asked, session)
+            raise Refused(ErrorCode.BAD_REQUEST, "the application closed the session")
+        self._notify_headers(info, session)
         try:
-            _begin(transport, asked.request)
+            _begin(transport, info.request)
         except BaseException:
-            session.fail(CloseReason.TRANSPORT_ERROR)  # its client never hears of it
+            session.fail(CloseReason.TRANSPORT_ERROR)  # the client cannot learn its id
             raise
-        if asked.transport == "polling":
+        if info.transport == "polling":
             session.expect_client()
 
-    def _transport(self, entry: Entry, asked: RequestInfo) -> HTTPTransport:
+    def _transport(self, entry: Entry, info: RequestInfo) -> HTTPTransport:
         codec, config = entry.revision.codec, self.engineio.config
-        if asked.transport == "sse":
+        if info.transport == "sse":
             if entry.revision is not REVISION_4:
                 raise Refused(
                     ErrorCode.UNSUPPORTED_PROTOCOL_VERSION, "sse is of revision 4 only"
                 )
             return self._eventsource(entry.sid)
-        index = index_of(asked.query)
+        index = index_of(info.query)
         if index is None:
             return PollingTransport(codec, config, binary=not entry.handshake.base64)
         return JSONPTransport(codec, config, index)
 
-    def _open_websocket(self, entry: Entry, asked: RequestInfo) -> None:
+    def _open_websocket(self, entry: Entry, info: RequestInfo) -> None:
         def opened(transport: WebSocketTransport) -> None:
             try:
                 try:
                     self.engineio.open(entry, transport)
                 except (Refused, Reject) as error:
-                    self._tell_refused(asked, error)
+                    self._notify_refused(info, error)
                     transport.abandon(CloseReason.TRANSPORT_CLOSE)
             except Exception:
                 self._cut_off(transport.transport)
 
         self.engineio.refuse_when_stopped()
         if self.engineio.config.cookie is not None:
-            self._set_cookie(entry, asked)
-        if self.engineio.hearing.headers:
-            self._tell_headers(asked, None)
-        transport = self._websocket(asked, entry, opened)
-        self._hand_over(asked, transport)
+            self._set_cookie(entry, info)
+        if self.engineio.hooks.headers:
+            self._notify_headers(info, None)
+        transport = self._websocket(info, entry, opened)
+        self._hand_over(info, transport)
 
-    def _hand_over(self, asked: RequestInfo, transport: WebSocketTransport) -> None:
-        connection = asked.connection
+    def _hand_over(self, info: RequestInfo, transport: WebSocketTransport) -> None:
+        connection = info.connection
         try:
-            asked.take_over(transport)
+            info.take_over(transport)
         except Exception:
-            # Not to be answered: the connection is no longer twisted.web's.
+            # No HTTP answer is possible: twisted.web no longer owns the connection.
             self._cut_off(connection)
 
     def _cut_off(self, connection: Any) -> None:
-        """Leave nothing of a WebSocket that failed while it was opened."""
-        self.engineio.log.failure("a WebSocket failed; its connection is cut")
+        """Log a WebSocket that failed while it was opened, and abort its connection."""
+        self.engineio.log.failure("opening a WebSocket failed; connection aborted")
         connection.abortConnection()
 
-    def _set_cookie(self, entry: Entry, asked: RequestInfo) -> None:
+    def _set_cookie(self, entry: Entry, info: RequestInfo) -> None:
         cookie = self.engineio.config.cookie
-        assert cookie is not None  # or there is nothing to set
-        asked.answer_headers.addRawHeader(b"Set-Cookie", cookie.header(entry.sid))
+        assert cookie is not None  # checked by the callers
+        info.answer_headers.addRawHeader(b"Set-Cookie", cookie.header(entry.sid))
 
     def _websocket(
         self,
-        asked: RequestInfo,
+        info: RequestInfo,
         session: Session | Entry,
         opened: Callable[[WebSocketTransport], None],
     ) -> WebSocketTransport:
-        websockets, query = self.engineio.websockets, asked.query
+        websockets, query = self.engineio.websockets, info.query
         greets = not query.get("sid")
         transport: WebSocketTransport = websockets.protocol(
             opened,
-            asked.extra_headers(),
+            info.extra_headers(),
             session.revision.codec,
-            # A client says so for the session, or for the one transport.
+            # In revision 3, b64 may be set for the session or for one transport.
             base64=query.get("b64") == "1" or (not greets and session.handshake.base64),
             greets=greets,
         )
         transport.factory = websockets
         return transport
 
-    def _not_admitted(self, failure: Failure, asked: RequestInfo) -> None:
+    def _not_admitted(self, failure: Failure, info: RequestInfo) -> None:
         error = failure.value
-        if _is_over(asked.request):
-            return  # the client has left; CancelledError says so, or anything else
+        if _is_over(info.request):
+            return  # the client disconnected, and the admission was cancelled
         if not isinstance(error, (Refused, Reject)):
-            self.engineio.log.failure("a handshake failed", failure=failure)
+            self.engineio.log.failure(
+                "opening a session failed; the client was refused",
+                failure=failure,
+            )
             error = Refused(ErrorCode.BAD_REQUEST, "an exception in the handshake")
-        self._refuse(asked, error)
+        self._refuse(info, error)
 
     def _not_answered(self, failure: Failure, request: Request) -> None:
-        """Leave no client waiting for an answer that could not be made."""
-        self.engineio.log.failure("no answer could be made", failure=failure)
+        """Close a connection whose answer could not be written."""
+        self.engineio.log.failure(
+            "answering a handshake failed; connection closed", failure=failure
+        )
         request.channel.loseConnection()
 
-    # At the door.
+    # The fast path.
 
-    def knock(self, asked: RequestInfo) -> Deferred[Entry] | None:
+    def admit_websocket(self, info: RequestInfo) -> Deferred[Entry] | None:
         """
-        Let in a WebSocket that asks for it plainly, before twisted.web reads it.
+        Admit a well-formed WebSocket handshake before twisted.web parses it.
 
         Args:
-            asked: A handshake that is whole and well-formed.
+            info: A complete, well-formed handshake.
 
         Returns:
-            None if it is in. Else it is twisted.web's: how far its admission has come
-            for ``_admit`` to go on with.
+            None if the connection is a WebSocket now. Otherwise twisted.web must
+            answer, and ``_admit`` continues with the returned admission.
 
         Raises:
-            Refused: If it is not to be let in; nothing has happened yet, so twisted.web
-                may read it for ``render`` to say why.
+            Refused: If the handshake is to be refused. Nothing has changed yet, so
+                twisted.web can parse it and ``render`` can write the refusal.
 
         """
         on = "websocket" in self.engineio.config.transports
-        if asked.transport != "websocket" or not on:
-            raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "it names no WebSocket")
-        origin, view = asked.origin, asked.view
+        if info.transport != "websocket" or not on:
+            raise Refused(ErrorCode.UNKNOWN_TRANSPORT, "not a WebSocket handshake")
+        origin, view = info.origin, info.view
         if origin is not None and (
-            self._cors.asks_operator  # once for a request, not twice
-            or not self._cors.allows(origin, asked.host, asked.is_secure)
+            self._cors.asks_operator  # its function must run once per request
+            or not self._cors.allows(origin, info.host, info.is_secure)
         ):
             raise Refused(ErrorCode.FORBIDDEN, "the origin is not listed in cors")
         if self._cors.lists:
-            self._cors.add_headers(origin, asked.answer_headers)
-        sid = asked.query.get("sid")
+            self._cors.add_headers(origin, info.answer_headers)
+        sid = info.query.get("sid")
         if sid:
             session = self.engineio.find(sid)
-            self._check_session(asked, session)
+            self._check_session(info, session)
             if not session.may_try_upgrade():
                 raise _too_many_attempts(session)
-            self._upgrade(asked, session)
+            self._upgrade(info, session)
             return None
         try:
             admitted: Entry | Deferred[Entry] = self.engineio.admit(view)
@@ -485,57 +496,58 @@ class EngineIOResource(Resource):
         if not isinstance(admitted, Entry):
             return admitted
         try:
-            self._open_websocket(admitted, asked)
+            self._open_websocket(admitted, info)
         except (Refused, Reject) as error:
             return fail(error)
         return None
 
     # Refusals.
 
-    def _tell_refused(self, asked: RequestInfo, error: Refused | Reject) -> None:
-        self.engineio.log_refusal(error, asked)
-        self.engineio.refused(error, asked)
+    def _notify_refused(self, info: RequestInfo, error: Refused | Reject) -> None:
+        self.engineio.log_refusal(error, info)
+        self.engineio.refused(error, info)
 
-    def _refuse(self, asked: RequestInfo, error: Refused | Reject) -> None:
-        self._tell_refused(asked, error)
-        request = asked.request
+    def _refuse(self, info: RequestInfo, error: Refused | Reject) -> None:
+        self._notify_refused(info, error)
+        request = info.request
         for name, value in error.headers.items():
             request.setHeader(name, value)
-        self._tell_headers(asked, None)
-        if not asked.upgrade:
+        self._notify_headers(info, None)
+        if not info.upgrade:
             answer(request, error.status, JSON, error.to_json())
         elif isinstance(error, Reject) and error.close_code:
-            self._refuse_after_opening(asked, error)
+            self._refuse_after_opening(info, error)
         else:
-            # The reference's form: no WebSocket client reads more.
+            # As in the reference implementation: a WebSocket client reads no more.
             request.setHeader(b"Connection", b"close")
-            # RFC 9112, 9.6: and nothing that was sent behind it is served.
+            # RFC 9112, 9.6: later requests on this connection are not served either.
             request.channel.persistent = False
             answer(request, error.status, PLAIN, error.message.encode())
 
-    def _refuse_after_opening(self, asked: RequestInfo, error: Reject) -> None:
+    def _refuse_after_opening(self, info: RequestInfo, error: Reject) -> None:
         websockets = self.engineio.websockets
         transport = websockets.protocol(
             lambda opened: opened.turn_away(error.close_code, error.message),
-            asked.extra_headers(),
+            info.extra_headers(),
             REVISION_4.codec,
         )
         transport.factory = websockets
-        self._hand_over(asked, transport)
+        self._hand_over(info, transport)
 
-    def _tell_headers(self, asked: RequestInfo, session: Session | None) -> None:
-        if self.engineio.hearing.headers:
-            headers, view = asked.answer_headers, asked.view
-            self.engineio.tell(lambda each: each.headers(headers, view, session))
+    def _notify_headers(self, info: RequestInfo, session: Session | None) -> None:
+        if self.engineio.hooks.headers:
+            headers, view = info.answer_headers, info.view
+            self.engineio.notify(lambda each: each.headers(headers, view, session))
 
 
 def _is_over(request: Request) -> bool:
-    """Tell whether its client has left, or has an answer: twisted.web forgets both."""
+    """Return whether the client has disconnected or was answered."""
+    # In both cases twisted.web clears request.channel.
     return getattr(request, "channel", None) is None
 
 
 def _too_many_attempts(session: Session) -> Refused:
-    """Make the refusal of an attempt to upgrade; RFC 6585, 4."""
+    """Return the refusal of an upgrade attempt above the limit: RFC 6585, 4."""
     interval, _ = session.intervals
     seconds = ceil(interval / session.server.config.max_upgrade_attempts)
     return Refused(
@@ -547,7 +559,7 @@ def _too_many_attempts(session: Session) -> Refused:
 
 
 def _begin(transport: HTTPTransport, request: Request, seen: int = 0) -> None:
-    """Give a GET to its transport."""
+    """Pass a GET to its transport."""
     if isinstance(transport, EventSourceTransport):
         transport.attach(request, seen)
     else:

@@ -1,11 +1,11 @@
 """
-Our own port: a twisted.web Site with the limits that a Resource cannot enforce.
+A twisted.web Site with the limits that a Resource cannot enforce.
 
-twisted.web calls a Resource when the whole body of a request is there, and lets a
-client take for ever to send it as long as it sends something. ``request_timeout.py``
-bounds a request's time, ``body_limit.py`` its body, and ``mount_points.py`` knows for
-which paths; this file puts them into a Site of ours, and ``site_limits.py`` into
-another.
+twisted.web calls a Resource when the whole body of a request has arrived, and sets no
+limit on the time a client may take to send it. ``request_timeout.py`` limits that time,
+``body_limit.py`` the size of the body, and ``mount_points.py`` knows the paths they
+apply to. This file combines them into our own Site; ``site_limits.py`` adds them to an
+existing one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SID: Final = re.compile(rb"[?&]sid=([^&\s]*)")
 
 
 class Connection(_GenericHTTPChannelProtocol):
-    """A connection of HTTP, of whichever version, that is counted."""
+    """An HTTP connection, of any version, that counts against ``max_connections``."""
 
     _channel: Any
 
@@ -50,31 +50,30 @@ class Connection(_GenericHTTPChannelProtocol):
         channel.owner = self
 
     def makeConnection(self, transport: Any) -> None:
-        """Count it."""
-        self.site.engineio_places.connections.begin(self)
+        """Count the connection."""
+        self.site.engineio_mounts.connections.begin(self)
         super().makeConnection(transport)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Count it no longer."""
-        self.site.engineio_places.connections.end(self)
+        """Remove the connection from the count."""
+        self.site.engineio_mounts.connections.end(self)
         super().connectionLost(reason)
-        self._channel.owner = None  # each would keep the other in memory
+        self._channel.owner = None  # break the reference cycle
 
     def stop(self) -> None:
-        """Close it, unless it has something to do: the port stops."""
+        """Close the connection unless a request is in progress: the port stops."""
         if isinstance(self._channel, EngineIOChannel):
-            self._channel.stop()  # HTTP/2 closes its connections by itself
+            self._channel.stop()  # HTTP/2 connections are closed by twisted.web
 
 
 class EngineIOSite(Site):
     """
-    A twisted.web Site that guards the Engine.IO server in it.
+    A twisted.web Site that enforces the limits of the Engine.IO server in it.
 
     Attributes:
-        server: The server that it was made for.
-        engineio_places: Which of its paths are which servers'; ``protect`` adds
-            others.
-        logs_upgrades: Whether a WebSocket is a line of its access log, too.
+        server: The server that the site was created for.
+        engineio_mounts: The paths of its Engine.IO servers; ``protect`` adds others.
+        logs_upgrades: Whether the access log has a line for each WebSocket upgrade.
 
     """
 
@@ -92,24 +91,25 @@ class EngineIOSite(Site):
         **options: Any,
     ) -> None:
         """
-        Make a site.
+        Create a site.
 
         Args:
-            root: The root of the site; somewhere in it stands an ``EngineIOResource``.
+            root: The root resource; it must hold an ``EngineIOResource`` at ``path``.
             server: The server of that resource.
-            path: Where it stands, from the root.
-            lean: Whether requests of a session lose the headers that no answer of ours
-                depends on. Say False if a resource around ours reads them.
-            door: Whether WebSockets are let in before twisted.web reads them, where
-                nothing but our resource has a part in them.
-            bounded: Whether no other resource of the site takes bodies, so that none is
-                collected for them either.
-            options: As for twisted.web's Site. There is an access log only if
+            path: The path of that resource, from the root.
+            lean: Whether to drop request headers that no answer of ours depends on,
+                from requests of a session. False if a resource wrapped around ours
+                reads them.
+            door: Whether to admit WebSockets on the fast path, before twisted.web
+                parses their handshakes, where no other code takes part in the answer.
+            bounded: Whether no other resource of the site accepts request bodies; then
+                none is collected for them either.
+            options: As for twisted.web's Site. An access log is written only if
                 ``logPath`` is given; session ids are redacted in it.
 
         """
         config = server.config
-        # For HTTP/2, which twisted.web times as idle while a poll is held.
+        # Applies to HTTP/2: twisted.web counts a connection with a held poll as idle.
         idle = max(
             config.request_timeout,
             config.keep_alive_timeout,
@@ -118,58 +118,59 @@ class EngineIOSite(Site):
         super().__init__(root, timeout=idle, reactor=server.clock, **options)
         self.logs_upgrades = self.logPath is not None
         own_log = options.get("logFormatter") is None
-        # A formatter that is not ours may read any part of twisted.web's request.
+        # A custom formatter may read any attribute of twisted.web's request.
         self._unread = own_log or not self.logs_upgrades
         trusted = config.trusted_proxies if own_log else ()
         redact_log_of(self, TrustedProxies(trusted) if trusted else None)
         self.server = server
-        self.engineio_places = MountPoints(server, path, server if bounded else None)
+        self.engineio_mounts = MountPoints(server, path, server if bounded else None)
         self._lean = lean
         self._door = door
         self._path = b"/" + path.strip("/").encode()
         self._names = self._path.split(b"/")[1:]
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """Make what reads a connection's first bytes."""
-        if self.engineio_places.connections.is_full():
+        """Return the protocol that reads the first bytes of a connection."""
+        if self.engineio_mounts.connections.is_full():
             self.server.refuse_connection(getattr(addr, "host", None))
             return RefusedConnection()
         return FastHTTPProtocol(self, addr) if self._door else self.channel(addr)
 
     def channel(self, addr: IAddress | None) -> Any:
         """
-        Make twisted.web's own protocol for a connection.
+        Return twisted.web's own protocol for a connection.
 
         Args:
-            addr: Where it came from.
+            addr: The client's address.
 
         """
         return super().buildProtocol(addr)
 
     def protocol(self) -> _GenericHTTPChannelProtocol:
-        """Make the protocol of a connection."""
+        """Return the protocol of a connection."""
         return Connection()
 
     def stopFactory(self) -> None:
-        """Close the connections on which nothing happens: the port is closed."""
+        """Close idle connections: the port has stopped listening."""
         super().stopFactory()
-        self.engineio_places.connections.stop()
+        self.engineio_mounts.connections.stop()
 
     def resource_at(self, path: bytes) -> EngineIOResource | None:
         """
-        Find our resource, if nothing between it and the client has a say.
+        Return the Engine.IO resource at a path, if only it takes part in the answer.
 
         Args:
-            path: A request's path, as it came.
+            path: The path of a request, undecoded.
 
         Returns:
-            The resource, or None: then only twisted.web knows who answers this.
+            The resource; None if another resource, an observer or a subclass may
+            affect the answer, so that twisted.web must handle the request.
 
         """
         if path.rstrip(b"/") != self._path or path[-2:] == b"//":
             return None
         server = self.server
-        if not self._undressed or server.hearing.headers:
+        if not self._undressed or server.hooks.headers:
             return None
         if server.config.per_message_deflate:
             return None
@@ -188,48 +189,51 @@ class EngineIOSite(Site):
 
     @property
     def _undressed(self) -> bool:
-        """Whether nobody but our resource looks at its requests."""
-        watched = self.server.hearing.whole_requests
+        """Whether no code but our resource reads the headers of its requests."""
+        watched = self.server.hooks.whole_requests
         return self._lean and not watched and self._unread
 
     def is_lean(self, request_line: bytes) -> bool:
         """
-        Tell whether a request may lose the headers that nothing depends on.
+        Return whether unused headers may be dropped from a request.
 
         Args:
-            request_line: The request's first line.
+            request_line: The first line of the request.
 
         """
         if not self._undressed or self.server.config.jsonp:
-            return False  # where a script comes from stands in those headers
+            return False  # JSONP checks Referer and Sec-Fetch-Site
         sids = _SID.findall(request_line)
-        # Of a repeated key the last counts; an unknown one is a handshake's at most.
+        # The last of repeated keys counts. An unknown id may be a handshake's.
         if not sids or sids[-1].decode("latin-1") not in self.server.sessions:
             return False
         _, _, uri = request_line.partition(b" ")
-        return self.engineio_places.server_at(uri.partition(b"?")[0]) is self.server
+        return self.engineio_mounts.server_at(uri.partition(b"?")[0]) is self.server
 
     def _openLogFile(self, path: str | bytes) -> Any:
-        """Open the access log to append to it; it does not rotate by itself."""
+        """Open the access log for appending; unlike twisted.web's, it never rotates."""
         return HTTPFactory._openLogFile(self, path)
 
     def reopen_log(self) -> None:
-        """Open the access log again by its name, for it has been renamed."""
+        """Reopen the access log by its name, after it was renamed."""
         if self._logFile is None or self.logPath is None:
             return
         try:
             opened = self._openLogFile(self.logPath)
         except OSError as error:
-            self.server.log.error("cannot open the access log: {why}", why=str(error))
+            self.server.log.error(
+                "cannot open the access log: {why}; still writing to the old file",
+                why=str(error),
+            )
             return
         self._logFile.close()
         self._logFile = opened
 
     def log(self, request: Request) -> None:
-        """Write a line about a request, if there is an access log."""
+        """Write the access log's line about a request, if there is an access log."""
         if not self.logs_upgrades:
             return
         try:
             super().log(request)
-        except OSError as error:  # a full disk: the request is served all the same
+        except OSError as error:  # such as a full disk: serve the request anyway
             self.server.log.error("cannot write the access log: {why}", why=str(error))

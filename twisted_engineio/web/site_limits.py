@@ -1,8 +1,8 @@
 """
-Limits for a Site that isn't ours: what ``EngineIOSite`` enforces, put into another.
+``protect``: add the limits of ``EngineIOSite`` to an existing twisted.web Site.
 
-Only what is asked of our servers is limited. Everything else the Site goes on doing as
-it did: its timeout, its request class, its log, and what its other resources take.
+Only requests for our servers are limited. For all others the Site's own timeout,
+request class, log and body handling stay in force.
 """
 
 from __future__ import annotations
@@ -30,40 +30,39 @@ _Site = TypeVar("_Site", bound=Site)
 
 def protect(site: _Site, server: Server, path: str = "/engine.io") -> _Site:
     """
-    Give a Site that isn't ours the limits that a resource in it cannot enforce.
+    Add the limits that a resource cannot enforce to an existing Site.
 
-    A body over ``max_payload`` is then refused before it is read, and a client has
-    ``request_timeout`` seconds to send a request to the server (and, whatever it asks
-    for, to send its headers). Other resources of the site take what they took, for as
-    long as they did. With several servers in a site, call it for each; the shortest
-    ``request_timeout`` counts for all. Calling it again changes nothing. Its access log
-    holds no session's id as a whole, in whatever format: see ``redacted_log``.
+    A request body above ``max_payload`` is then refused before it is read, and a client
+    has ``request_timeout`` seconds to send a request to the server (for other
+    resources, to send the headers). Bodies and timeouts of the site's other resources
+    are unchanged. In a site with several servers, call it for each: the shortest
+    ``request_timeout`` applies to all. Calling it again has no effect. Session ids are
+    redacted in the access log, whatever its format: see ``redacted_log``.
 
-    Call it before the site listens: connections that are there already stay as they
-    are.
+    Call it before the site listens: existing connections are not limited.
 
     Args:
-        site: A ``twisted.web.server.Site``, of whatever subclass, that makes its
-            connections in twisted.web's own way. Its request class may be any subclass
-            of ``twisted.web.server.Request``.
-        server: The server whose ``EngineIOResource`` stands in it.
-        path: Where that stands, from the root of the site.
+        site: A ``twisted.web.server.Site`` or a subclass that does not replace
+            twisted.web's connections. Its request class may be any subclass of
+            ``twisted.web.server.Request``.
+        server: The server whose ``EngineIOResource`` is in the site.
+        path: The path of that resource, from the root of the site.
 
     Returns:
         The same site.
 
     Raises:
         TypeError: If the site cannot be protected.
-        ConfigError: If another server was protected at the same path.
+        ConfigError: If another server is already protected at the same path.
 
     """
-    known = getattr(site, "engineio_places", None)
+    known = getattr(site, "engineio_mounts", None)
     if isinstance(known, MountPoints):
         known.add(server, path)
         return site
     _check(site)
     guarded: Any = site
-    guarded.engineio_places = MountPoints(server, path)
+    guarded.engineio_mounts = MountPoints(server, path)
     guarded.requestFactory = _guarded(site.requestFactory)
     guarded.protocol = _make_protocol
     redact_log_of(site)
@@ -71,7 +70,7 @@ def protect(site: _Site, server: Server, path: str = "/engine.io") -> _Site:
 
 
 def _check(site: object) -> None:
-    """Refuse what would be protected in name only."""
+    """Raise ``TypeError`` for an object on which the limits would have no effect."""
     if not isinstance(site, Site):
         raise TypeError(
             f"protect: a twisted.web.server.Site is needed, not {_name(site)}; a"
@@ -96,7 +95,7 @@ def _name(thing: object) -> str:
 
 
 def _guarded(kind: type[Request]) -> type[Request]:
-    """Put the limits before a request class."""
+    """Return a request class with the limits in front of another one."""
     bases = (BoundedRequest, kind)
     return type(kind.__name__, bases, {"__doc__": kind.__doc__})
 
@@ -106,14 +105,14 @@ def _make_protocol() -> _GenericHTTPChannelProtocol:
 
 
 class ProtectedChannel(PacedChannel):
-    """An HTTP/1.1 connection of a protected Site, whose own timeout goes on."""
+    """An HTTP/1.1 connection of a protected Site, which keeps its own timeout."""
 
     def is_excused(self) -> bool:
-        """Tell whether the site's own timeout is enough just now."""
+        """Return whether the Site's own timeout applies at the moment."""
         if not self.requests:
-            return self.paused or not self._buffer  # or idle
+            return self.paused or not self._buffer  # waiting for a turn, or idle
         request: BoundedRequest = self.requests[-1]
         return super().is_excused() or request.engineio_body is Body.FOREIGN
 
     def unread(self) -> None:
-        """Leave a client that reads slowly to the site's own timeout."""
+        """Return None: the Site's own timeout handles clients that read slowly."""

@@ -1,17 +1,21 @@
 """
-A connection of our own port: twisted.web's, with a deadline, and lean for polling.
+An HTTP/1.1 connection of ``EngineIOSite``: twisted.web's channel, with our limits.
 
 Rules of this file:
 
-1. A request is timed as a whole, and an idle connection, by ``request_timeout.py``;
-   twisted.web's own timeout, which every byte puts off, is switched off. What was sent
-   ahead waits for its client and its turn: ``pipelining.py``.
-2. A target may be in absolute-form, and a request must say for which host it is:
-   ``request_target.py``.
-3. A request of a session needs few of a browser's dozen headers. When nobody observes,
-   the others are dropped before twisted.web reads them, each of which costs more than
-   the message does. A handshake keeps them all, and so does whatever is not ours, or
-   may be JSONP.
+1. A request has a deadline as a whole, and so has an idle connection:
+   ``request_timeout.py``. twisted.web's own timeout, which every received byte extends,
+   is disabled. Pipelined requests wait for the client and for their turn:
+   ``pipelining.py``.
+2. A request target may be in absolute-form, and a request must have exactly one valid
+   Host: ``request_target.py``.
+3. A session's request needs few of a browser's dozen headers. If nothing observes the
+   requests, the others are dropped before twisted.web parses them; parsing each costs
+   more than the message does. Handshakes keep all headers, and so do requests that are
+   not ours or may be JSONP.
+
+Driven by twisted.web and the transport; by the fast path (``set_admission``) and the
+resource (``take_admission``).
 """
 
 from __future__ import annotations
@@ -36,10 +40,10 @@ if TYPE_CHECKING:
 __all__ = ["TWISTED", "EngineIOChannel"]
 
 TWISTED: Final = ("_rawHeaders",)
-"""What is known here of twisted.web's headers besides their interface."""
+"""Private names of twisted.web's ``Headers`` that are used here."""
 
 _MAX_HEAD: Final = 16_384
-"""Bytes of a request's head that twisted.web accepts; a longer one is its to refuse."""
+"""Bytes of a request's head that twisted.web accepts; it refuses a longer one."""
 _IDLE: Final = (
     rb"accept|accept-language|cache-control|dnt|if-modified-since|pragma|priority"
     rb"|sec-ch-[a-z-]+|sec-fetch-[a-z]+|sec-gpc|te"
@@ -48,7 +52,7 @@ _LOGGED: Final = rb"|referer|user-agent"
 
 
 def _lines(names: bytes) -> re.Pattern[bytes]:
-    """Make a pattern of whole header lines."""
+    """Return a pattern that matches whole header lines."""
     return re.compile(
         rb"\r\n(?i:(?:%b):[^\r\n]*|connection: keep-alive"
         rb"|content-type: text/plain[^\r\n]*)(?=\r\n[^ \t])" % names
@@ -56,30 +60,30 @@ def _lines(names: bytes) -> re.Pattern[bytes]:
 
 
 _IDLE_LINES: Final = _lines(_IDLE + _LOGGED)
-"""Headers that no answer to a session's request depends on. What a line goes on with in
-the next one is left alone, for that line would else become part of another header."""
+"""Headers that no answer to a session's request depends on. A header that continues on
+the next line (obs-fold) is kept: the rest would become part of another header."""
 _UNLOGGED_LINES: Final = _lines(_IDLE)
-"""Those of them that do not stand in an access log either."""
+"""Those of them that no access log contains."""
 
 
 class EngineIOChannel(PacedChannel):
     """An HTTP/1.1 connection of an ``EngineIOSite``."""
 
-    # The Site's own timeout, for its connections of HTTP/2, is none of this one's.
+    # The Site's timeOut applies to HTTP/2; this channel has its own deadlines.
     timeOut = property(lambda self: None, lambda self, seconds: None)
     _admitted: Deferred[Entry] | None = None
-    owner: Any = None  # the protocol that holds it, for HTTP/2 may take its place
+    owner: Any = None  # the protocol that holds it, which HTTP/2 may replace
     _host: IAddress | None = None
 
     def getHost(self) -> IAddress:
-        """Return where the connection came to: each request asks, and it stays."""
+        """Return the server's address; cached, because every request asks for it."""
         host = self._host
         if host is None:
             host = self._host = super().getHost()
         return host
 
     def request_begins(self, data: bytes) -> bytes:
-        """Drop what its answer won't depend on."""
+        """Drop the headers that the answer does not depend on."""
         end = data.find(b"\r\n\r\n")
         if 0 < end < _MAX_HEAD and self.site.is_lean(data[: data.find(b"\r")]):
             idle = _IDLE_LINES if self.site.logPath is None else _UNLOGGED_LINES
@@ -87,9 +91,9 @@ class EngineIOChannel(PacedChannel):
         return data
 
     def allHeadersReceived(self) -> None:
-        """Refuse a request that does not say what it asks for, and of which host."""
+        """Refuse a request with an invalid target or Host."""
         headers = self.requests[-1].requestHeaders
-        hosts = headers._rawHeaders.get(b"Host")  # its getter takes as long as the rest
+        hosts = headers._rawHeaders.get(b"Host")  # the getter doubles this check's cost
         usual = hosts and len(hosts) == 1 and is_authority(hosts[0])
         status = 0
         if not usual and not is_host(hosts, self._version):
@@ -99,23 +103,23 @@ class EngineIOChannel(PacedChannel):
         if not status:
             HTTPChannel.allHeadersReceived(self)
             return
-        # RFC 9110, 15.5.6: 405 says what is allowed.
+        # RFC 9110, 15.5.6: a 405 lists the allowed methods.
         self.refuse(status, b"Allow: GET, POST, OPTIONS\r\n" if status == 405 else b"")
-        self.length = None  # else lineReceived, which called this, would handle it
+        self.length = None  # or lineReceived, our caller, would handle the request
 
     def _leave_to_resource(self, request: Any) -> int:
-        """Let our resource refuse a Host that is none; return 400 for others."""
+        """Let our resource refuse an invalid Host; return 400 for other resources."""
         path = self._path.partition(b"?")[0]
-        if self.site.engineio_places.server_at(path) is None:
+        if self.site.engineio_mounts.server_at(path) is None:
             return 400
-        request.engineio_fault = "Host must be there once: a host, and perhaps a port"
+        request.engineio_fault = "there must be one Host header: host and optional port"
         headers = request.requestHeaders
         given = headers.getRawHeaders(b"connection", ())
         headers.setRawHeaders(b"connection", [b"close", *given])
         return 0
 
     def _normalize(self, headers: Headers) -> int:
-        """Rewrite a target as twisted.web reads it; return an error's status, or 0."""
+        """Rewrite a target to origin-form; return the status of an error, or 0."""
         if self._command == b"CONNECT":
             return 405
         absolute = read_absolute(self._path, self._command)
@@ -126,34 +130,34 @@ class EngineIOChannel(PacedChannel):
             return 400
         return 0
 
-    # The door's side: see fast_http.py.
+    # Called by the fast path: see fast_http.py.
 
-    def go_on_with(self, admitted: Deferred[Entry]) -> None:
+    def set_admission(self, admitted: Deferred[Entry]) -> None:
         """
-        Know that the first request has been put to the application already.
+        Set the admission that the fast path has started for the first request.
 
         Args:
-            admitted: What it says.
+            admitted: The result of ``Server.admit``.
 
         """
         self._admitted = admitted
 
     def take_admission(self) -> Deferred[Entry] | None:
-        """Give what the application says to the first request, once."""
+        """Return the admission set by ``set_admission``, once."""
         admitted = self._admitted
         if admitted is not None:
             self._admitted = None
         return admitted
 
-    def given_away(self) -> None:
-        """Leave the connections that are counted: it is a WebSocket now."""
-        self.site.engineio_places.connections.end(self.owner)
+    def taken_over(self) -> None:
+        """Remove the connection from the count: it is a WebSocket now."""
+        self.site.engineio_mounts.connections.end(self.owner)
         self.owner = None
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Call off an admission that no request took: twisted.web refused it."""
+        """Cancel an admission that no request took: twisted.web refused the request."""
         admitted = self.take_admission()
         if admitted is not None:
-            admitted.addErrback(lambda _: None)  # there is nobody to tell
+            admitted.addErrback(lambda _: None)  # no request is left to answer
             admitted.cancel()
         super().connectionLost(reason)

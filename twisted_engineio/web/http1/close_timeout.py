@@ -1,19 +1,19 @@
 """
-The end of an HTTP/1.1 connection: its last answer leaves, and then it is closed.
+The closing of an HTTP/1.1 connection: write the last answer, then close, in time.
 
-twisted.web closes a connection when what was written has left, however long its client
-reads nothing; and it refuses a malformed request in the middle of what the client still
-sends, which makes TCP throw the answer away (a reset).
+twisted.web closes a connection when everything is written, however long the client does
+not read. It also refuses a malformed request while the client is still sending, which
+makes TCP reset the connection and discard the answer.
 
 Rules of this file:
 
-1. ``loseConnection`` has a deadline: ``close_timeout`` after it, or after the client
-   last took something of what was written, the connection is aborted. An answer that
-   is read, however slowly, is not cut.
-2. A request that is refused by its head gets a whole answer. The connection is closed
-   for writing then, and what the client still sends is discarded, ``_DISCARDED`` bytes
-   at most, until it closes its end or the deadline is over.
-3. A connection that is to be closed serves no further request.
+1. ``loseConnection`` has a deadline: the connection is aborted if the client takes
+   nothing of the unsent data for ``close_timeout``. An answer that is being read,
+   however slowly, is not cut off.
+2. A request that is refused by its head gets a complete answer. Then the connection is
+   closed for writing, and what the client still sends is discarded, up to
+   ``_DISCARDED`` bytes, until the client closes its end or the deadline passes.
+3. A connection that is closing handles no further request.
 
 ====== ========================== ========================= =====
 event  OPEN                       CLOSING                   LOST
@@ -54,7 +54,7 @@ TWISTED: Final = (
     "_receivedHeaderCount",
     "_respondToBadRequestAndDisconnect",
 )
-"""What is known here of twisted.web's channel besides its interface."""
+"""Private names of twisted.web's channel that are used here."""
 
 _PHRASES: Final = {
     400: b"Bad Request",
@@ -64,12 +64,12 @@ _PHRASES: Final = {
     431: b"Request Header Fields Too Large",
 }
 _DISCARDED: Final = 1_048_576
-"""Bytes that are read after a refusal and thrown away. Far more than the head of a
-request, and than what a client has under way when the answer reaches it."""
+"""Bytes that are read and discarded after a refusal. Far more than the head of a
+request, and than a client has in transit when the answer reaches it."""
 
 
 class ConnectionStage(enum.Enum):
-    """How far a connection has come."""
+    """The state of a connection."""
 
     OPEN = "open"
     CLOSING = "closing"
@@ -81,43 +81,43 @@ class ClosingChannel(HTTPChannel):
     An HTTP/1.1 connection of a Site that has a ``MountPoints``.
 
     Attributes:
-        stage: How far it has come.
+        stage: The state of the connection.
 
     """
 
     site: Any
     transport: Any
     stage = ConnectionStage.OPEN
-    # twisted.web's own deadline, which holds after a timeout only.
+    # twisted.web's own deadline, which applies only after a timeout.
     abortTimeout = None  # type: ignore[assignment]  # documented: None is for ever
-    _seen: Position | None = None  # where its socket stood at the last look
+    _seen: Position | None = None  # the socket's write position at the last check
     _discarded = 0
 
     def loseConnection(self) -> None:
-        """Close the connection when all that was written has left."""
+        """Close the connection when all written data has left."""
         self._begin_to_close()
         super().loseConnection()
 
     def _begin_to_close(self) -> None:
         if self.stage is ConnectionStage.OPEN:
             self.stage = ConnectionStage.CLOSING
-            # In its place: a check would cost every read of every connection.
+            # Replaces the method: a check in it would cost every read a call.
             self.dataReceived = self._discard  # type: ignore[method-assign]
-            self.setTimeout(None)  # there is a deadline of its own
+            self.setTimeout(None)  # the closing deadline replaces it
             self._seen = position(self.transport)
-            places: MountPoints = self.site.engineio_places
-            places.closing.begin(self._overdue)
+            mounts: MountPoints = self.site.engineio_mounts
+            mounts.closing.begin(self._overdue)
 
     def _overdue(self) -> None:
-        """Abort the connection, unless its client has read something meanwhile."""
+        """Abort the connection unless the client has read something since."""
         seen, self._seen = self._seen, position(self.transport)
         if self._seen is not None and has_moved(seen, self._seen):
-            self.site.engineio_places.closing.begin(self._overdue)
+            self.site.engineio_mounts.closing.begin(self._overdue)
         else:
             self.transport.abortConnection()
 
     def stop(self) -> None:
-        """Close the connection, unless a request is in progress: the port stops."""
+        """Close the connection unless a request is in progress: the port stops."""
         if self.requests:
             return
         if unsent(self.transport):
@@ -126,7 +126,7 @@ class ClosingChannel(HTTPChannel):
             self.loseConnection()
 
     def _discard(self, data: bytes) -> None:
-        """Discard what a client sends after the connection is to be closed."""
+        """Discard data that arrives while the connection is closing."""
         self._discarded += len(data)
         if self._discarded > _DISCARDED:
             self.transport.abortConnection()
@@ -134,8 +134,8 @@ class ClosingChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Cancel the deadline: the connection is closed."""
         if self.stage is ConnectionStage.CLOSING:
-            self.site.engineio_places.closing.end(self._overdue)
-            del self.dataReceived  # each would keep the other in memory
+            self.site.engineio_mounts.closing.end(self._overdue)
+            del self.dataReceived  # break the reference cycle
         self.stage = ConnectionStage.LOST
         super().connectionLost(reason)
 
@@ -143,31 +143,31 @@ class ClosingChannel(HTTPChannel):
 
     def refuse(self, status: int, headers: bytes = b"") -> None:
         """
-        Answer a request that cannot be read any further, and close the connection.
+        Answer a request whose head is malformed, and close the connection.
 
         Args:
             status: The HTTP status; one of ``_PHRASES``.
-            headers: Header lines besides the usual, each with its CRLF.
+            headers: Additional header lines, each with its CRLF.
 
         """
         if self.stage is not ConnectionStage.OPEN:
             return
-        # Of a request that is answered already only the rest is malformed.
+        # If the request was answered already, only the rest of its body is malformed.
         if not self.requests or not self.requests[-1].startedWriting:
             self.transport.write(
                 b"HTTP/1.1 %d %b\r\nContent-Length: 0\r\nConnection: close\r\n%b\r\n"
                 % (status, _PHRASES[status], headers)
             )
-        self._buffer = b""  # else its rest would be read as further headers
+        self._buffer = b""  # or the rest would be parsed as further headers
         transport = self.transport
         if isinstance(transport, tcp.Connection) and not transport.TLS:
             self._begin_to_close()
             producer: Any = self._networkProducer
             producer.unregisterProducer()
             transport.loseWriteConnection()
-            producer.resumeProducing()  # it may have been paused; what comes is dropped
+            producer.resumeProducing()  # may be paused; received data is discarded
         else:
-            # TLS reads on by itself until the client has answered its closing alert.
+            # TLS keeps reading until the client has answered the close alert.
             self.loseConnection()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
@@ -178,9 +178,9 @@ class ClosingChannel(HTTPChannel):
             self.refuse(400)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """Refuse a request whose first line, or one of its headers, is too long."""
+        """Refuse a request whose first line, or one of whose headers, is too long."""
         self._refuse_size()
 
     def _refuse_size(self) -> None:
-        # The request line is parsed before any header is read: RFC 9112, 3.
+        # RFC 9112, 3: the request line is parsed before any header.
         self.refuse(431 if hasattr(self, "_command") else 414)

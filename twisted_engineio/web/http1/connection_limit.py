@@ -1,14 +1,14 @@
 """
-The connections of one port: how many there are, and whether one more is accepted.
+Connection count of one port, and the limit above which connections are refused.
 
 Rules of this file:
 
-1. A connection is here from its first protocol's ``connectionMade`` to its end, or
-   until it becomes a WebSocket; those are counted by their factory.
-2. Above the limit a new connection is closed before anything is read from it. One that
-   is there stays.
-3. When the port stops, connections that wait for a request, or for a client that reads
-   nothing, are closed; a request in progress comes to its end.
+1. A connection is counted from its first protocol's ``connectionMade`` until it is lost
+   or becomes a WebSocket; the WebSocket factory counts those.
+2. Above the limit a new connection is closed before anything is read from it. Existing
+   connections are not affected.
+3. When the port stops, idle connections are closed, and so are those whose client does
+   not read; a request in progress is completed.
 
 Driven by the site (``is_full``, ``stop``) and by the protocols that own a connection
 (``begin``, ``end``).
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
 __all__ = ["ConnectionLimit", "RefusedConnection", "limit_of"]
 
 _OTHERS: Final = 1000
-"""Connections besides those of ``max_sessions`` sessions: for pages, for a status page,
-and for handshakes that are answered 503."""
+"""Connections in addition to those of ``max_sessions`` sessions: for pages, the status
+page, and handshakes that are answered with 503."""
 
 
 class Stoppable(Protocol):
-    """What owns a connection."""
+    """The protocol that owns a connection."""
 
     def stop(self) -> None:
         """Close the connection unless a request is in progress."""
 
 
 class ConnectionCounter(Protocol):
-    """What counts connections: Autobahn's factory."""
+    """The connection count of Autobahn's factory."""
 
     countConnections: int
 
 
 def limit_of(config: Config) -> int | None:
     """
-    Return how many connections a port accepts; ``None`` for any number.
+    Return the maximum number of connections of a port; ``None`` for no limit.
 
     Args:
         config: The options of its server.
@@ -55,19 +55,19 @@ def limit_of(config: Config) -> int | None:
     """
     if config.max_connections is not None or config.max_sessions is None:
         return config.max_connections
-    # A session that polls has two: the GET that waits, and one for POSTs.
+    # A polling session uses two connections: the waiting GET, and one for POSTs.
     return 2 * config.max_sessions + _OTHERS
 
 
 class ConnectionLimit:
     """
-    The connections of one port.
+    The connection count of one port.
 
     Attributes:
-        limit: How many there may be, WebSockets included; ``None`` for any number.
-        begin: Counts a connection; called with the protocol that owns it.
-        end: Counts a connection no longer, if it is counted: it is lost, or another
-            protocol's. Called as ``begin``.
+        limit: The maximum number, WebSockets included; ``None`` for no limit.
+        begin: Add a connection; called with the protocol that owns it.
+        end: Remove a connection if it is counted: it is lost, or another protocol owns
+            it. Called with the same argument.
 
     """
 
@@ -75,29 +75,29 @@ class ConnectionLimit:
         self, limit: int | None, websockets: Collection[ConnectionCounter]
     ) -> None:
         """
-        Make it for a port that has no connections.
+        Create the count of a port without connections.
 
         Args:
-            limit: How many there may be.
-            websockets: Count those that are WebSockets.
+            limit: The maximum number of connections.
+            websockets: The factories that count the WebSockets.
 
         """
         self.limit = limit
         self._websockets = websockets
         self._owners: set[Stoppable] = set()
-        # The set's own methods, for each connection calls both.
+        # Bound methods of the set, without a wrapper: every connection calls both.
         self.begin: Callable[[Stoppable], None] = self._owners.add
         self.end: Callable[[Stoppable], None] = self._owners.discard
 
     def __len__(self) -> int:
-        """Return how many there are, WebSockets included."""
+        """Return the number of connections, WebSockets included."""
         count = len(self._owners)
         for each in self._websockets:
             count += each.countConnections
         return count
 
     def is_full(self) -> bool:
-        """Return whether a new connection is one too many."""
+        """Return whether a new connection would exceed the limit."""
         return self.limit is not None and len(self) >= self.limit
 
     def stop(self) -> None:
@@ -107,12 +107,12 @@ class ConnectionLimit:
 
 
 class RefusedConnection(TwistedProtocol):
-    """A connection that is one too many: it is closed at once."""
+    """A connection above the limit, which is closed immediately."""
 
     def connectionMade(self) -> None:
-        """Close it."""
+        """Close the connection."""
         transport: Any = self.transport
         if isinstance(transport, ProtocolWrapper):
-            transport.abortConnection()  # TLS would wait for its client to agree
+            transport.abortConnection()  # TLS would wait for the client's close alert
         else:
             transport.loseConnection()

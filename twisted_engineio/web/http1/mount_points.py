@@ -1,10 +1,9 @@
 """
-Which paths of a site are which servers', and what its connections share.
+The paths of a Site's Engine.IO servers, and the limits that its connections share.
 
-What a Site enforces for a resource of ours, it must know before there is a resource:
-from the request's path. ``body_limit.py`` asks here, and the channels
-(``request_timeout.py`` and its like) for how long a client may take and how much may
-wait for it.
+A Site must enforce the limits before twisted.web has found a resource, by the request's
+path alone. ``body_limit.py`` looks the path up here; the channels
+(``request_timeout.py`` and others) take their timeouts and buffer sizes from here.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["PATH", "MountPoints", "put"]
 
 PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
-"""Where in a site something may stand, as an operator writes it."""
+"""A path in a site, as an operator writes it."""
 
 _SLICE: Final = 0.004
-"""Seconds of a turn of the reactor for all connections whose clients have sent requests
-ahead: some twenty requests. A client on a LAN does not notice them."""
+"""Seconds per reactor turn for the pipelined requests of all connections: about twenty
+requests. The delay is not noticeable on a LAN."""
 
 
 def put(root: Resource, path: str, child: IResource) -> None:
@@ -41,13 +40,13 @@ def put(root: Resource, path: str, child: IResource) -> None:
 
     Args:
         root: The root of the site.
-        path: Where, from there; one that ``PATH`` matches.
+        path: The path from the root; must match ``PATH``.
         child: The resource.
 
     """
     *folders, last = path.strip("/").encode().split(b"/")
     for folder in folders:
-        inner = root.children.get(folder)  # two may stand in one folder
+        inner = root.children.get(folder)  # two resources may share a folder
         if inner is None:
             inner = Resource()
             root.putChild(folder, inner)
@@ -57,26 +56,27 @@ def put(root: Resource, path: str, child: IResource) -> None:
 
 class MountPoints:
     """
-    The Engine.IO servers of one site.
+    The Engine.IO servers of one Site, by path.
 
     Attributes:
-        clock: What the site's connections measure time with; the first server's.
-        log_limit: What its connections' lines in the log count against; likewise.
-        request_timeout: Seconds for a whole request: the shortest of its servers'
+        clock: The clock of the Site's connections; the first server's.
+        log_limit: The rate limit of the connections' log lines; the first server's.
+        request_timeout: Seconds for a whole request; the shortest of the servers'
             ``Config.request_timeout``.
-        keep_alive_timeout: Seconds that a connection may stay idle between requests;
-            the longest of its servers'.
-        patience: Seconds after which a connection is looked at, at the latest.
-        high_water_mark: Bytes of answers that may wait for a client before no further
-            request of its connection is handled; the least of its servers'.
-        slices: Shares the time for requests that clients have sent ahead.
-        closing: Aborts the connections that are not closed ``close_timeout`` after they
-            should be; the shortest of its servers'.
-        connections: The connections of the site, where it is our own port; its first
-            server's ``Config.max_connections`` is their limit.
-        elsewhere: The server whose ``max_payload`` bounds what is discarded of bodies
-            at all other paths; ``None`` if the site's other resources take bodies.
-        silent: Cuts off who has connected and says nothing for ``request_timeout``.
+        keep_alive_timeout: Seconds that a connection may be idle between requests; the
+            longest of the servers'.
+        check_interval: Maximum seconds between two checks of a connection.
+        high_water_mark: Bytes of unsent answers above which no further request of the
+            connection is handled; the lowest of the servers'.
+        slices: Distributes the time for pipelined requests.
+        closing: Aborts connections that are not closed within ``close_timeout``; the
+            shortest of the servers'.
+        connections: The connection count of the Site, if it is an ``EngineIOSite``;
+            limited by the first server's ``Config.max_connections``.
+        elsewhere: The server whose ``max_payload`` limits bodies at all other paths;
+            ``None`` if other resources of the Site accept bodies.
+        first_byte_timeout: Disconnects clients that send nothing for
+            ``request_timeout`` after they have connected.
 
     """
 
@@ -84,12 +84,12 @@ class MountPoints:
         self, server: Server, path: str, elsewhere: Server | None = None
     ) -> None:
         """
-        Know one server.
+        Create the mapping with one server.
 
         Args:
             server: The server.
-            path: Where its resource stands, from the root of the site.
-            elsewhere: Whose ``max_payload`` holds for the rest of the site.
+            path: The path of its resource, from the root of the site.
+            elsewhere: The server whose ``max_payload`` applies to all other paths.
 
         """
         self.elsewhere = elsewhere
@@ -103,39 +103,39 @@ class MountPoints:
 
     def add(self, server: Server, path: str) -> None:
         """
-        Know one more; again what is known already is nothing new.
+        Add a server; adding the same server again has no effect.
 
         Args:
             server: The server.
-            path: Where its resource stands, from the root of the site.
+            path: The path of its resource, from the root of the site.
 
         Raises:
-            ConfigError: If another server stands there.
+            ConfigError: If another server is already at that path.
 
         """
         place = b"/" + path.strip("/").encode()
         if self._servers.setdefault(place.rstrip(b"/"), server) is not server:
             raise ConfigError(
-                "path", f"{path!r} is another server's; give each a path of its own"
+                "path", f"{path!r} is another server's; give each server its own path"
             )
         servers = self._servers.values()
         self._websockets[:] = {each.websockets for each in servers}
         configs = [each.config for each in servers]
         self.request_timeout = min(each.request_timeout for each in configs)
         self.keep_alive_timeout = max(each.keep_alive_timeout for each in configs)
-        self.patience = min(self.request_timeout, self.keep_alive_timeout)
+        self.check_interval = min(self.request_timeout, self.keep_alive_timeout)
         self.high_water_mark = min(each.high_water_mark for each in configs)
-        self.silent = SharedTimeout(self.clock, self.request_timeout)
+        self.first_byte_timeout = SharedTimeout(self.clock, self.request_timeout)
         self.closing = SharedTimeout(
             self.clock, min(each.close_timeout for each in configs)
         )
 
     def server_at(self, path: bytes) -> Server | None:
         """
-        Tell whose request it is.
+        Return the server at a path, if there is one.
 
         Args:
-            path: The request's path, as it came.
+            path: The request's path, undecoded.
 
         """
         if b"%" in path:

@@ -1,23 +1,23 @@
 """
-A connection that handles no more requests than its client reads answers.
+Back-pressure for pipelined requests: handle them only as fast as the client reads.
 
-twisted.web goes on through what it has read while its transport is paused: a client
+twisted.web handles everything it has read, even while its transport is paused: a client
 that sends requests and reads nothing fills the server's memory with answers, and one
-read of small requests holds the reactor for half a second.
+read of small requests blocks the reactor for half a second.
 
 Rules of this file:
 
 1. No request is handled while more than ``high_water_mark`` bytes of earlier answers
-   have not left. The transport says so (``pauseProducing``), and when all has left. One
-   answer, of any size, is never cut.
-2. Of requests that were sent ahead, ``_SHARE`` at most are handled in one turn of the
-   reactor, and for one time slice; the connection waits for its turn then
-   (``time_slices.py``). While others wait it is the first request of a read alone.
-3. Likewise a chunked body, ``_PIECE`` bytes of it at a time: its chunks may be of one
-   byte each.
-4. While a connection waits, for either, no more is read from it.
+   are unsent. The transport reports this (``pauseProducing``), and when all has been
+   sent. A single answer, of any size, is never cut off.
+2. At most ``_SHARE`` pipelined requests are handled in one reactor turn, within one
+   time slice; then the connection waits for its turn (``time_slices.py``). While other
+   connections wait, only the first request of a read is handled at once.
+3. The same applies to a chunked body, ``_PIECE`` bytes at a time: its chunks may be of
+   one byte each.
+4. While a connection waits, for either reason, nothing more is read from it.
 
-Nothing of this costs a client anything that sends one request at a time.
+A client that sends one request at a time pays nothing for this.
 
 Driven by twisted.web, by the transport (``pauseProducing``, ``resumeProducing``) and by
 ``MountPoints.slices``.
@@ -50,109 +50,109 @@ TWISTED: Final = (
     "_waitingForTransport",
     "paused",
 )
-"""What is known here of twisted.web's channel besides its interface."""
+"""Private names of twisted.web's channel that are used here."""
 
 _SHARE: Final = 32
-"""Requests of one connection that are handled in one turn, at most."""
+"""Maximum number of requests of one connection that are handled in one turn."""
 _PIECE: Final = 2048
-"""Bytes of a chunked body that are read at once: at most 340 chunks, in 2 ms."""
+"""Bytes of a chunked body that are parsed at once: at most 340 chunks, in 2 ms."""
 
 
 class PacedChannel(TimedChannel):
-    """A connection that waits for its client, and for its turn."""
+    """A connection that handles pipelined requests with back-pressure and in turns."""
 
     _left = _SHARE  # requests that may still be handled in this turn
-    _until = 0.0  # when its slice of this turn is over
+    _until = 0.0  # the end of its time slice in this turn
 
     def connectionMade(self) -> None:
-        """Set the size above which the transport pauses this channel."""
+        """Set the size of unsent data above which the transport pauses this channel."""
         super().connectionMade()
-        places: MountPoints = self.site.engineio_places
-        if places.high_water_mark != FileDescriptor.bufferSize:
-            pause_above(self.transport, places.high_water_mark)
+        mounts: MountPoints = self.site.engineio_mounts
+        if mounts.high_water_mark != FileDescriptor.bufferSize:
+            pause_above(self.transport, mounts.high_water_mark)
 
     def requestDone(self, request: Request) -> None:
-        """Go on with the next request, or wait."""
+        """Handle the next request, or wait."""
         self._served = True
         self._begin_to_wait()
         if self._waitingForTransport:
-            self.paused = True  # LineReceiver's loop ends after this request
+            self.paused = True  # ends LineReceiver's loop after this request
         elif self._buffer or (self._dataBuffer and any(self._dataBuffer)):
-            self.paused = self._share_is_over()
+            self.paused = self._is_share_used()
         elif self._left != _SHARE:
             self._left = _SHARE
-        HTTPChannel.requestDone(self, request)  # super() takes longer than the rest
+        HTTPChannel.requestDone(self, request)  # super() costs more than all of this
         if self.paused and self.stage is ConnectionStage.OPEN:
-            self._hold()
+            self._pause()
 
-    def _share_is_over(self) -> bool:
-        """Count a request, or a piece; return whether the next has to wait."""
-        slices = self.site.engineio_places.slices
-        if self._left == _SHARE:  # of this read
+    def _is_share_used(self) -> bool:
+        """Count a request, or a part of a body; return whether the next must wait."""
+        slices = self.site.engineio_mounts.slices
+        if self._left == _SHARE:  # the first of this read
             if slices.busy:
                 return True
             self._until = slices.begin()
         self._left -= 1
         return self._left <= 0 or slices.is_over(self._until)
 
-    def _hold(self) -> None:
-        """Read no further, until the transport has sent all or the turn has come."""
+    def _pause(self) -> None:
+        """Stop reading until the transport has sent everything or the turn comes."""
         self.paused = True
         self._networkProducer.pauseProducing()
         if not self._waitingForTransport:
-            self.site.engineio_places.slices.add(self._take_turn)
+            self.site.engineio_mounts.slices.add(self._take_turn)
 
     def _take_turn(self) -> None:
-        """Handle what has been read, as far as a share goes."""
+        """Handle what has been read, up to one share."""
         self.paused = False
         self._left = _SHARE - 1
-        self._until = self.site.engineio_places.slices.begin()
+        self._until = self.site.engineio_mounts.slices.begin()
         self._networkProducer.resumeProducing()
         if self._buffer:
             super().dataReceived(b"")
 
     def rawDataReceived(self, data: bytes) -> None:
-        """Read the body of a request, or keep what was sent behind it."""
+        """Read the body of a request, or buffer what was sent after it."""
         if not self._handlingRequest and self.length is not None:
-            HTTPChannel.rawDataReceived(self, data)  # and what comes as it says
+            HTTPChannel.rawDataReceived(self, data)  # Content-Length: nothing to split
             return
         rest = b"" if self._handlingRequest else data[_PIECE:]
         super().rawDataReceived(data[:_PIECE] if rest else data)
         if rest and self.stage is ConnectionStage.OPEN:
-            self._go_on_with(rest)
+            self._buffer_rest(rest)
         elif self._handlingRequest and self._waitingForTransport:
-            # twisted.web believes that it is paused already, and reads without end.
+            # twisted.web assumes that it is paused already, and reads without limit.
             self._pause_above(self._optimisticEagerReadSize)
 
     def _pause_above(self, size: int) -> None:
         if sum(map(len, self._dataBuffer)) > size:
             self._networkProducer.pauseProducing()
 
-    def _go_on_with(self, rest: bytes) -> None:
-        """Keep the rest of a read for LineReceiver's loop, behind what it has."""
+    def _buffer_rest(self, rest: bytes) -> None:
+        """Keep the rest of a read for LineReceiver's loop, after what it has."""
         if self._handlingRequest:
-            super().rawDataReceived(rest)  # the request was whole: this is the next
+            super().rawDataReceived(rest)  # the body is complete: rest is the next one
             return
         self._buffer += rest
-        if not self.paused and self._share_is_over():
-            self._hold()
+        if not self.paused and self._is_share_used():
+            self._pause()
 
     def resumeProducing(self) -> None:
-        """Go on: the transport has sent all."""
+        """Continue: the transport has sent everything."""
         super().resumeProducing()
-        self._seen = None  # the client reads
+        self._seen = None  # the client is reading
         if self._is_idle():
-            self._since = self.site.engineio_places.clock.seconds()
+            self._since = self.site.engineio_mounts.clock.seconds()
         if self.paused and self.stage is ConnectionStage.OPEN:
-            self._hold()
+            self._pause()
 
     def loseConnection(self) -> None:
-        """Handle nothing more."""
-        self.site.engineio_places.slices.remove(self._take_turn)
+        """Stop handling requests, and close the connection."""
+        self.site.engineio_mounts.slices.remove(self._take_turn)
         super().loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Leave the queue."""
+        """Leave the queue of waiting connections."""
         if self.paused:
-            self.site.engineio_places.slices.remove(self._take_turn)
+            self.site.engineio_mounts.slices.remove(self._take_turn)
         super().connectionLost(reason)

@@ -1,7 +1,7 @@
 """
-What a request asks for: the target of its first line, and the host that it names.
+Validate the target and the Host of a request.
 
-twisted.web takes every target for a path, and any number of Host headers.
+twisted.web accepts any target as a path, and any number of Host headers.
 
 RFC 9112, 3.2; RFC 9110, 4.2 and 7.2.
 """
@@ -24,10 +24,10 @@ _ABSOLUTE: Final = re.compile(rb"[hH][tT][tT][pP][sS]?://([^/?#]*)(.*)", re.DOTA
 @lru_cache(maxsize=16)
 def is_authority(value: bytes) -> bool:
     """
-    Return whether a value is a host, and perhaps a port.
+    Return whether a value is a host, optionally with a port.
 
     Args:
-        value: Of a Host header, or what stands there in a target.
+        value: The value of a Host header, or the authority of a target.
 
     """
     return _HOST.fullmatch(value) is not None
@@ -35,11 +35,11 @@ def is_authority(value: bytes) -> bool:
 
 def is_host(values: Sequence[bytes] | None, version: bytes) -> bool:
     """
-    Return whether a request says properly for which host it is.
+    Return whether a request has exactly the Host that its HTTP version requires.
 
     Args:
-        values: Of its Host headers; ``None`` if it has none.
-        version: Of the protocol, like ``HTTP/1.1``, which must have one.
+        values: The values of its Host headers; ``None`` if it has none.
+        version: The HTTP version; ``HTTP/1.1`` requires a Host.
 
     """
     if values is None:
@@ -49,16 +49,15 @@ def is_host(values: Sequence[bytes] | None, version: bytes) -> bool:
 
 def read_absolute(target: bytes, method: bytes) -> tuple[bytes, bytes] | None:
     """
-    Parse a target in absolute-form, like ``http://example.com/engine.io/?EIO=4``.
+    Parse a target in absolute-form, such as ``http://example.com/engine.io/?EIO=4``.
 
     Args:
-        target: As it stands in the request line.
+        target: The target in the request line.
         method: The request's method.
 
     Returns:
-        The target as if it had been sent to a server that is no proxy, and the host,
-        which counts in place of the Host header's; ``None`` if it is not such a target,
-        or names no host, or a user.
+        The target in origin-form, and the host, which overrides the Host header's;
+        ``None`` if it is not in absolute-form, or has no host, or has a user name.
 
     """
     found = _ABSOLUTE.fullmatch(target)
