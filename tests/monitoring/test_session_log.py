@@ -106,5 +106,5 @@ def test_a_flood_of_sessions_is_counted(make_server, events, clock):
 def test_its_sessions_requests_stay_lean(make_server):
     """It reads no headers, so none are kept for it."""
     server = make_server(observers=[SessionLog()])
-    assert not server.hearing.whole_requests
-    assert not server.hearing.packet_received
+    assert not server.hooks.whole_requests
+    assert not server.hooks.packet_received

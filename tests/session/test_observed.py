@@ -253,7 +253,7 @@ def test_what_nobody_overrides_costs_nothing(make_server, open_session):
     """Whoever only counts sessions leaves them plain."""
     server = make_server(observers=[Observer(), Greets()])
     assert type(open_session(server)) is Session
-    assert server.hearing == ObserverHooks()
+    assert server.hooks == ObserverHooks()
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_only_who_overrides_is_called(make_server, open_session):
     """Each event has those that hear it, in their order."""
     one, other = Hears(), Hears()
     server = make_server(observers=[one, Greets(), other])
-    assert server.hearing == ObserverHooks(
+    assert server.hooks == ObserverHooks(
         packet_received=(one.packet_received, other.packet_received)
     )
     session = open_session(server)
@@ -289,7 +289,7 @@ def test_a_method_of_an_instance_counts(make_server):
     observer = Observer()
     observer.packet_sent = lambda *_: None
     server = make_server(observers=[observer])
-    assert server.hearing.packet_sent == (observer.packet_sent,)
+    assert server.hooks.packet_sent == (observer.packet_sent,)
 
 
 class Half(Observer):

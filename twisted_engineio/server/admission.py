@@ -108,12 +108,12 @@ class AdmissionControl:
 
         """
         self.refuse_when_stopped()
-        self._let_in(self._quota.knock, handshake)
+        self._let_in(self._quota.begin_handshake, handshake)
         entry = self._judge(handshake)
         if not isinstance(entry, Entry):
             handshake.forget_parsed()
             address = handshake.client_address
-            self._quota.wait(address)
+            self._quota.reserve(address)
             entry.addBoth(self._judged, address)
         return entry
 
@@ -154,7 +154,7 @@ class AdmissionControl:
 
     def _judged(self, entry: Any, address: str | None) -> Any:
         """Count a client no longer that waited for what was said of it."""
-        self._quota.leave(address)
+        self._quota.release(address)
         return entry
 
     def _judge(self, handshake: Handshake) -> Any:

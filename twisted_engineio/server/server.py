@@ -97,7 +97,7 @@ class Server(AdmissionControl):
         sessions: Every open session by its id, read-only.
         clock: What its timers run on.
         observers: Its onlookers, in the order in which they are told.
-        hearing: Which of their methods hear what comes often.
+        hooks: Which of their methods hear what comes often.
         log: Where it logs what clients can cause, limited in rate.
         cors: Which origins may use it.
         proxies: The proxies that it trusts; None if there are none.
@@ -155,7 +155,7 @@ class Server(AdmissionControl):
         self.config = config or Config()
         self.clock: IReactorTime = clock
         self.observers = tuple(observers)
-        self.hearing = hooks_of(self.observers)
+        self.hooks = hooks_of(self.observers)
         self.log = LimitedLog(self._logger, LineLimit(clock))
         self.rare_log = LimitedLog(
             self._logger, LineLimit(clock, 1, _QUIET, timed=False)
@@ -182,7 +182,7 @@ class Server(AdmissionControl):
         self.websockets.lost = self._drain.settle
         config = self.config
         self._session_class = session_class(
-            observed=self.hearing.watches_sessions,
+            observed=self.hooks.observes_sessions,
             limited=bool(config.max_messages_per_second or config.max_bytes_per_second),
         )
         self._corked: list[Transport] = []
@@ -216,7 +216,7 @@ class Server(AdmissionControl):
         self.refuse_when_stopped()
         if entry.sid in self._sessions:
             raise Refused(ErrorCode.BAD_REQUEST, "the id was given away meanwhile")
-        self._let_in(self._quota.enter, entry.handshake)
+        self._let_in(self._quota.acquire, entry.handshake)
         try:
             session = self._session_class(
                 entry.sid,
@@ -227,7 +227,7 @@ class Server(AdmissionControl):
                 entry.admission,
             )
         except BaseException:
-            self._quota.leave(entry.handshake.client_address)
+            self._quota.release(entry.handshake.client_address)
             raise
         entry.handshake.forget_parsed()
         transport.receiver = session
@@ -253,7 +253,7 @@ class Server(AdmissionControl):
 
     def _forget(self, session: Session) -> None:
         if self._sessions.pop(session.sid, None) is not None:
-            self._quota.leave(session.handshake.client_address)
+            self._quota.release(session.handshake.client_address)
 
     def _first_packets(self, session: Session) -> list[Outgoing]:
         packets: list[Outgoing] = [
@@ -383,13 +383,13 @@ class Server(AdmissionControl):
                 goodbye: Deferred[object] = ensureDeferred(result)  # type: ignore[arg-type]
                 goodbye.addErrback(self._goodbye_failed, session)
                 if not goodbye.called:
-                    self.outlives(goodbye)
+                    self.cancel_after_timeout(goodbye)
                 self._drain.wait_for(goodbye)
         if self.observers:
             self.tell(lambda each: each.session_closed(session, reason))
         self._drain.settle()
 
-    def outlives(self, handler: Deferred[object]) -> None:
+    def cancel_after_timeout(self, handler: Deferred[object]) -> None:
         """
         Cancel a handler whose session is over, unless it finishes in time.
 
@@ -418,7 +418,7 @@ class Server(AdmissionControl):
             sid=session.sid[:6],
         )
 
-    def is_mistaken(self, session: Session, data: str | bytes) -> bool:
+    def check_first_message(self, session: Session, data: str | bytes) -> bool:
         """
         Log a first message of a Socket.IO client, and close the session of an echo.
 
@@ -455,7 +455,7 @@ class Server(AdmissionControl):
 
     def refused(self, error: Refused | Reject, asked: RefusedRequest) -> None:
         """Hear of a request that was refused."""
-        if self.hearing.connection_refused:
+        if self.hooks.connection_refused:
             request = asked.view
             self.tell(lambda each: each.connection_refused(error, request))
 

@@ -1,7 +1,7 @@
 """
 The open packet, which answers a client's handshake.
 
-The wire's milliseconds appear in this file only.
+Only this file handles intervals in milliseconds, as the protocol does.
 
 Engine.IO protocol v4, "Handshake".
 """
@@ -19,11 +19,11 @@ from ..protocol.packet import Packet, PacketType
 __all__ = ["open_packet", "upgrades_from"]
 
 _BETTER: Final = {"polling": ("sse", "websocket"), "sse": ("websocket",)}
-"""What a session on a transport may move to, where it is switched on."""
+"""The transports to which a session can upgrade, if they are enabled."""
 
 
 def upgrades_from(transport: str, config: Config) -> list[str]:
-    """List the transports that a session on ``transport`` may move to."""
+    """Return the transports to which a session on ``transport`` may upgrade."""
     better = _BETTER.get(transport) if config.allow_upgrades else None
     if better is None:
         return []
@@ -34,13 +34,13 @@ def open_packet(
     sid: str, transport: str, config: Config, interval: float, timeout: float
 ) -> Packet:
     """
-    Make the packet that opens a session.
+    Return the packet that opens a session.
 
     Engine.IO protocol v4, "Handshake": intervals in milliseconds.
 
     Args:
         sid: The session's id.
-        transport: What carries it.
+        transport: The session's transport.
         config: The server's options.
         interval: The session's ``ping_interval``, in seconds.
         timeout: The session's ``ping_timeout``, in seconds.
@@ -55,7 +55,7 @@ def open_packet(
 def _promises(
     upgrades: tuple[str, ...], interval: float, timeout: float, max_payload: int
 ) -> str:
-    """Write what an open packet says besides the id: mostly the same to everybody."""
+    """Encode the data except the id; cached, as most sessions share it."""
     data = {
         "upgrades": upgrades,
         "pingInterval": round(interval * 1000),

@@ -248,7 +248,7 @@ class Descriptors:
                 self.log.failure("a connection failed; it is cut")
                 lost = error
             if lost:
-                self._tell(self._end, selectable, lost, reading)
+                self._notify(self._end, selectable, lost, reading)
 
     def _end(self, selectable: Any, lost: BaseException, reading: bool) -> None:
         self._ignore(selectable, _IN)
@@ -260,7 +260,7 @@ class Descriptors:
             self._ignore(selectable, _OUT)
             selectable.connectionLost(reason)
 
-    def _tell(self, end: Callable[..., object], *about: object) -> None:
+    def _notify(self, end: Callable[..., object], *about: object) -> None:
         try:
             end(*about)
         except BaseException:
@@ -270,7 +270,7 @@ class Descriptors:
     def connectionLost(self, reason: Failure) -> None:
         """End all connections: the reactor stops."""
         for each in self.connections:
-            self._tell(each.connectionLost, reason)
+            self._notify(each.connectionLost, reason)
         self._events.clear()
         self._selectables.clear()
 

@@ -9,7 +9,7 @@ Rules of this file:
 3. A POST that is broken off delivers nothing, and ends the session.
 
 Driven by the resource (``post``), by the site where it is ours (``begin``,
-``break_off``), and by the session.
+``discard_post``), and by the session.
 
 Engine.IO protocol v4, "HTTP long-polling".
 """
@@ -139,7 +139,7 @@ class PostingTransport:
             self._stage = PostStage.ARRIVING
             request.notifyFinish().addBoth(self._post_over, request)
 
-    def break_off(self, request: Request) -> None:
+    def discard_post(self, request: Request) -> None:
         """
         Forget a POST that will not come to its end, though its client is there.
 

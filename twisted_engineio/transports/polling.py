@@ -11,7 +11,7 @@ Rules of this file:
    poll on a new connection each time, and read nothing on any.
 
 Driven by the resource (``poll``, ``post``), by the site where it is ours (``begin``,
-``break_off``), and by the session.
+``discard_post``), and by the session.
 
 Engine.IO protocol v4, "HTTP long-polling".
 """
@@ -56,7 +56,7 @@ class PollingTransport(PostingTransport):
 
     Attributes:
         name: ``"polling"``.
-        leaving: Never: a goodbye goes alone, or behind little.
+        close_pending: Never: a goodbye goes alone, or behind little.
         may_move: Always: whatever GET waits is answered when the client moves.
         writable: Whether a GET waits and no POST is being read.
         receiver: Whom it feeds.
@@ -66,7 +66,7 @@ class PollingTransport(PostingTransport):
     __slots__ = ("_answered", "_binary", "_config", "_get")
 
     name = "polling"
-    leaving = False
+    close_pending = False
     may_move = True
 
     def __init__(self, codec: Codec, config: Config, *, binary: bool = True) -> None:
@@ -153,11 +153,11 @@ class PollingTransport(PostingTransport):
     def take_over(self, *, pinged: bool) -> None:
         """Do nothing: no session moves to polling."""
 
-    def let_go(self) -> None:
+    def prepare_upgrade(self) -> None:
         """Let the waiting GET go: the client has paused its polling, or is about to."""
         self._answer([_NOOP])
 
-    def take_back(self) -> None:
+    def cancel_upgrade(self) -> None:
         """Go on as before: the next GET waits again."""
 
     def retire(self) -> None:

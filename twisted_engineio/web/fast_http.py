@@ -36,7 +36,7 @@ from ..exceptions import Refused
 from ..policy.forwarded import TrustedProxies
 from ..protocol.fields import HeaderFields, lower
 from ..protocol.handshake import Handshake, QueryFields, parse_query
-from ..session.heartbeat import overslept
+from ..session.heartbeat import was_stalled
 from ..transports.websocket.opening_handshake import KEY, OpeningHandshake
 from .access_log import Upgrade
 from .connection_takeover import attach
@@ -380,7 +380,7 @@ class FastHTTPProtocol(protocol.Protocol):
 
     def _timed_out(self) -> None:
         clock = self.site.engineio_places.clock
-        slept = overslept(clock, self._due, self._silent.delay)
+        slept = was_stalled(clock, self._due, self._silent.delay)
         channel = self._leave_to_twisted_web()._channel
         if not slept:  # else its first bytes may wait in the socket
             channel.cut_off()

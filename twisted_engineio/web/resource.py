@@ -385,7 +385,7 @@ class EngineIOResource(Resource):
         self.engineio.refuse_when_stopped()
         if self.engineio.config.cookie is not None:
             self._set_cookie(entry, asked)
-        if self.engineio.hearing.headers:
+        if self.engineio.hooks.headers:
             self._tell_headers(asked, None)
         transport = self._websocket(asked, entry, opened)
         self._hand_over(asked, transport)
@@ -415,14 +415,15 @@ class EngineIOResource(Resource):
         opened: Callable[[WebSocketTransport], None],
     ) -> WebSocketTransport:
         websockets, query = self.engineio.websockets, asked.query
-        greets = not query.get("sid")
+        sends_first = not query.get("sid")
         transport: WebSocketTransport = websockets.protocol(
             opened,
             asked.extra_headers(),
             session.revision.codec,
             # A client says so for the session, or for the one transport.
-            base64=query.get("b64") == "1" or (not greets and session.handshake.base64),
-            greets=greets,
+            base64=query.get("b64") == "1"
+            or (not sends_first and session.handshake.base64),
+            sends_first=sends_first,
         )
         transport.factory = websockets
         return transport
@@ -516,7 +517,7 @@ class EngineIOResource(Resource):
     def _refuse_after_opening(self, asked: RequestInfo, error: Reject) -> None:
         websockets = self.engineio.websockets
         transport = websockets.protocol(
-            lambda opened: opened.turn_away(error.close_code, error.message),
+            lambda opened: opened.close_with(error.close_code, error.message),
             asked.extra_headers(),
             REVISION_4.codec,
         )
@@ -524,7 +525,7 @@ class EngineIOResource(Resource):
         self._hand_over(asked, transport)
 
     def _tell_headers(self, asked: RequestInfo, session: Session | None) -> None:
-        if self.engineio.hearing.headers:
+        if self.engineio.hooks.headers:
             headers, view = asked.answer_headers, asked.view
             self.engineio.tell(lambda each: each.headers(headers, view, session))
 

@@ -169,7 +169,7 @@ class EngineIOSite(Site):
         if path.rstrip(b"/") != self._path or path[-2:] == b"//":
             return None
         server = self.server
-        if not self._undressed or server.hearing.headers:
+        if not self._undressed or server.hooks.headers:
             return None
         if server.config.per_message_deflate:
             return None
@@ -189,7 +189,7 @@ class EngineIOSite(Site):
     @property
     def _undressed(self) -> bool:
         """Whether nobody but our resource looks at its requests."""
-        watched = self.server.hearing.whole_requests
+        watched = self.server.hooks.whole_requests
         return self._lean and not watched and self._unread
 
     def is_lean(self, request_line: bytes) -> bool:

@@ -45,7 +45,7 @@ from ..write_buffer import pause_above, unsent
 if TYPE_CHECKING:
     from ...config import Config
 
-__all__ = ["EventStream", "Listened", "ResponseFlow"]
+__all__ = ["EventStream", "ResponseFlow", "StreamOwner"]
 
 _HEADERS: Final = {
     b"Content-Type": b"text/event-stream",
@@ -67,7 +67,7 @@ class ResponseFlow(enum.Enum):
     OVER = "over"
 
 
-class Listened(Protocol):
+class StreamOwner(Protocol):
     """Whom a stream tells what becomes of it."""
 
     def stream_full(self) -> None:
@@ -106,7 +106,7 @@ class EventStream:
     )
 
     def __init__(
-        self, request: Request, owner: Listened, clock: IReactorTime, config: Config
+        self, request: Request, owner: StreamOwner, clock: IReactorTime, config: Config
     ) -> None:
         """
         Make a stream that has not begun.

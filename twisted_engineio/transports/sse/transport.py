@@ -36,8 +36,8 @@ from twisted.web.http import Request
 
 from ...exceptions import CloseReason
 from ...protocol.codec import Codec
-from ...protocol.packet import Encoded, Outgoing, Packet, PacketType, is_goodbye
-from ...session.heartbeat import overslept
+from ...protocol.packet import Encoded, Outgoing, Packet, PacketType, is_close_packet
+from ...session.heartbeat import was_stalled
 from ...session.interfaces import NULL_RECEIVER
 from ...session.send_queue import SendQueue
 from ..http_post import PostingTransport
@@ -74,24 +74,24 @@ class EventSourceTransport(PostingTransport):
 
     Attributes:
         name: ``"sse"``.
-        leaving: Whether a goodbye is on its way to the socket.
+        close_pending: Whether a goodbye is on its way to the socket.
         writable: Whether there is a stream that takes more, and room in the ring.
         receiver: Whom it feeds.
 
     """
 
     __slots__ = (
+        "_cancelled_at",
         "_clock",
         "_config",
         "_next",
         "_pace",
         "_part",
         "_pings",
-        "_recalled",
         "_ring",
         "_stream",
         "_timer",
-        "leaving",
+        "close_pending",
     )
 
     name = "sse"
@@ -118,11 +118,11 @@ class EventSourceTransport(PostingTransport):
         self._config = config
         self._ring = ReplayBuffer(sid, config.sse_ring_events, config.sse_ring_bytes)
         self._pings: deque[int] = deque()  # the events that are to be ponged
-        self._recalled = 0  # the event that says to a client that it stays
+        self._cancelled_at = 0  # the event that says to a client that it stays
         self._part = 0, 0  # events and bytes that are in the ring since the last ping
         self._next = 1  # the number of the event to be written next
         self._pace = SSEPace.FLOWING
-        self.leaving = False
+        self.close_pending = False
         self._stream: EventStream | None = None
         self._timer: IDelayedCall | None = None
 
@@ -170,7 +170,7 @@ class EventSourceTransport(PostingTransport):
     def stream_sent(self, stream: EventStream) -> None:
         """Have said goodbye, if it was the stream of today."""
         if stream is self._stream:
-            self.leaving = False
+            self.close_pending = False
             self._detach()
             self.receiver.transport_ready()
 
@@ -184,7 +184,7 @@ class EventSourceTransport(PostingTransport):
     @property
     def may_move(self) -> bool:
         """Whether the client has seen that an earlier move of it has failed."""
-        return self._ring.first > self._recalled
+        return self._ring.first > self._cancelled_at
 
     @property
     def corked(self) -> bool:
@@ -224,17 +224,17 @@ class EventSourceTransport(PostingTransport):
         if pinged:
             self._pings.append(0)
 
-    def let_go(self) -> None:
+    def prepare_upgrade(self) -> None:
         """Write a noop as the last event: the client moves to another transport."""
         self._pace = SSEPace.HELD
         self._write([_NOOP])
 
-    def take_back(self) -> None:
+    def cancel_upgrade(self) -> None:
         """Flow on: the client did not move."""
         if self._pace is SSEPace.HELD:
             self._pace = SSEPace.FLOWING
             self._write([_PING])
-            self._recalled = self._ring.last
+            self._cancelled_at = self._ring.last
             self._settle()
 
     def retire(self) -> None:
@@ -269,9 +269,9 @@ class EventSourceTransport(PostingTransport):
 
     def _write(self, items: list[Outgoing]) -> None:
         """Make an event of packets, and write it as soon as the stream takes it."""
-        if is_goodbye(items[-1]):
+        if is_close_packet(items[-1]):
             self._pace = SSEPace.LAST
-            self.leaving = True
+            self.close_pending = True
         self._append(items)
         self._pump()
         self.writable = self._can_write()
@@ -323,14 +323,14 @@ class EventSourceTransport(PostingTransport):
             if self._next <= self._ring.last or self._pace is not SSEPace.LAST:
                 stream.write(*event)
             elif stream.write_last(*event):
-                self.leaving = False
+                self.close_pending = False
                 self._detach()
 
     def _settle(self) -> None:
         """Write what is in the ring, then what the session has queued."""
         self._pump()
         self.writable = self._can_write()
-        if self.writable or (self._pace is SSEPace.LAST and not self.leaving):
+        if self.writable or (self._pace is SSEPace.LAST and not self.close_pending):
             self.receiver.transport_ready()
 
     def _can_write(self) -> bool:
@@ -348,10 +348,10 @@ class EventSourceTransport(PostingTransport):
     def _packets(self, body: bytes, binary: bool) -> Iterator[str | bytes | Packet]:
         for item in super()._packets(body, binary):
             if isinstance(item, Packet) and item.type is PacketType.PONG:
-                self._ponged()
+                self._pong_received()
             yield item
 
-    def _ponged(self) -> None:
+    def _pong_received(self) -> None:
         # A client answers pings one by one, in the order of the events.
         if self._pings:
             self._ring.acknowledge(self._pings.popleft())
@@ -373,7 +373,7 @@ class EventSourceTransport(PostingTransport):
         limit = self._config.sse_ack_timeout
         late = self._timer.getTime()
         # The acknowledgement may wait in the socket, or behind a POST that we hold.
-        if self.receiver.busy or overslept(self._clock, late, limit):
+        if self.receiver.busy or was_stalled(self._clock, late, limit):
             self._await_ack()
             return
         self.receiver.fail(CloseReason.REPLAY_OVERFLOW)

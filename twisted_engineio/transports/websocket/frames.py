@@ -73,9 +73,9 @@ _LIGHT: Final = _ROOM // _MAX_HELD
 
 _TEXT: Final = [bytes((0x81, length, 0x34)) for length in range(126)]
 """The head of a small text message by its length: FIN and text, length, ``4``."""
-_GOODBYES: Final = (1000 & 0xFF, 1001 & 0xFF)
+_CLOSE_CODES: Final = (1000 & 0xFF, 1001 & 0xFF)
 """What a page says that closes its WebSocket, or goes away; the high byte is 3."""
-_FAREWELL: Final = b"\x88\x02\x03\xe8"
+_CLOSE_REPLY: Final = b"\x88\x02\x03\xe8"
 """What Autobahn answers: a close frame with 1000."""
 _MORE: Final[int] = getattr(socket, "MSG_MORE", 0)
 """Linux sends the last bytes together with the end of the connection, then."""
@@ -229,7 +229,7 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
         end = len(data)
         limit = position + _STRIDE
         while position < end and position < limit:
-            if data[position] == 0x88 and self._hangs_up(data, position):
+            if data[position] == 0x88 and self._answer_close(data, position):
                 return end
             if 0x88 <= data[position] <= 0x8A:
                 beyond = self._read_control(data, position, limit)
@@ -322,16 +322,16 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
         limit: int = self.maxMessagePayloadSize
         return (start, length) if length <= limit else (0, -1)
 
-    def _hangs_up(self, data: bytes, position: int) -> bool:
+    def _answer_close(self, data: bytes, position: int) -> bool:
         """Answer a close frame as browsers send it, and tell whether it was one."""
         frame = data[position : position + 8]
         if frame[1:2] != b"\x82" or len(frame) < 8 or self.state != _OPEN:
             return False
-        if frame[6] ^ frame[2] != 3 or frame[7] ^ frame[3] not in _GOODBYES:
+        if frame[6] ^ frame[2] != 3 or frame[7] ^ frame[3] not in _CLOSE_CODES:
             return False
         # All that Autobahn does about it, and its order.
         self.wasClean = True
-        self.sendData(_FAREWELL)
+        self.sendData(_CLOSE_REPLY)
         self.transport.unregisterProducer()
         self.state = self.STATE_CLOSED
         self._closeConnection()
@@ -406,13 +406,13 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
                     return
                 data = data[sent:]
             if transport.producer is None and self.state == _OPEN:
-                super()._heed_socket()
+                super()._watch_socket()
         transport.write(data)
 
-    def _heed_socket(self) -> None:
+    def _watch_socket(self) -> None:
         """Leave it for the first time that something waits for a plain socket."""
         if self._socket is None:
-            super()._heed_socket()
+            super()._watch_socket()
 
     @property
     def buffered(self) -> int:
@@ -448,7 +448,7 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
         # What loseConnection comes to, but that it first waits until the socket would
         # take what is not there: that is four system calls.
         transport.disconnecting = True
-        self.factory.closing.begin(self._hang_up)
+        self.factory.closing.begin(self._disconnect)
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         self.transport.connectionLost(connectionDone)

@@ -153,16 +153,16 @@ class LimitedWebSocket(WebSocketServerProtocol):
         try:
             self.dataReceived(data)
         except BaseException:
-            self._cut_off()  # as the reactor does; the time slices log it
+            self._abort_now()  # as the reactor does; the time slices log it
             raise
         if not self._waiting and self._pace is not ReadingPace.STOPPED:
             self.transport.resumeProducing()
 
     def _read_rest(self) -> None:
         """Read what was received before the connection was lost, in no slices."""
-        nobody: Receiver = NULL_RECEIVER
+        detached: Receiver = NULL_RECEIVER
         while self._unread and not self._is_full:
-            if self.receiver is nobody:
+            if self.receiver is detached:
                 return
             data, self._unread = bytes(self._unread), None
             self.factory.slices.remove(self._read_on)
@@ -179,7 +179,7 @@ class LimitedWebSocket(WebSocketServerProtocol):
         # costs those that are not paused nothing.
         self.dataReceived = self._read_ahead  # type: ignore[method-assign]
         self._ahead = 0
-        self._heed_room()
+        self._update_pace()
 
     def resume(self) -> None:
         """Read on, after what has been received."""
@@ -206,13 +206,13 @@ class LimitedWebSocket(WebSocketServerProtocol):
                 self._ahead = 0
             else:
                 self._ahead += len(data) + waiting - self._waiting
-            self._heed_room()
+            self._update_pace()
 
     @property
     def _waiting(self) -> int:
         return 0 if self._unread is None else len(self._unread)
 
-    def _heed_room(self) -> None:
+    def _update_pace(self) -> None:
         if self.receiver.room > self._ahead:
             if self._pace is ReadingPace.STOPPED:
                 self._go_on()
@@ -283,9 +283,9 @@ class LimitedWebSocket(WebSocketServerProtocol):
 
     def _limit_close(self) -> None:
         if not self._close_due:  # no step puts off what the first has begun
-            self._close_due = self.factory.closes.begin(self._cut_off)
+            self._close_due = self.factory.closes.begin(self._abort_now)
 
-    def _cut_off(self) -> None:
+    def _abort_now(self) -> None:
         """Abort the connection; unsent bytes are lost, and nothing more is read."""
         self.state = self.STATE_CLOSED
         self.unregisterProducer()

@@ -46,7 +46,7 @@ AUTOBAHN: Final = (
 """What is known here of Autobahn's ``WebSocketServerProtocol``."""
 
 HANDSHAKE: Final = (
-    "_greets",
+    "_sends_first",
     "_headers",
     "_opened",
     "_wskey",
@@ -68,7 +68,7 @@ HANDSHAKE: Final = (
 """What is set by a handshake and not read after it; ``websocket_version`` is 13."""
 
 
-class _Unheard:
+class _UnusedDeferred:
     """A Deferred for an event that nobody waits for."""
 
     def callback(self, result: object) -> None:
@@ -78,8 +78,8 @@ class _Unheard:
 class LowMemoryWebSocketTransport(WebSocketTransport):
     """A session's WebSocket, made with little."""
 
-    is_open: Any = _Unheard()
-    is_closed: Any = _Unheard()
+    is_open: Any = _UnusedDeferred()
+    is_closed: Any = _UnusedDeferred()
     websocket_version = 13
     inside_message = False
     current_frame: Any = None
@@ -100,7 +100,7 @@ class LowMemoryWebSocketTransport(WebSocketTransport):
         options["log"] = factory.client_log
         # A function in a class would be a method.
         accept = staticmethod(options.pop("perMessageCompressionAccept"))
-        lean: type[WebSocketTransport] = type(
+        subclass: type[WebSocketTransport] = type(
             cls.__name__,
             (cls,),
             {
@@ -110,13 +110,13 @@ class LowMemoryWebSocketTransport(WebSocketTransport):
                 "__module__": cls.__module__,
             },
         )
-        first = lean.__new__(lean)
-        first.factory = factory
-        WebSocketProtocol._connectionMade(first)
-        for name, value in vars(first).items():
+        template = subclass.__new__(subclass)
+        template.factory = factory
+        WebSocketProtocol._connectionMade(template)
+        for name, value in vars(template).items():
             if value is None or type(value) in (bool, int, bytes):
-                setattr(lean, name, value)
-        return lean
+                setattr(subclass, name, value)
+        return subclass
 
     def __init__(
         self,
@@ -125,14 +125,14 @@ class LowMemoryWebSocketTransport(WebSocketTransport):
         codec: Codec,
         *,
         base64: bool = False,
-        greets: bool = False,
+        sends_first: bool = False,
     ) -> None:
         # Not Autobahn's __init__: it makes two Deferreds and a description.
         self.receiver: Receiver = NULL_RECEIVER
         self.writable = False
         self.base64 = base64
         self.codec = codec
-        self._greets = greets
+        self._sends_first = sends_first
         self._opened = opened
         self._headers = headers
 
@@ -170,13 +170,13 @@ class LowMemoryWebSocketTransport(WebSocketTransport):
         self.factory.countConnections -= 1
         self.factory.lost()
 
-    def _tell_opened(self) -> None:
+    def _notify_opened(self) -> None:
         if self._wskey is not None:
-            super()._tell_opened()
+            super()._notify_opened()
             return
         # Autobahn had no part in it: without a call, for each connection.
         opened = self._opened
-        del self._greets, self._opened, self._headers
+        del self._sends_first, self._opened, self._headers
         opened(self)
 
     def _forget_handshake(self) -> None:

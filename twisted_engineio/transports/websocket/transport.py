@@ -83,7 +83,7 @@ class WebSocketTransport(LimitedWebSocket):
     Attributes:
         name: ``"websocket"``.
         may_move: Always: from here a session moves nowhere.
-        leaving: Never: a goodbye has a time of its own here.
+        close_pending: Never: a goodbye has a time of its own here.
         corked: Never: see ``cork``.
         writable: Whether it is open and the socket takes more.
         buffered: The bytes that wait for the socket.
@@ -95,7 +95,7 @@ class WebSocketTransport(LimitedWebSocket):
 
     name = "websocket"
     may_move = True
-    leaving = False
+    close_pending = False
     corked = False
     _fragments = 0
     # Autobahn's own, which it sets where no type checker looks.
@@ -114,7 +114,7 @@ class WebSocketTransport(LimitedWebSocket):
         codec: Codec,
         *,
         base64: bool = False,
-        greets: bool = False,
+        sends_first: bool = False,
     ) -> None:
         """
         Make a transport that waits for its handshake.
@@ -124,7 +124,7 @@ class WebSocketTransport(LimitedWebSocket):
             headers: Headers for the answer to the handshake.
             codec: Reads and writes packets.
             base64: See the attribute.
-            greets: Whether the server speaks first. A client may hear "open" and a
+            sends_first: Whether the server speaks first. A client may hear "open" and a
                 message before it listens for messages, if both come in one piece (npm's
                 ws does): then the answer to the handshake leaves a moment sooner.
 
@@ -134,7 +134,7 @@ class WebSocketTransport(LimitedWebSocket):
         self.writable = False
         self.base64 = base64
         self.codec = codec
-        self._greets = greets
+        self._sends_first = sends_first
         self._opened = opened
         self._headers = headers
 
@@ -189,7 +189,7 @@ class WebSocketTransport(LimitedWebSocket):
     def _onOpen(self) -> None:
         self._unread = bytearray(self.data)
         self.data = b""
-        if self._greets:
+        if self._sends_first:
             self.factory.opening.begin(self._open)
         else:
             self._open()
@@ -198,23 +198,23 @@ class WebSocketTransport(LimitedWebSocket):
         """Say that it is open, to whom it concerns."""
         early, self._unread = self._unread, None
         self.writable = True
-        self._heed_socket()
-        self._tell_opened()
+        self._watch_socket()
+        self._notify_opened()
         if early:
             self.dataReceived(bytes(early))
 
-    def _heed_socket(self) -> None:
+    def _watch_socket(self) -> None:
         """Be told when the socket is full."""
         pause_above(self.transport, self.factory.low_water_mark)
         self.transport.registerProducer(self, True)
 
-    def _tell_opened(self) -> None:
+    def _notify_opened(self) -> None:
         opened = self._opened
         self._forget_handshake()  # it leads to the whole request
         opened(self)
 
     def _forget_handshake(self) -> None:
-        del self._greets, self._opened, self._headers
+        del self._sends_first, self._opened, self._headers
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Feed a whole message to the receiver."""
@@ -283,7 +283,7 @@ class WebSocketTransport(LimitedWebSocket):
         if self._unread is not None:
             self.factory.slices.remove(self._read_on)
         if self._close_due:
-            self.factory.closes.end(self._cut_off)
+            self.factory.closes.end(self._abort_now)
 
     def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
         # Of a compressed message Autobahn unpacks the limit and no more.
@@ -366,7 +366,7 @@ class WebSocketTransport(LimitedWebSocket):
             deflate._compressor = None  # some 260 KB, likewise
         self.sendFrame(opcode=opcode, payload=body, rsv=4)
 
-    def turn_away(self, code: int, message: str) -> None:
+    def close_with(self, code: int, message: str) -> None:
         """
         Close the connection with a code and a message that a browser's page can read.
 
@@ -393,10 +393,10 @@ class WebSocketTransport(LimitedWebSocket):
     def take_over(self, *, pinged: bool) -> None:
         """Do nothing: a pong is a pong."""
 
-    def let_go(self) -> None:
+    def prepare_upgrade(self) -> None:
         """Do nothing: from here a session moves nowhere."""
 
-    def take_back(self) -> None:
+    def cancel_upgrade(self) -> None:
         """Do nothing: it was not let go."""
 
     def retire(self) -> None:
@@ -412,7 +412,7 @@ class WebSocketTransport(LimitedWebSocket):
             return
         if reason is CloseReason.SLOW_CLIENT:
             # It reads nothing: it would not read a close frame either.
-            self._cut_off()
+            self._abort_now()
             return
         if reason is CloseReason.RATE_EXCEEDED:
             self.sendCloseFrame(code=_POLICY_VIOLATION)

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.web.http import HTTPChannel
 
 from ...policy.limited_log import LimitedLog
-from ...session.heartbeat import overslept
+from ...session.heartbeat import was_stalled
 from ...transports.write_buffer import Position, has_moved, position
 from .close_timeout import ClosingChannel, ConnectionStage
 
@@ -119,7 +119,7 @@ class TimedChannel(ClosingChannel):
             self._wait(limit)
         elif spent < limit:
             self._wait(limit - spent)
-        elif overslept(places.clock, self._timer.getTime(), limit):
+        elif was_stalled(places.clock, self._timer.getTime(), limit):
             self._wait(limit)  # the request may wait in the socket
         else:
             self.cut_off()
