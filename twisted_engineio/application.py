@@ -22,7 +22,7 @@ __all__ = ["Application", "EchoApplication", "misspelt_hooks"]
 
 HOOKS: Final = ("admit", "session_opened", "message_received", "session_closed")
 """The methods that a server calls."""
-_NEAR: Final = 0.9
+_MIN_SIMILARITY: Final = 0.9
 """Similarity threshold of names: two letters of ``message_received`` may be swapped, or
 one be missing, but ``message_received_count`` is a different name."""
 
@@ -117,12 +117,12 @@ def misspelt_hooks(application: Application) -> dict[str, str]:
         and name not in HOOKS
         and not name.startswith("__")
     }
-    near = {name: _nearest(_plain(name), missing) for name in sorted(own)}
-    return {name: missing[hook] for name, hook in near.items() if hook}
+    similar = {name: _most_similar(_plain(name), missing) for name in sorted(own)}
+    return {name: missing[hook] for name, hook in similar.items() if hook}
 
 
-def _nearest(name: str, hooks: Collection[str]) -> str | None:
-    for hook in difflib.get_close_matches(name, hooks, n=1, cutoff=_NEAR):
+def _most_similar(name: str, hooks: Collection[str]) -> str | None:
+    for hook in difflib.get_close_matches(name, hooks, n=1, cutoff=_MIN_SIMILARITY):
         # session_opened_at is a different name, not a misspelling.
         if not name.startswith(hook) or len(name) <= len(hook) + 1:
             return hook

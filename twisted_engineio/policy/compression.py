@@ -24,7 +24,7 @@ _LEVEL: Final = 1
 """nginx's default. Compression blocks the reactor, and higher levels take several times
 as long for a few percent."""
 
-_KEPT: Final = 8
+_MAX_CACHED: Final = 8
 """Compressed answers that are cached for one message, for as long as it lives."""
 
 _CODINGS: Final[tuple[Coding, ...]] = ("gzip", "deflate")
@@ -52,12 +52,12 @@ def choose_coding(accept_encoding: str | None) -> Coding | None:
     """
     if not accept_encoding:
         return None
-    likes = _read(accept_encoding)
-    anything = likes.get("*", 0.0)
-    best = max(_CODINGS, key=lambda each: likes.get(each, anything))
-    liked = likes.get(best, anything)
+    weights = _read(accept_encoding)
+    default = weights.get("*", 0.0)
+    best = max(_CODINGS, key=lambda each: weights.get(each, default))
+    weight = weights.get(best, default)
     # An unlisted identity coding is always acceptable, but not preferred.
-    return best if liked > 0 and liked >= likes.get(_IDENTITY, 0.0) else None
+    return best if weight > 0 and weight >= weights.get(_IDENTITY, 0.0) else None
 
 
 def _read(accept_encoding: str) -> dict[str, float]:
@@ -104,5 +104,5 @@ def compress_once(
             return compressed
     compressed = compress(body, coding)
     known.insert(0, (coding, body, compressed))
-    del known[_KEPT:]
+    del known[_MAX_CACHED:]
     return compressed

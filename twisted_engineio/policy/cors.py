@@ -219,7 +219,7 @@ class Cors:
         if self._exposed:
             headers.setRawHeaders(b"Access-Control-Expose-Headers", [self._exposed])
 
-    def add_error_headers(self, asked: CorsRequest) -> None:
+    def add_error_headers(self, request: CorsRequest) -> None:
         """
         Add CORS headers to an error that occurs before the origin check.
 
@@ -227,21 +227,21 @@ class Cors:
         raises, which is logged: the error is sent in either case.
 
         Args:
-            asked: The request; the headers are added to its answer.
+            request: The request; the headers are added to its answer.
 
         """
-        origin = asked.origin
+        origin = request.origin
         if not self.lists or (origin is not None and not is_well_formed(origin)):
             return
         try:
-            allowed = self.allows(origin, asked.host, asked.is_secure)
+            allowed = self.allows(origin, request.host, request.is_secure)
         except Exception:
             self.log.failure("cors failed; the request is refused")
             return
-        if allowed and asked.method == b"OPTIONS":
-            self.add_preflight_headers(origin, asked.answer_headers)
+        if allowed and request.method == b"OPTIONS":
+            self.add_preflight_headers(origin, request.answer_headers)
         elif allowed:
-            self.add_headers(origin, asked.answer_headers)
+            self.add_headers(origin, request.answer_headers)
 
     def add_preflight_headers(self, origin: str | None, headers: Headers) -> None:
         """

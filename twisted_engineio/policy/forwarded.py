@@ -199,16 +199,18 @@ def _x_forwarded(
 
 def _forwarded(header: str) -> Iterator[_Hop]:
     """Parse a Forwarded header from the right, up to the first malformed parameter."""
-    backwards, at, said = header[::-1], 0, dict[str, str]()
+    backwards, at, fields = header[::-1], 0, dict[str, str]()
     while match := _PARAMETER.match(backwards, at):
         if match["name"]:
             name, value = match["name"][::-1].lower(), (match["token"] or "")[::-1]
             if match["quoted"]:
                 value = _QUOTED_PAIR.sub(r"\1", match["quoted"][::-1])
-            said[name] = value
-        if match["end"] != ";" and said:
-            yield _Hop(said.get("for", ""), said.get("proto", ""), said.get("host", ""))
-            said = {}
+            fields[name] = value
+        if match["end"] != ";" and fields:
+            yield _Hop(
+                fields.get("for", ""), fields.get("proto", ""), fields.get("host", "")
+            )
+            fields = {}
         if not match["end"]:
             return
         at = match.end()

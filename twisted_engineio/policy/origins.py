@@ -22,7 +22,7 @@ _PLAIN_HOST: Final = re.compile(_HOST + _PORT)
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?:[^/?#\\]*@)?([^/?#@\\]*)")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _NEEDS_HOST: Final = ("http", "https", "ftp")
-_OF_WEBSOCKETS: Final = {"ws": "http", "wss": "https"}
+_HTTP_SCHEMES: Final = {"ws": "http", "wss": "https"}
 _DEVIATING: Final = "\xdf\u03c2\u200c\u200d"
 """Characters that Python's codec converts as IDNA 2003 did, and browsers no longer do.
 UTS 46, "Deviations"."""
@@ -106,9 +106,9 @@ def listed_origin(text: str) -> str:
     origin = _as_sent(text)
     if origin is not None:
         scheme, _, rest = origin.partition("://")
-        if scheme not in _OF_WEBSOCKETS:
+        if scheme not in _HTTP_SCHEMES:
             return origin
-        meant: str | None = f"{_OF_WEBSOCKETS[scheme]}://{rest}"
+        meant: str | None = f"{_HTTP_SCHEMES[scheme]}://{rest}"
     else:
         meant = _as_sent(origin_of_url(text.strip()))
     problem = f"{text!r} is not an origin like 'https://example.com'"

@@ -25,7 +25,7 @@ from .token_bucket import TokenBucket
 
 __all__ = ["Quota"]
 
-_SOON = 5.0
+_RETRY_AFTER = 5.0
 """Seconds after which a refused client may retry: sessions come and go."""
 
 
@@ -129,7 +129,10 @@ class Quota:
     def _check(self, address: str | None) -> None:
         if self._max is not None and self._count >= self._max:
             raise Unavailable(
-                503, "The server is full", retry_after=_SOON, limit="max_sessions"
+                503,
+                "The server is full",
+                retry_after=_RETRY_AFTER,
+                limit="max_sessions",
             )
         if self._max_per_address is None or address is None:
             return
@@ -138,7 +141,7 @@ class Quota:
             raise Unavailable(
                 429,
                 "Too many sessions from your address",
-                retry_after=_SOON,
+                retry_after=_RETRY_AFTER,
                 limit="max_sessions_per_address",
             )
 

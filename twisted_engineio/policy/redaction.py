@@ -20,7 +20,7 @@ __all__ = ["SECRETS", "Redaction", "redact", "shorten"]
 
 SECRETS: Final = ("sid", "lastEventId", "ticket", "token")
 """Query fields that are redacted: the protocol's, and those of the documentation."""
-_SHOWN: Final = ("sid", "lastEventId")
+_SHORTENED: Final = ("sid", "lastEventId")
 """Fields whose beginning is kept."""
 _LEFT: Final = 6
 # ASCII only: a cut after six bytes may split a multi-byte character.
@@ -66,7 +66,7 @@ def shorten(sid: bytes) -> bytes:
 
 def _replace(found: re.Match[bytes]) -> bytes:
     delimiter, name, equals, value = found.groups()
-    shown = _SHOWN_NAMES.fullmatch(name) is not None
+    shown = _SHORTENED_NAMES.fullmatch(name) is not None
     return delimiter + name + equals + shorten(value if shown else b"")
 
 
@@ -80,7 +80,9 @@ def _spellings(name: str) -> bytes:
     return b"".join(letters)
 
 
-_SHOWN_NAMES: Final = re.compile(b"|".join(map(_spellings, _SHOWN)), re.IGNORECASE)
+_SHORTENED_NAMES: Final = re.compile(
+    b"|".join(map(_spellings, _SHORTENED)), re.IGNORECASE
+)
 _REDACTION: Final = Redaction()
 
 

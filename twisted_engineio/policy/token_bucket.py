@@ -10,7 +10,7 @@ from typing import Final
 
 __all__ = ["TokenBucket"]
 
-_GRAIN: Final = 1e-9
+_TOLERANCE: Final = 1e-9
 """Tolerance for rounding errors: a smaller deficit causes no wait."""
 
 
@@ -57,7 +57,7 @@ class TokenBucket:
             self._level = min(self._level + gained, self.capacity)
             self._since = now
         lacking = min(amount, self.capacity) - self._level
-        return lacking / self.rate if lacking > _GRAIN else 0.0
+        return lacking / self.rate if lacking > _TOLERANCE else 0.0
 
     def take(self, amount: float) -> None:
         """

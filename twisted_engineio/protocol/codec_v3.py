@@ -65,7 +65,7 @@ _BINARY_RUN: Final = re.compile(
     % b"|".join(b"\\x0%d\\xff.{%d}" % (size, size) for size in _SIZES),
     re.DOTALL,
 )
-_REACH: Final = 4096
+_MAX_BATCH: Final = 4096
 """Characters or bytes searched for one batch: its matches are held in a list."""
 
 _SHORTEST: Final[dict[str, str | bytes | Packet]] = {
@@ -150,7 +150,7 @@ def _decode_text(body: bytes) -> Iterator[str | bytes | Packet]:
     known = _SHORTEST
     while at < size:
         is_short = units[at + 1 : at + 2] == ":"
-        run = is_short and _RUN.findall(units, at, at + _REACH)
+        run = is_short and _RUN.findall(units, at, at + _MAX_BATCH)
         if not run or not run[0]:
             start, at = _bounds(units, at)
             yield _from_units(units[start:at], has_pairs)
@@ -219,7 +219,7 @@ def _decode_binary(body: bytes) -> Iterator[str | bytes | Packet]:
     known = _SHORTEST_BINARY
     while at < size:
         is_short = body[at + 2 : at + 3] == b"\xff"
-        run = is_short and _BINARY_RUN.findall(body, at, at + _REACH)
+        run = is_short and _BINARY_RUN.findall(body, at, at + _MAX_BATCH)
         if not run or not run[0]:
             kind, (start, at) = body[at : at + 1], _binary_bounds(body, at)
             yield _from_bytes(kind, body[start:at])

@@ -37,9 +37,9 @@ _BARE: Final = {
     **{each.value: Packet(each) for each in PacketType},
     "b": Packet(PacketType.MESSAGE, b""),
 }
-_SHORT: Final = 16
+_MAX_SHORT: Final = 16
 """Maximum characters of a packet that is worth a call of ``remember``."""
-_REMEMBERED: Final = 1024
+_MAX_KNOWN: Final = 1024
 
 _packet: Final = partial(tuple.__new__, Packet)
 """Make a ``Packet`` from a tuple, as ``Packet`` itself does, with half the calls."""
@@ -126,7 +126,7 @@ def decode_payload(body: bytes, *, binary: bool) -> Iterator[str | bytes | Packe
     for packet in text.split(_SEPARATOR):
         if packet[:1] == "4":
             yield packet[1:]
-        elif len(packet) > _SHORT:
+        elif len(packet) > _MAX_SHORT:
             yield decode_packet(packet)
         elif packet in known:
             yield known[packet]
@@ -160,7 +160,7 @@ def remember(
     """
     if known is first:
         known = {**first}
-    if len(known) < _REMEMBERED:
+    if len(known) < _MAX_KNOWN:
         known[packet] = read
     return known
 

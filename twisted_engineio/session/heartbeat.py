@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 PING = Packet(PacketType.PING)
-_PAUSE: Final = 1.0
+_MAX_LATENESS: Final = 1.0
 """Tolerated lateness of a timer, in seconds: a reactor that is merely busy is no
 later."""
 
@@ -55,7 +55,7 @@ def was_stalled(clock: IReactorTime, due: float, timeout: float) -> bool:
 
     """
     late = clock.seconds() - due
-    return bool(late > min(_PAUSE, timeout / 2))
+    return bool(late > min(_MAX_LATENESS, timeout / 2))
 
 
 class Waiting(enum.Enum):
@@ -168,12 +168,12 @@ class Heartbeat:
 
     def overdue(self) -> float:
         """Return for how many seconds the timer has been due; negative if it is not."""
-        assert self._call is not None  # only asked while it waits
+        assert self._call is not None  # only called while the timer runs
         return self._clock.seconds() - self._call.getTime()
 
     def was_stalled(self) -> bool:
         """Return whether the timer is late because the server was stalled."""
-        assert self._call is not None  # only asked while it waits
+        assert self._call is not None  # only called while the timer runs
         return was_stalled(self._clock, self._call.getTime(), self.timeout)
 
     # The heartbeat.
@@ -314,10 +314,10 @@ class ServerPings(Heartbeat):
 
     def pong(self) -> bool:
         """Schedule the next ping; ignore a pong that answers no ping."""
-        asked = self.waiting is Waiting.PONG_DUE
-        if asked:
+        was_due = self.waiting is Waiting.PONG_DUE
+        if was_due:
             self.begin()
-        return asked
+        return was_due
 
 
 class ClientPings(Heartbeat):

@@ -18,13 +18,13 @@ from ..protocol.packet import Packet, PacketType
 
 __all__ = ["open_packet", "upgrades_from"]
 
-_BETTER: Final = {"polling": ("sse", "websocket"), "sse": ("websocket",)}
+_UPGRADES: Final = {"polling": ("sse", "websocket"), "sse": ("websocket",)}
 """The transports to which a session can upgrade, if they are enabled."""
 
 
 def upgrades_from(transport: str, config: Config) -> list[str]:
     """Return the transports to which a session on ``transport`` may upgrade."""
-    better = _BETTER.get(transport) if config.allow_upgrades else None
+    better = _UPGRADES.get(transport) if config.allow_upgrades else None
     if better is None:
         return []
     return [name for name in config.transports if name in better]
@@ -47,12 +47,12 @@ def open_packet(
 
     """
     upgrades = tuple(upgrades_from(transport, config))
-    rest = _promises(upgrades, interval, timeout, config.max_payload)
+    rest = _open_data(upgrades, interval, timeout, config.max_payload)
     return Packet(PacketType.OPEN, f'{{"sid":{encode_basestring_ascii(sid)},{rest}')
 
 
 @lru_cache(maxsize=64)
-def _promises(
+def _open_data(
     upgrades: tuple[str, ...], interval: float, timeout: float, max_payload: int
 ) -> str:
     """Encode the data except the id; cached, as most sessions share it."""

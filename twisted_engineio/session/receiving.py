@@ -92,8 +92,8 @@ class Receiving(SessionBase):
         assert inbox is not None  # only a paused transport calls this
         if inbox.is_paused_by(PauseReason.RATE):
             return 0  # left in the socket, so that TCP slows the client down
-        behind = self._reading
-        return READ_AHEAD - inbox.size - (0 if behind is None else behind.size)
+        reading = self._reading
+        return READ_AHEAD - inbox.size - (0 if reading is None else reading.size)
 
     def reading_stopped(self) -> None:
         """Wait no longer than ``paused_timeout`` for the application."""

@@ -16,7 +16,7 @@ from ..protocol.packet import Encoded, Outgoing, Packet, is_close_packet
 
 __all__ = ["SendQueue"]
 
-_LEAST: Final = 3
+_MIN_ITEM_SIZE: Final = 3
 """Minimum size of an item, in bytes: that of the smallest packet on a WebSocket. If
 empty items counted nothing, they could be queued without limit."""
 
@@ -43,7 +43,7 @@ class SendQueue(deque[Outgoing]):
     it is empty costs no call.
 
     Attributes:
-        size: The bytes of its items; each counts ``_LEAST`` at least.
+        size: The bytes of its items; each counts ``_MIN_ITEM_SIZE`` at least.
 
     """
 
@@ -56,13 +56,13 @@ class SendQueue(deque[Outgoing]):
 
     def append(self, item: Outgoing) -> None:
         """Add an item at the end; nothing is changed if its size raises."""
-        self.size += max(size_of(item), _LEAST)
+        self.size += max(size_of(item), _MIN_ITEM_SIZE)
         super().append(item)
 
     def popleft(self) -> Outgoing:
         """Remove and return the first item; ``IndexError`` if there is none."""
         item = super().popleft()
-        self.size -= max(size_of(item), _LEAST)
+        self.size -= max(size_of(item), _MIN_ITEM_SIZE)
         return item
 
     def take(

@@ -52,9 +52,9 @@ class PostingTransport:
     """
 
     __slots__ = (
-        "_busy",
         "_codec",
         "_max_packets",
+        "_paused",
         "_post",
         "_stage",
         "receiver",
@@ -76,7 +76,7 @@ class PostingTransport:
         self._max_packets = max_packets
         self._post: Request | None = None
         self._stage = PostStage.ARRIVING
-        self._busy = False  # whether the session has paused the transport
+        self._paused = False  # whether the session has paused the transport
 
     # The resource's side.
 
@@ -97,14 +97,14 @@ class PostingTransport:
             self.begin(request)
         self.cork()
         self._stage = PostStage.READING
-        good = self._read(request, body)
+        valid = self._read(request, body)
         self._stage = PostStage.READ
-        if not good:
+        if not valid:
             self._post = None
             self.receiver.fail(CloseReason.PARSE_ERROR)
             answer(request, 400, PLAIN, b"")
         else:
-            self._take_or_hold()
+            self._answer_or_delay()
         self.uncork()
 
     def _read(self, request: Request, body: bytes) -> bool:
@@ -174,24 +174,24 @@ class PostingTransport:
 
     def pause(self) -> None:
         """Delay the answer to the current or a later POST, once there is no room."""
-        self._busy = True
+        self._paused = True
         if self._stage is PostStage.READ:
-            self._take_or_hold()
+            self._answer_or_delay()
 
     def resume(self) -> None:
         """Answer the POST that was delayed."""
-        self._busy = False
+        self._paused = False
         if self._stage is PostStage.READ:
-            self._take()
+            self._answer_post()
 
-    def _take_or_hold(self) -> None:
+    def _answer_or_delay(self) -> None:
         """Answer the POST if the session has room for the next."""
-        if not self._busy or self.receiver.room > 0:
-            self._take()
+        if not self._paused or self.receiver.room > 0:
+            self._answer_post()
         else:
             self.receiver.reading_stopped()
 
-    def _take(self) -> None:
+    def _answer_post(self) -> None:
         request, self._post = self._post, None
         if request is not None:
             answer(request, 200, HTML, b"ok")

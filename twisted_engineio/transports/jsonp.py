@@ -36,7 +36,7 @@ _MAX_FIELDS: Final = 8
 _NAMES: Final = (b"d", b"%64")
 """The spellings of the field's name."""
 
-_NO_BYTE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 def index_of(query: Mapping[str, str]) -> str | None:
@@ -115,7 +115,7 @@ def _unquote(value: bytes) -> bytes:
         InvalidPacket: If two digits do not follow a percent sign; no client sends that.
 
     """
-    if _NO_BYTE.search(value):
+    if _BAD_ESCAPE.search(value):
         raise InvalidPacket("the form's percent-encoding is bad")
     return a2b_qp(value.replace(b"=", b"=3D").replace(b"%", b"="))
 

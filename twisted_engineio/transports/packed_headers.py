@@ -19,7 +19,7 @@ __all__ = ["TWISTED", "PackedHeaders", "pack"]
 
 TWISTED: Final = ("_rawHeaders",)
 """Private attributes of twisted.web's ``Headers`` that are used here."""
-_FEW: Final = 32
+_MAX_UNPACKED: Final = 32
 """Fields that are not worth packing; a browser behind two proxies sends some 25."""
 
 
@@ -64,9 +64,9 @@ def pack(request: Request) -> None:
         request: The request; all of its headers remain readable.
 
     """
-    if len(request.requestHeaders._rawHeaders) > _FEW:
+    if len(request.requestHeaders._rawHeaders) > _MAX_UNPACKED:
         request.requestHeaders = PackedHeaders(request.requestHeaders)
-    if len(request.received_cookies) > _FEW:
+    if len(request.received_cookies) > _MAX_UNPACKED:
         request.received_cookies = {}  # the header has them, too
-    if len(request.args) > _FEW:
+    if len(request.args) > _MAX_UNPACKED:
         request.args = {}  # the URI has them, too

@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PollingTransport"]
 
-_COUNTED: Final = 512
+_COUNT_FROM: Final = 512
 """Bytes of an answer from which on it counts as buffered until its socket has taken
 it."""
-_APART: Final = 16_384
+_SEPARATE_FROM: Final = 16_384
 """Bytes of a broadcast from which on it does not share an answer with other messages:
 compressing it for each client would take longer than another poll."""
 _CLOSE: Final = Packet(PacketType.CLOSE)
@@ -142,8 +142,10 @@ class PollingTransport(PostingTransport):
     def flush(self, outbox: SendQueue) -> None:
         """Answer the waiting GET with as many items as one answer may hold."""
         config = self._config
-        apart = _APART if config.http_compression else inf
-        self._answer(outbox.take(config.max_payload, config.low_water_mark, apart))
+        separate_from = _SEPARATE_FROM if config.http_compression else inf
+        self._answer(
+            outbox.take(config.max_payload, config.low_water_mark, separate_from)
+        )
 
     def cork(self) -> bool:
         """Keep the GET waiting, so that all that is sent leaves in one answer."""
@@ -191,7 +193,7 @@ class PollingTransport(PostingTransport):
         connection = request.transport or request.channel  # a stream of HTTP/2
         answer(request, 200, kind, body)
         # A small answer fits into the socket, or waits after one that is counted.
-        if len(body) >= _COUNTED and unsent(connection):
+        if len(body) >= _COUNT_FROM and unsent(connection):
             self._forget_sent()
             size = self._answered.get(connection, 0) + len(body)
             self._answered[connection] = size
@@ -227,13 +229,13 @@ def _compressed(request: Request, body: bytes, items: Iterable[Outgoing]) -> byt
     if coding is None:
         return body
     request.setHeader(b"Content-Encoding", coding.encode())
-    shared = _shared_by(items)
+    shared = _shared_message(items)
     if shared is None:
         return compress(body, coding)
     return compress_once(body, coding, shared.compressed)
 
 
-def _shared_by(items: Iterable[Outgoing]) -> Encoded | None:
+def _shared_message(items: Iterable[Outgoing]) -> Encoded | None:
     """Return the last message of an answer that other clients may get, or ``None``."""
     last = None
     for item in items:

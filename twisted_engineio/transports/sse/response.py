@@ -178,9 +178,9 @@ class EventStream:
         """
         # With limit 0, twisted.web pauses us for any unsent byte, and resumes us when
         # all is sent. TLS collects data, and pauses us only in the next turn.
-        told = pause_above(self._request.transport, 0)
+        is_limited = pause_above(self._request.transport, 0)
         self._put(event)
-        if told:
+        if is_limited:
             self.flow = ResponseFlow.FULL
         self._end()
         return self.flow is ResponseFlow.OVER
@@ -259,7 +259,7 @@ class EventStream:
         self._end()
         self._owner.stream_over(self)
 
-    def _late(self) -> None:
+    def _close_timed_out(self) -> None:
         """Drop the stream: its socket has not taken the last data in time."""
         self.drop()
         self._owner.stream_over(self)
@@ -274,7 +274,7 @@ class EventStream:
             self._stop_timer()
             self.flow = ResponseFlow.ENDING
             late = self._config.close_timeout
-            self._timer = self._clock.callLater(late, self._late)
+            self._timer = self._clock.callLater(late, self._close_timed_out)
 
     def _sent(self) -> None:
         self._finish()

@@ -56,7 +56,7 @@ _PING: Final = Packet(PacketType.PING)
 _LAST: Final = (PacketType.CLOSE, PacketType.NOOP)
 _PROBE_PONG: Final = Packet(PacketType.PONG, "probe")
 
-_ASK_EVERY: Final = 8
+_RING_PARTS: Final = 8
 """Number of parts of the ring, each of which ends with a ping. A client on a slow line
 proves that it is alive with the first of them."""
 
@@ -203,7 +203,7 @@ class EventSourceTransport(PostingTransport):
         """Write an event with one packet; a probe's pong even while corked."""
         if item == _PROBE_PONG:
             # It belongs to the probe, not to the session, so it is not replayed.
-            self._write_aside(item)
+            self._write_unnumbered(item)
         else:
             self._write([item])
 
@@ -286,8 +286,8 @@ class EventSourceTransport(PostingTransport):
         events, size = self._part[0] + 1, self._part[1] + len(payload)
         config = self._config
         full = (
-            events * _ASK_EVERY >= config.sse_ring_events
-            or size * _ASK_EVERY >= config.sse_ring_bytes
+            events * _RING_PARTS >= config.sse_ring_events
+            or size * _RING_PARTS >= config.sse_ring_bytes
         )
         # More than one is possible: the session may take the pong to our ping for its
         # own, and ping again.
@@ -309,7 +309,7 @@ class EventSourceTransport(PostingTransport):
             shared.event = payload
         return payload
 
-    def _write_aside(self, item: Packet) -> None:
+    def _write_unnumbered(self, item: Packet) -> None:
         """Write an event without an id, which is not replayed."""
         if self._stream is not None and self._stream.flow is ResponseFlow.OPEN:
             text = self._codec.encode_packet(item)

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["WebSocketFactory"]
 
-_GAP: Final = 0.001
+_OPENING_DELAY: Final = 0.001
 """Seconds between the answer to a handshake and the first message. With less, a client
 that is busy receives both in one read; the reference leaves no more."""
 
-_SLICE: Final = 0.002
+_SLICE_LENGTH: Final = 0.002
 """Seconds for which one connection is read in a turn of the reactor, and for which all
 connections with unread data are read in the next: some 500 echoes. Twisted reads a
 socket in pieces of up to 64 KiB, which may be 10,000 frames."""
@@ -96,10 +96,10 @@ class WebSocketFactory(WebSocketServerFactory):
         log: LineLimit,
     ) -> None:
         super().__init__(server=None, reactor=clock)
-        self.opening = SharedTimeout(clock, _GAP)
+        self.opening = SharedTimeout(clock, _OPENING_DELAY)
         self.closing = SharedTimeout(clock, 0.0)
         self.closes = SharedTimeout(clock, config.close_timeout)
-        self.slices = TimeSlices(clock, _SLICE)
+        self.slices = TimeSlices(clock, _SLICE_LENGTH)
         self.descriptors = Descriptors(clock)
         self.descriptors.log = LimitedLog(Descriptors.log, log)
         self.client_log = _AutobahnLog(Logger("autobahn.websocket"), log)

@@ -14,7 +14,7 @@ Rules of this file:
 4. The attributes of Autobahn and Twisted that it uses are listed in ``AUTOBAHN`` and
    ``TWISTED``, and a test asserts that they still exist.
 
-Driven as ``limits.py`` and ``transport.py``, whose methods it overrides.
+Driven like ``limits.py`` and ``transport.py``, whose methods it overrides.
 
 RFC 6455, 5.2; measured: an echo makes six Python calls here, and ninety-five without.
 """
@@ -68,9 +68,9 @@ _STRIDE: Final = 1024
 """Bytes of small frames that are handled between two reads of the clock."""
 
 _MAX_HELD: Final = 64
-_ROOM: Final = 16_384
+_MAX_HELD_BYTES: Final = 16_384
 """Maximum number of corked frames, and of their bytes in total."""
-_LIGHT: Final = _ROOM // _MAX_HELD
+_SMALL_FRAME: Final = _MAX_HELD_BYTES // _MAX_HELD
 """Bytes of a frame up to which only the number of frames is checked."""
 
 _TEXT: Final = [bytes((0x81, length, 0x34)) for length in range(126)]
@@ -369,7 +369,9 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
             return
         held.append(frame)
         if len(held) > _MAX_HELD or (
-            len(frame) > _LIGHT and len(held) > 1 and sum(map(len, held)) > _ROOM
+            len(frame) > _SMALL_FRAME
+            and len(held) > 1
+            and sum(map(len, held)) > _MAX_HELD_BYTES
         ):
             # Write now: else a full socket would not make the transport unwritable.
             self.uncork()

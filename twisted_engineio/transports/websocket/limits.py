@@ -128,11 +128,11 @@ class LimitedWebSocket(WebSocketServerProtocol):
             return end  # Autobahn would buffer this data and never read it
         stop = end
         if self.state != self.STATE_CONNECTING:
-            stop = min(position + max(_STRIDE, self._lacks()), end)
+            stop = min(position + max(_STRIDE, self._missing_bytes()), end)
         self._dataReceived(data[position:stop])
         return stop
 
-    def _lacks(self) -> int:
+    def _missing_bytes(self) -> int:
         """Return the bytes that Autobahn's current frame lacks."""
         frame = self.current_frame
         if frame is None:
@@ -188,11 +188,11 @@ class LimitedWebSocket(WebSocketServerProtocol):
         if self._pace is not _FREE:
             self._pace = _FREE
             vars(self).pop("dataReceived", None)
-            self._go_on()
+            self._continue_reading()
         elif self._unread is None:
             self.transport.resumeProducing()
 
-    def _go_on(self) -> None:
+    def _continue_reading(self) -> None:
         """Schedule the unread data, or read the socket."""
         if self._unread is None:
             self.transport.resumeProducing()
@@ -217,7 +217,7 @@ class LimitedWebSocket(WebSocketServerProtocol):
     def _update_pace(self) -> None:
         if self.receiver.room > self._ahead:
             if self._pace is ReadingPace.STOPPED:
-                self._go_on()
+                self._continue_reading()
             self._pace = ReadingPace.AHEAD
         else:
             self._stop_reading()

@@ -11,7 +11,7 @@ Rules of this file:
    ``tests/transports/test_low_memory.py`` compares the two, and asserts that the names
    of Autobahn that are used, listed in ``AUTOBAHN``, still exist.
 
-Driven as ``transport.py``, whose methods it overrides.
+Driven like ``transport.py``, whose methods it overrides.
 """
 
 from __future__ import annotations
