@@ -170,7 +170,7 @@ class RecordingTransport:
         calls: The names of the other calls; for ``abandon`` the reason instead.
         room: How many items it takes before it is full; ``None`` for all.
         buffered: What it says that it holds, in bytes.
-        leaving: Whether it says that its goodbye is on its way.
+        close_pending: Whether it says that its goodbye is on its way.
         corked: Whether it says that it holds back what is sent.
         reads_ahead: Whether it says that it reads on while it is paused.
 
@@ -185,7 +185,7 @@ class RecordingTransport:
         self.calls: list[str | CloseReason] = []
         self.room: int | None = None
         self.buffered = 0
-        self.leaving = False
+        self.close_pending = False
         self.corked = False
         self.reads_ahead = False
 
@@ -216,11 +216,11 @@ class RecordingTransport:
     def take_over(self, *, pinged: bool) -> None:
         self.pinged = pinged
 
-    def let_go(self) -> None:
+    def prepare_upgrade(self) -> None:
         assert self.writable, "let go of a transport that was not writable"
         self.send(NOOP)
 
-    def take_back(self) -> None:
+    def cancel_upgrade(self) -> None:
         self.calls.append("take back")
 
     def retire(self) -> None:

@@ -34,11 +34,11 @@ SENTENCES = [
     ),
     (
         SessionClosed("abcdefghij", None, "opening"),
-        "session abcdef... is opening: it takes messages from session_opened on",
+        "session abcdef... is opening: send once session_opened is called",
     ),
     (
         SessionClosed("abcdefghij", CloseReason.PING_TIMEOUT),
-        "session abcdef... is over (ping timeout)",
+        "session abcdef... is closed (ping timeout)",
     ),
     (Reject(401, "Who are you?"), "401 Who are you?"),
     (
@@ -138,7 +138,7 @@ def test_a_rejection_s_headers_are_text():
 
 def test_a_rejection_s_status_comes_first():
     """Whoever gives only a sentence is shown where it belongs."""
-    with pytest.raises(TypeError, match=r"a number: say Reject\(403, 'no'\)"):
+    with pytest.raises(TypeError, match=r"a number: use Reject\(403, 'no'\)"):
         Reject("no")
 
 

@@ -1,9 +1,9 @@
 """
-The four things that an application is told, and nothing else.
+The application interface: the four methods that a server calls.
 
-Each method is called with the session it concerns. What it raises is logged and ends
-that one session, never the server. Only ``session_closed`` comes for certain: exactly
-once for each session that was opened.
+Each method is called with the session it concerns. An exception that it raises is
+logged and ends that one session, never the server. Only ``session_closed`` is
+guaranteed: it is called exactly once for each session that was opened.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ __all__ = ["Application", "EchoApplication", "misspelt_hooks"]
 
 HOOKS: Final = ("admit", "session_opened", "message_received", "session_closed")
 """The methods that a server calls."""
-_NEAR: Final = 0.9
-"""How alike a name must be: two letters of ``message_received`` may be swapped, or one
-be missing, but ``message_received_count`` is a name of its own."""
+_MIN_SIMILARITY: Final = 0.9
+"""Similarity threshold of names: two letters of ``message_received`` may be swapped, or
+one be missing, but ``message_received_count`` is a different name."""
 
 
 class Application:
-    """What a server does with its sessions: override what you need."""
+    """Base class of applications: override the methods that you need."""
 
     def admit(self, handshake: Handshake) -> object:
         """
-        Decide whether a client may open a session; by default any may.
+        Decide whether a client may open a session; by default every client may.
 
-        May be async, or return a Deferred: the client waits for it. What it awaits are
-        Deferreds: a coroutine of asyncio's needs ``twistd --reactor asyncio`` and
-        ``Deferred.fromFuture(asyncio.ensure_future(...))``.
+        May be async, or return a Deferred: the client waits for the result. An async
+        method awaits Deferreds: an asyncio coroutine needs ``twistd --reactor asyncio``
+        and ``Deferred.fromFuture(asyncio.ensure_future(...))``.
 
         Args:
             handshake: The client's first request.
 
         Returns:
-            Nothing, or True, to admit it, or an ``Admission`` that says more about the
-            session to be opened. Anything else, False too, is a mistake: it is logged,
-            and the client is refused with 403. To refuse one, raise ``Reject``.
+            None or True to admit the client, or an ``Admission`` with settings for its
+            session. Any other value, False included, is a mistake: it is logged, and
+            the client is refused with 403. To refuse a client, raise ``Reject``.
 
         Raises:
             Reject: To refuse the client, with an HTTP status and a message.
@@ -53,7 +53,7 @@ class Application:
 
     def session_opened(self, session: Session) -> object:
         """
-        Greet a new session: it is open, and may be sent to.
+        Called when a session is open and can be sent to.
 
         Args:
             session: The new session.
@@ -62,23 +62,23 @@ class Application:
 
     def message_received(self, session: Session, data: str | bytes) -> object:
         """
-        Take a message from a client.
+        Called with each message from a client.
 
-        May be async, or return a Deferred: this session's next message waits for it,
-        so that order is kept; other sessions go on. Its client is pinged meanwhile, and
-        up to 64 KiB of what it says are read. If it leaves, the method has
+        May be async, or return a Deferred: this session's next message waits for it, so
+        that order is kept; other sessions continue. Meanwhile the client is pinged, and
+        up to 64 KiB of its messages are read. If the client disconnects, the method has
         ``handler_timeout`` seconds to finish, as every method has; then its Deferred is
         cancelled.
 
         Args:
-            session: Where it came from.
+            session: The session that received it.
             data: The message, ``str`` or ``bytes``, exactly as it was sent.
 
         """
 
     def session_closed(self, session: Session, reason: CloseReason) -> object:
         """
-        Say goodbye to a session that is over; it can no longer be sent to.
+        Called when a session has ended; it can no longer be sent to.
 
         Args:
             session: The session that ended.
@@ -89,16 +89,17 @@ class Application:
 
 def misspelt_hooks(application: Application) -> dict[str, str]:
     """
-    Find methods of an application that look like hooks and are none.
+    Return methods of an application whose names look like misspelt hooks.
 
-    A method is one only if its name, without case and underscores, is nearly a hook's
-    that the application does not have.
+    A method counts only if its name, without case and underscores, is similar to that
+    of a hook that the application does not override.
 
     Args:
-        application: The application; nothing of it is called, nor any property read.
+        application: The application; none of its methods is called, nor any property
+            read.
 
     Returns:
-        The hook that is meant, by the method's name.
+        The intended hook, by the method's name.
 
     """
     kind = type(application)
@@ -116,13 +117,13 @@ def misspelt_hooks(application: Application) -> dict[str, str]:
         and name not in HOOKS
         and not name.startswith("__")
     }
-    near = {name: _nearest(_plain(name), missing) for name in sorted(own)}
-    return {name: missing[hook] for name, hook in near.items() if hook}
+    similar = {name: _most_similar(_plain(name), missing) for name in sorted(own)}
+    return {name: missing[hook] for name, hook in similar.items() if hook}
 
 
-def _nearest(name: str, hooks: Collection[str]) -> str | None:
-    for hook in difflib.get_close_matches(name, hooks, n=1, cutoff=_NEAR):
-        # session_opened_at is a name of its own, and not a slip of the finger.
+def _most_similar(name: str, hooks: Collection[str]) -> str | None:
+    for hook in difflib.get_close_matches(name, hooks, n=1, cutoff=_MIN_SIMILARITY):
+        # session_opened_at is a different name, not a misspelling.
         if not name.startswith(hook) or len(name) <= len(hook) + 1:
             return hook
     return None
@@ -133,7 +134,7 @@ def _plain(name: str) -> str:
 
 
 class EchoApplication(Application):
-    """Sends every message back, as it came: what runs when no other is given."""
+    """Sends every message back unchanged: the default of the command line."""
 
     def message_received(self, session: Session, data: str | bytes) -> None:
         """Send the message back."""

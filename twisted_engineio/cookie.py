@@ -1,8 +1,8 @@
 """
-The cookie that carries a session's id, for proxies that route by it.
+The cookie with a session's id, for load balancers that route by it.
 
-It is set on the handshake's answer and never read: a session is found by its ``sid``
-in the query alone.
+It is set in the answer to the handshake and never read: a session is found only by the
+``sid`` in the query.
 
 RFC 6265, 4.1; RFC 6265bis for SameSite and the name prefixes.
 """
@@ -24,17 +24,17 @@ _LABEL: Final = "[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
 _DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _SAME_SITE: Final = ("strict", "lax", "none")
 _UNQUOTED: Final = "!'()*"
-"""What JavaScript's encodeURIComponent leaves as it is, besides what Python does."""
+"""Characters that JavaScript's encodeURIComponent leaves unquoted and Python does
+not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cookie:
     """
-    How to set the cookie; the defaults are the reference server's.
+    The cookie's attributes; the defaults are the reference server's.
 
     Raises:
-        ConfigError: If a value cannot work. Browsers would drop the cookie and say
-            nothing.
+        ConfigError: If a value is invalid. Browsers would discard the cookie silently.
 
     """
 
@@ -42,26 +42,27 @@ class Cookie:
     """Its name."""
 
     path: str | None = "/"
-    """The path below which it is sent back; ``None`` for the path of the request that
-    set it, up to its last slash."""
+    """The path below which it is sent; ``None`` for the path of the request that set
+    it, up to its last slash."""
 
     http_only: bool = True
     """Whether it is hidden from the page's scripts."""
 
     same_site: Literal["strict", "lax", "none"] = "lax"
-    """Whether other sites' requests bring it; ``"none"``: all do, and it is secure."""
+    """Whether cross-site requests send it; with ``"none"`` all do, which needs
+    ``secure``."""
 
     secure: bool = False
     """Whether it is only sent over TLS."""
 
     domain: str | None = None
-    """The domain whose hosts all get it; ``None`` for the one host that set it."""
+    """The domain whose hosts all receive it; ``None`` for only the host that set it."""
 
     max_age: int | None = None
-    """Seconds for which it is kept; ``None`` for as long as the browser runs."""
+    """Lifetime in seconds; ``None`` until the browser is closed."""
 
     def __post_init__(self) -> None:
-        """Check every value, so that a mistake shows before anything listens."""
+        """Validate every value, so that a mistake is reported before serving."""
         _require_match("name", _NAME, self.name, "a name like 'io'")
         if self.path is not None:
             _require_match("path", _PATH, self.path, "a path that begins with '/'")
@@ -81,12 +82,16 @@ class Cookie:
         self._check_security()
 
     def _check_security(self) -> None:
-        """Refuse what browsers refuse to keep: RFC 6265bis, "Storage Model"."""
+        """
+        Raise ``ConfigError`` for combinations that browsers discard.
+
+        RFC 6265bis, "Storage Model".
+        """
         if self.secure:
             if self.name.lower().startswith("__host-") and (
                 self.path != "/" or self.domain is not None
             ):
-                _refuse("name", "'__Host-' takes the path '/' and no domain")
+                _refuse("name", "'__Host-' requires the path '/' and no domain")
         elif self.same_site == "none":
             _refuse("same_site", "browsers refuse 'none' without secure=True")
         elif self.name.lower().startswith(("__secure-", "__host-")):
@@ -94,10 +99,11 @@ class Cookie:
 
     def header(self, sid: str) -> bytes:
         """
-        Give the value of the Set-Cookie header.
+        Return the value of the Set-Cookie header.
 
         Args:
-            sid: The session's id; what a cookie may not hold is percent-encoded.
+            sid: The session's id; characters that a cookie must not contain are
+                percent-encoded.
 
         """
         parts = [f"{self.name}={quote(sid, safe=_UNQUOTED)}"]

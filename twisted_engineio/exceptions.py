@@ -1,19 +1,19 @@
 """
-Every error of the project, and the reasons for which a session ends.
+All exceptions of the package, and the reasons for which a session ends.
 
-Whose fault an error is shows in its class::
+The class of an error shows whose fault it is::
 
     EngineIOError
-     +-- ConfigError          the operator's: an option that cannot work
-     +-- SessionClosed        the application's: it used a session that is over
-     +-- Reject               nobody's: the application refuses a client
-     |    +-- Unavailable     nor is it here: the server takes no more for now
+     +-- ConfigError          the operator's: an invalid option
+     +-- SessionClosed        the application's: it used a closed session
+     +-- Reject               no fault: the application refuses a client
+     |    +-- Unavailable     no fault: the server accepts no sessions for now
      +-- ProtocolError        the client's
-          +-- Refused         a request that the protocol answers with an error code
-          +-- InvalidPacket   bytes that are no packet
+          +-- Refused         a request that is answered with a protocol error code
+          +-- InvalidPacket   bytes that are not a packet
           +-- PayloadTooLarge more bytes than ``max_payload``
 
-An error carries its data in attributes and makes its own sentence.
+An error stores its data in attributes and builds its message from them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
 
 class CloseReason(enum.Enum):
     """
-    Why a session ended; the values are the words of the reference server.
+    The reason for which a session ended; most values are the reference server's.
 
     The last five are ours: the reference has no name for them.
     """
@@ -82,16 +82,16 @@ MESSAGES: Mapping[ErrorCode, str] = {
 
 
 class EngineIOError(Exception):
-    """The root of every error that this package raises."""
+    """The base class of every exception that this package raises."""
 
 
 class ConfigError(EngineIOError, ValueError):
     """
-    An option has a value that cannot work.
+    An option has an invalid value.
 
     Attributes:
         option: The option's name, as in ``Config``.
-        problem: What was wrong, and what would be right.
+        problem: The error, and how to correct it.
 
     """
 
@@ -103,15 +103,15 @@ class ConfigError(EngineIOError, ValueError):
 
 def require(kind: type, given: object, taker: str) -> None:
     """
-    See that a caller has given what is taken.
+    Raise ``TypeError`` unless an argument is an instance of a class.
 
     Args:
-        kind: The class that it must be of.
-        given: What was given.
-        taker: Who takes it.
+        kind: The required class.
+        given: The argument.
+        taker: The name of the callable, for the message.
 
     Raises:
-        TypeError: If it is of another; the message says what is wanted.
+        TypeError: If it is not; the message names the required class.
 
     """
     if isinstance(given, kind):
@@ -127,11 +127,11 @@ def require(kind: type, given: object, taker: str) -> None:
 
 def counted(count: int, noun: str) -> str:
     """
-    Write a number of things, as ``1 session`` or ``2 sessions``.
+    Format a count, as ``1 session`` or ``2 sessions``.
 
     Args:
-        count: How many.
-        noun: What one of them is called; its plural ends with an s.
+        count: The number.
+        noun: The noun in the singular; its plural ends with an s.
 
     """
     return f"{count} {noun}{'' if count == 1 else 's'}"
@@ -143,7 +143,7 @@ class SessionClosed(EngineIOError):
 
     Attributes:
         sid: The session's id.
-        reason: Why it ended, or is closing; ``None`` where that is not known yet.
+        reason: Why it ended, or is closing; ``None`` if that is not known yet.
 
     """
 
@@ -152,11 +152,11 @@ class SessionClosed(EngineIOError):
     ) -> None:
         why = "" if reason is None else f" ({reason.value})"
         if state == "opening":
-            what = "is opening: it takes messages from session_opened on"
+            what = "is opening: send once session_opened is called"
         elif state == "closing" or reason is None:
             what = f"is closing{why}"
         else:
-            what = f"is over{why}"
+            what = f"is closed{why}"
         super().__init__(f"session {sid[:6]}... {what}")
         self.sid = sid
         self.reason = reason
@@ -168,17 +168,18 @@ class Reject(EngineIOError):
 
     Attributes:
         status: The HTTP status of the answer, 400 to 599.
-        message: A sentence that the client is given.
+        message: A sentence that is sent to the client.
         headers: Headers for the answer.
         code: The protocol's error code, ``FORBIDDEN``.
-        context: What the operator is told.
-        close_code: A WebSocket is opened and then closed with this code, 4000 to 4999,
-            and the message, because a browser shows its page neither status nor body of
-            a WebSocket that was refused; ``None`` to refuse it like any other request.
+        context: The explanation for the operator.
+        close_code: If set, a WebSocket is accepted and then closed with this code, 4000
+            to 4999, and the message, because a browser's page can read neither status
+            nor body of a refused WebSocket; ``None`` to refuse it like any other
+            request.
 
     Raises:
         ValueError: If the status or the close code is out of its range.
-        TypeError: If the status is no number, or a header is not text.
+        TypeError: If the status is not a number, or a header is not text.
 
     """
 
@@ -193,7 +194,7 @@ class Reject(EngineIOError):
         given_status: object = status
         if not isinstance(given_status, int):
             raise TypeError(
-                "Reject: the status comes first, and is a number: say"
+                "Reject: the first argument is the status, a number: use"
                 f" Reject(403, {given_status!r})"
             )
         if not 400 <= status <= 599:
@@ -216,21 +217,22 @@ class Reject(EngineIOError):
         self.context = "the application refused"
 
     def to_json(self) -> bytes:
-        """Give the body of the answer; the code is the protocol's "Forbidden"."""
+        """Return the body of the answer; its code is the protocol's "Forbidden"."""
         return _to_json(self.code, self.message)
 
 
 _DAY: Final = 86_400
-"""Seconds that a client is asked to wait at most, however low a rate is."""
+"""Upper bound of Retry-After, in seconds, however low a rate is."""
 
 
 class Unavailable(Reject):
     """
-    The server takes no new session for now: it is full, or it stops.
+    The server accepts no new session for now: it is full or stopping.
 
     Attributes:
-        retry_after: After how many seconds it is worth trying again, at least 1.
-        limit: The option in ``Config`` that says so; ``None`` while it stops.
+        retry_after: Seconds after which the client may retry, at least 1.
+        limit: The option in ``Config`` that was reached; ``None`` if the server is
+            stopping.
 
     """
 
@@ -251,7 +253,7 @@ class Unavailable(Reject):
 
 
 class ProtocolError(EngineIOError):
-    """The client did what the protocol does not allow."""
+    """The client violated the protocol."""
 
 
 class Refused(ProtocolError):
@@ -260,9 +262,9 @@ class Refused(ProtocolError):
 
     Attributes:
         code: The protocol's error code.
-        status: The HTTP status that goes with it.
-        message: What the client is told: never an echo of its input.
-        context: What the operator is told: a few words for the log.
+        status: The HTTP status of the answer.
+        message: The text sent to the client: never an echo of its input.
+        context: The explanation for the operator: a few words for the log.
         headers: Headers for the answer.
 
     """
@@ -284,7 +286,7 @@ class Refused(ProtocolError):
         super().__init__(f"{self.message}: {context}")
 
     def to_json(self) -> bytes:
-        """Give the body of the answer."""
+        """Return the body of the answer."""
         return _to_json(self.code, self.message)
 
 
@@ -295,7 +297,7 @@ def _to_json(code: ErrorCode, message: str) -> bytes:
 
 class InvalidPacket(ProtocolError):
     """
-    Bytes or text that the codec cannot read as a packet.
+    Bytes or text that the codec cannot parse as a packet.
 
     Attributes:
         problem: What is wrong with it, without quoting it.
@@ -309,10 +311,10 @@ class InvalidPacket(ProtocolError):
 
 class PayloadTooLarge(ProtocolError):
     """
-    A request body or message over ``max_payload``.
+    A request body or message is larger than ``max_payload``.
 
     Attributes:
-        size: What came, or was announced, in bytes.
+        size: The received or announced size, in bytes.
         limit: ``Config.max_payload``, in bytes.
 
     """

@@ -1,10 +1,11 @@
 """
-What an operator may watch: every event of a server and its sessions.
+The observer interface: every event of a server and its sessions, for monitoring.
 
-Each method does nothing; override what you need and give an instance to
-``Server(observers=[...])``. With none given, the message path pays nothing, and what
-nobody overrides costs nothing either: that is looked up when the server is made. An
-observer that raises is logged, and changes nothing for the session.
+Each method does nothing by default; override those that you need and pass an instance
+to ``Server(observers=[...])``. Without observers the message path has no extra cost,
+and a method that no observer overrides costs nothing either: overrides are looked up
+when the server is made. An exception that an observer raises is logged, and does not
+affect the session.
 """
 
 from __future__ import annotations
@@ -28,91 +29,92 @@ __all__ = ["Observer", "hooks_of"]
 
 class Observer:
     """
-    An onlooker that is told everything and decides nothing.
+    Base class of observers, which are notified of events and cannot influence them.
 
     Attributes:
-        whole_requests: Whether ``headers`` and ``connection_refused`` shall see every
-            header of every request. Say False in a class that overrides one of them and
-            reads little: then our own site may drop, before they are read, those
-            headers of a session's later requests that no answer depends on.
+        whole_requests: Whether ``headers`` and ``connection_refused`` need every header
+            of every request. Set it to False in a class that overrides one of them and
+            reads few headers: then our own site may discard, before parsing, those
+            headers of a session's later requests that do not affect the answer.
 
     """
 
     whole_requests = True
 
     def session_opened(self, session: Session) -> None:
-        """See a session open, before its application does."""
+        """Called when a session opens, before its application is notified."""
 
     def session_closed(self, session: Session, reason: CloseReason) -> None:
-        """See a session end, after its application did."""
+        """Called when a session has ended, after its application was notified."""
 
     def headers(
         self, headers: Headers, request: Handshake, session: Session | None
     ) -> None:
         """
-        See the headers of an answer before it leaves; the one place to add some.
+        Called with the headers of an answer before it is sent; may add some.
 
         Args:
-            headers: The answer's; what twisted.web adds is not there yet.
-            request: What was asked; the first request of a session has no ``sid`` in
-                its query.
+            headers: The answer's headers, without those that twisted.web adds later.
+            request: The request; the first request of a session has no ``sid`` in its
+                query.
             session: Its session; ``None`` if it has none, or none yet.
 
         """
 
     def flushing(self, session: Session) -> None:
-        """See what was sent begin to leave, at once or from the queue."""
+        """Called when sent items are about to be written, at once or from the queue."""
 
     def flushed(self, session: Session) -> None:
-        """See that nothing is left to send."""
+        """Called when no unsent item is left."""
 
     def connection_refused(self, error: Refused | Reject, request: Handshake) -> None:
         """
-        See a request refused.
+        Called when a request is refused.
 
         Args:
-            error: It has the code, the status, the message and the context.
-            request: Whose it was.
+            error: The error, with code, status, message and context.
+            request: The refused request.
 
         """
 
     def payload_refused(self, error: PayloadTooLarge) -> None:
-        """See a request body or a message refused: the error has size and limit."""
+        """Called when a request body or message is over ``max_payload``."""
 
     def limit_reached(self, limit: str, about: Session | Handshake) -> None:
         """
-        See one of the operator's limits hit, and what it is for done.
+        Called when one of the operator's limits was reached and has been enforced.
 
         Args:
             limit: The option's name in ``Config``, like ``"max_sessions"``. For
-                ``max_payload`` there is ``payload_refused``, which says more.
-            about: The session that went too far, or the first request of a client that
-                was refused; for ``max_connections``, of which nothing has been read,
+                ``max_payload``, ``payload_refused`` is called instead, with more
+                detail.
+            about: The session that exceeded it, or the first request of a client that
+                was refused; for ``max_connections``, where no request has been read,
                 one that has only ``client_address``.
 
         """
 
     def upgrading(self, session: Session, transport: str) -> None:
-        """See a client try another transport."""
+        """Called when a client starts an upgrade to another transport."""
 
     def upgraded(self, session: Session, transport: str) -> None:
-        """See a session move to another transport."""
+        """Called when a session has moved to another transport."""
 
     def packet_received(
         self, session: Session, kind: PacketType, data: str | bytes
     ) -> None:
-        """See a packet come in, before the session acts on it."""
+        """Called with each received packet, before the session handles it."""
 
     def packet_sent(self, session: Session, item: Outgoing) -> None:
-        """See a packet or message go out, to the transport or the queue."""
+        """Called with each packet or message passed to the transport or queue."""
 
     def heartbeat(self, session: Session) -> None:
-        """See a client answer a ping."""
+        """Called when a client has answered a ping."""
 
 
 def hooks_of(observers: Sequence[Observer]) -> ObserverHooks:
     """
-    Collect the methods that observers override.
+    Return the methods that observers override, by event.
 
     Args:
         observers: The observers, in the order in which they are notified.

@@ -19,8 +19,8 @@ from twisted.python.failure import Failure
 from twisted_engineio.policy.limited_log import (
     LimitedLog,
     LineLimit,
-    tame,
-    tame_failure,
+    sanitize,
+    sanitize_failure,
 )
 
 
@@ -43,14 +43,14 @@ def log(clock, events):
 @given(st.text())
 def test_tamed_text_stands_on_one_line(text):
     """Whatever a client sends: short, printable, and of one line."""
-    tamed = tame(text)
-    assert len(tamed) <= 123
-    assert tamed.isprintable()
-    assert len(tamed.splitlines()) <= 1
+    sanitized = sanitize(text)
+    assert len(sanitized) <= 123
+    assert sanitized.isprintable()
+    assert len(sanitized.splitlines()) <= 1
 
 
 @pytest.mark.parametrize(
-    ("text", "tamed"),
+    ("text", "sanitized"),
     [
         ("https://example.com", "https://example.com"),
         ("x" * 120, "x" * 120),
@@ -64,9 +64,9 @@ def test_tamed_text_stands_on_one_line(text):
         ("", ""),
     ],
 )
-def test_text_is_cut_and_escaped(text, tamed):
+def test_text_is_cut_and_escaped(text, sanitized):
     """To 120 characters; letters of any script stay."""
-    assert tame(text) == tamed
+    assert sanitize(text) == sanitized
 
 
 @pytest.mark.parametrize(
@@ -75,23 +75,23 @@ def test_text_is_cut_and_escaped(text, tamed):
 def test_an_exception_s_text_is_tamed(text):
     """A KeyError of a message would write the whole message."""
     failure = Failure(KeyError(text))
-    tamed = tame_failure(failure)
-    assert tamed.check(KeyError)
-    assert len(tamed.getTraceback()) < 700
+    sanitized = sanitize_failure(failure)
+    assert sanitized.check(KeyError)
+    assert len(sanitized.getTraceback()) < 700
     assert all(
         each.isprintable()
-        for each in tamed.getTraceback().splitlines()
+        for each in sanitized.getTraceback().splitlines()
         if "Key" in each
     )
-    assert "\n2026" not in tamed.getTraceback()
-    assert "builtins.KeyError: " in tamed.getTraceback()
+    assert "\n2026" not in sanitized.getTraceback()
+    assert "builtins.KeyError: " in sanitized.getTraceback()
     assert failure.value.args == (text,)
 
 
 def test_an_ordinary_exception_stays_as_it_is():
     """It is the same object, for whoever looks."""
     failure = Failure(ValueError("a word"))
-    assert tame_failure(failure) is failure
+    assert sanitize_failure(failure) is failure
 
 
 # How many lines.

@@ -38,41 +38,41 @@ def test_a_quota_without_limits_lets_everybody_in():
     """And counts no addresses."""
     made = quota(max_sessions=None)
     for _ in range(10_000):
-        made.knock(HOME)
-        made.enter(HOME)
-    made.leave(HOME)
-    assert not made._of
+        made.begin_handshake(HOME)
+        made.acquire(HOME)
+    made.release(HOME)
+    assert not made._per_address
 
 
 def test_a_full_server_is_503():
     """One more than max_sessions is refused, until somebody leaves."""
     made = quota(max_sessions=2)
-    made.wait(HOME)
-    made.enter(None)
-    assert refused(made.knock, HOME) == (503, "max_sessions", 5)
-    assert refused(made.enter, HOME) == (503, "max_sessions", 5)
-    made.leave(None)
-    made.knock(HOME)
+    made.reserve(HOME)
+    made.acquire(None)
+    assert refused(made.begin_handshake, HOME) == (503, "max_sessions", 5)
+    assert refused(made.acquire, HOME) == (503, "max_sessions", 5)
+    made.release(None)
+    made.begin_handshake(HOME)
 
 
 def test_one_address_too_often_is_429():
     """Others come in all the same."""
     made = quota(max_sessions_per_address=1)
-    made.wait(HOME)
+    made.reserve(HOME)
     limit = "max_sessions_per_address"
-    assert refused(made.knock, HOME) == (429, limit, 5)
-    assert refused(made.enter, HOME) == (429, limit, 5)
-    made.knock(NEIGHBOUR)
-    made.leave(HOME)
-    made.knock(HOME)
+    assert refused(made.begin_handshake, HOME) == (429, limit, 5)
+    assert refused(made.acquire, HOME) == (429, limit, 5)
+    made.begin_handshake(NEIGHBOUR)
+    made.release(HOME)
+    made.begin_handshake(HOME)
 
 
 def test_clients_without_an_address_are_counted_together_only():
     """A UNIX socket tells none, and a proxy that nobody listed isn't one client."""
     made = quota(max_sessions_per_address=1, max_sessions=3)
     for _ in range(3):
-        made.enter(None)
-    assert refused(made.knock, None)[1] == "max_sessions"
+        made.acquire(None)
+    assert refused(made.begin_handshake, None)[1] == "max_sessions"
 
 
 @pytest.mark.parametrize(
@@ -90,45 +90,45 @@ def test_clients_without_an_address_are_counted_together_only():
 def test_what_counts_as_one_address(one, other, same):
     """An IPv4 address; of IPv6 a /64; and what is neither as it stands."""
     made = quota(max_sessions_per_address=1)
-    made.enter(one)
+    made.acquire(one)
     if same:
-        assert refused(made.knock, other)[0] == 429
+        assert refused(made.begin_handshake, other)[0] == 429
     else:
-        made.knock(other)
+        made.begin_handshake(other)
 
 
 def test_handshakes_have_a_rate():
     """As many at once as in a second, then one for each part of it."""
     made = quota(max_handshakes_per_second=2)
-    made.knock(HOME)
-    made.knock(HOME)
-    assert refused(made.knock, HOME) == (503, "max_handshakes_per_second", 1)
-    made.enter(HOME)  # it has knocked already
+    made.begin_handshake(HOME)
+    made.begin_handshake(HOME)
+    assert refused(made.begin_handshake, HOME) == (503, "max_handshakes_per_second", 1)
+    made.acquire(HOME)  # it has knocked already
     made.clock.advance(0.5)
-    made.knock(HOME)
-    assert refused(made.knock, HOME)[0] == 503
+    made.begin_handshake(HOME)
+    assert refused(made.begin_handshake, HOME)[0] == 503
 
 
 def test_who_is_refused_costs_nothing():
     """A client that is one too many takes nobody's handshake away."""
     made = quota(max_handshakes_per_second=2, max_sessions=1)
-    made.knock(HOME)
-    made.enter(HOME)
+    made.begin_handshake(HOME)
+    made.acquire(HOME)
     for _ in range(10):
-        assert refused(made.knock, HOME)[1] == "max_sessions"
-    made.leave(HOME)
-    made.knock(HOME)
+        assert refused(made.begin_handshake, HOME)[1] == "max_sessions"
+    made.release(HOME)
+    made.begin_handshake(HOME)
 
 
 def test_who_is_refused_is_told_when_to_come_back():
     """In whole seconds, rounded up."""
     made = quota(max_handshakes_per_second=0.1)
-    made.knock(HOME)
-    assert refused(made.knock, HOME)[2] == 10
+    made.begin_handshake(HOME)
+    assert refused(made.begin_handshake, HOME)[2] == 10
     made.clock.advance(0.5)
-    assert refused(made.knock, HOME)[2] == 10
+    assert refused(made.begin_handshake, HOME)[2] == 10
     made.clock.advance(1)
-    assert refused(made.knock, HOME)[2] == 9
+    assert refused(made.begin_handshake, HOME)[2] == 9
 
 
 @given(st.lists(st.tuples(st.sampled_from([HOME, NEIGHBOUR, None]), st.booleans())))
@@ -141,15 +141,15 @@ def test_nobody_is_counted_who_has_left(steps):
         if not comes:
             if address in inside:
                 inside.remove(address)
-                made.leave(address)
+                made.release(address)
         elif full or often:
-            assert refused(made.enter, address)[0] == (503 if full else 429)
+            assert refused(made.acquire, address)[0] == (503 if full else 429)
         else:
-            made.enter(address)
+            made.acquire(address)
             inside.append(address)
     for address in inside:
-        made.leave(address)
-    assert (made._inside, dict(made._of)) == (0, {})
+        made.release(address)
+    assert (made._count, dict(made._per_address)) == (0, {})
 
 
 # At the server.

@@ -13,7 +13,7 @@ from twisted_engineio.session.heartbeat import (
     Heartbeat,
     ServerPings,
     Waiting,
-    overslept,
+    was_stalled,
 )
 from twisted_engineio.session.interfaces import Admission
 from twisted_engineio.session.revision import REVISION_3, REVISION_4, revision_of
@@ -62,13 +62,13 @@ def test_arming_cancels_what_was_waited_for(make_heart, clock):
     """One timer at a time; it says what for."""
     heart, fired = make_heart(ServerPings), []
     heart.arm(Waiting.LINGER, 1.0, lambda: fired.append("first"))
-    heart.arm(Waiting.VERDICT, 2.0, lambda: fired.append("second"))
-    assert heart.waiting is Waiting.VERDICT
+    heart.arm(Waiting.PENDING_CLOSE, 2.0, lambda: fired.append("second"))
+    assert heart.waiting is Waiting.PENDING_CLOSE
     assert len(clock.getDelayedCalls()) == 1
     clock.advance(2)
     assert fired == ["second"]
     heart.cancel()
-    assert heart.waiting is Waiting.NOTHING
+    assert heart.waiting is Waiting.IDLE
 
 
 def test_a_server_that_pings_expects_pongs(make_heart, body, clock):
@@ -106,7 +106,7 @@ def test_a_client_that_pongs_goes_the_wrong_way(make_heart, body):
     assert body.failed == [CloseReason.TRANSPORT_ERROR]
 
 
-@pytest.mark.parametrize("waiting", [Waiting.VERDICT, Waiting.LINGER])
+@pytest.mark.parametrize("waiting", [Waiting.PENDING_CLOSE, Waiting.LINGER])
 def test_a_ping_puts_off_nothing_but_its_own_deadline(make_heart, clock, waiting):
     """A slow client's verdict falls due when it does."""
     heart, fired = make_heart(ClientPings), []
@@ -258,9 +258,9 @@ def test_a_sleep_is_a_second_or_half_of_a_short_patience(clock, patience, late):
     """Less than that is what a busy reactor does."""
     due = clock.seconds() + patience
     clock.rightNow = due + late
-    assert not overslept(clock, due, patience)
+    assert not was_stalled(clock, due, patience)
     clock.rightNow += 0.125
-    assert overslept(clock, due, patience)
+    assert was_stalled(clock, due, patience)
 
 
 def test_a_session_of_revision_3_beats_its_way(make_server, listener):
@@ -330,13 +330,13 @@ def test_a_client_that_comes_back_is_pinged_as_ever(make_heart, body, clock):
     heart.begin(early=3.0)
     heart.expect_client(10.0)
     clock.advance(9)
-    heart.client_came()
+    heart.client_returned()
     assert heart.waiting is Waiting.PING_DUE
     clock.advance(12.9)
     assert body.written == []
     clock.advance(0.1)
     assert body.written == [PING]
-    heart.client_came()
+    heart.client_returned()
     assert heart.waiting is Waiting.PONG_DUE
 
 
@@ -348,7 +348,7 @@ def test_a_client_that_comes_back_when_its_ping_is_due_is_pinged(
     heart.begin()
     heart.expect_client(30.0)
     clock.advance(28)
-    heart.client_came()
+    heart.client_returned()
     clock.advance(0)
     assert body.written == [PING]
 
@@ -359,7 +359,7 @@ def test_a_client_of_revision_3_that_comes_back_has_its_time(make_heart, body, c
     heart.begin()
     heart.expect_client(10.0)
     clock.advance(9)
-    heart.client_came()
+    heart.client_returned()
     clock.advance(44)
     assert body.failed == []
     clock.advance(1)
@@ -371,9 +371,9 @@ def test_a_heart_that_does_not_beat_expects_nobody(make_heart, clock):
     """A session that is closing has another timer."""
     heart = make_heart(ServerPings)
     heart.expect_client(10.0)
-    assert heart.waiting is Waiting.NOTHING
+    assert heart.waiting is Waiting.IDLE
     heart.arm(Waiting.LINGER, 30.0, lambda: None)
     heart.expect_client(10.0)
-    heart.client_came()
+    heart.client_returned()
     assert heart.waiting is Waiting.LINGER
     heart.cancel()

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from twisted_engineio import Application, CloseReason, Config, Server
 from twisted_engineio.protocol.packet import Packet, PacketType
-from twisted_engineio.session.receive_queue import Hold, ReceiveQueue
+from twisted_engineio.session.receive_queue import PauseReason, ReceiveQueue
 
 
 @pytest.fixture
@@ -23,37 +23,39 @@ def inbox(clock):
 
 def test_it_waits_until_nothing_holds_it(inbox):
     """Each reason counts once, however often it was given."""
-    for why in Hold:
-        inbox.hold(why)
-        inbox.hold(why)
-        assert inbox.holds(why)
-    *others, last = Hold
+    for why in PauseReason:
+        inbox.pause(why)
+        inbox.pause(why)
+        assert inbox.is_paused_by(why)
+    *others, last = PauseReason
     for why in others:
-        assert not inbox.let_go(why)
-        assert not inbox.holds(why)
-    assert inbox.let_go(last)
-    assert inbox.let_go(last)
+        assert not inbox.resume(why)
+        assert not inbox.is_paused_by(why)
+    assert inbox.resume(last)
+    assert inbox.resume(last)
 
 
 def test_a_reason_may_let_go_after_a_time(inbox, clock):
     """Or sooner; then its timer is gone."""
     fired = []
-    inbox.hold_for(Hold.RATE, 2.0, lambda: fired.append(inbox.let_go(Hold.RATE)))
+    inbox.pause_for(
+        PauseReason.RATE, 2.0, lambda: fired.append(inbox.resume(PauseReason.RATE))
+    )
     clock.advance(2)
     assert fired == [True]
-    inbox.hold_for(Hold.RATE, 2.0, lambda: fired.append("too late"))
-    assert inbox.let_go(Hold.RATE)
+    inbox.pause_for(PauseReason.RATE, 2.0, lambda: fired.append("too late"))
+    assert inbox.resume(PauseReason.RATE)
     assert clock.getDelayedCalls() == []
 
 
 def test_the_last_word_on_a_reason_counts(inbox, clock):
     """A new time replaces the old one; no time at all replaces both."""
-    inbox.hold_for(Hold.PAUSED, 1.0, lambda: 1 / 0)
-    inbox.hold_for(Hold.PAUSED, 2.0, lambda: 1 / 0)
+    inbox.pause_for(PauseReason.PAUSED, 1.0, lambda: 1 / 0)
+    inbox.pause_for(PauseReason.PAUSED, 2.0, lambda: 1 / 0)
     assert [each.getTime() for each in clock.getDelayedCalls()] == [2.0]
-    inbox.hold(Hold.PAUSED)
+    inbox.pause(PauseReason.PAUSED)
     assert clock.getDelayedCalls() == []
-    assert inbox.holds(Hold.PAUSED)
+    assert inbox.is_paused_by(PauseReason.PAUSED)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +81,11 @@ def test_bytes_are_counted_as_on_the_wire(inbox, item, size):
 
 def test_the_end_cancels_every_timer(inbox, clock):
     """A session that is over waits for nothing."""
-    for why in Hold:
-        inbox.hold_for(why, 1.0, lambda: 1 / 0)
+    for why in PauseReason:
+        inbox.pause_for(why, 1.0, lambda: 1 / 0)
     inbox.cancel()
     assert clock.getDelayedCalls() == []
-    assert not any(map(inbox.holds, Hold))
+    assert not any(map(inbox.is_paused_by, PauseReason))
 
 
 class Working(Application):
@@ -109,11 +111,11 @@ def test_an_inbox_goes_on_as_another_that_came_after_it(clock):
     older, newer = ReceiveQueue(clock), ReceiveQueue(clock)
     older.extend(["c", "d"])
     newer.extend(["a", "b"])
-    newer.hold_for(Hold.RATE, 1.0, lambda: None)
-    older.go_on_as(newer)
+    newer.pause_for(PauseReason.RATE, 1.0, lambda: None)
+    older.merge(newer)
     assert list(older) == ["a", "b", "c", "d"]
-    assert older.holds(Hold.RATE)
-    assert older.let_go(Hold.RATE)
+    assert older.is_paused_by(PauseReason.RATE)
+    assert older.resume(PauseReason.RATE)
     assert clock.getDelayedCalls() == []
 
 

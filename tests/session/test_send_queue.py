@@ -77,28 +77,28 @@ def test_nothing_can_be_taken_from_an_empty_one():
 
 
 @pytest.mark.parametrize(
-    ("most", "taken"), [(1, 1), (4, 1), (5, 2), (8, 2), (9, 3), (100, 4)]
+    ("max_size", "taken"), [(1, 1), (4, 1), (5, 2), (8, 2), (9, 3), (100, 4)]
 )
-def test_what_leaves_together_is_bounded(most, taken):
+def test_what_leaves_together_is_bounded(max_size, taken):
     """One item at least, and none from the limit on."""
     outbox = SendQueue()
     for item in ("1234", b"1234", "1234", "1234"):
         outbox.append(item)
-    assert len(outbox.take(most, most)) == taken
+    assert len(outbox.take(max_size, max_size)) == taken
     assert outbox.size == 4 * (4 - taken)
 
 
-@pytest.mark.parametrize(("brief", "alone"), [(7, True), (8, False)])
-def test_a_goodbye_does_not_leave_with_much(brief, alone):
+@pytest.mark.parametrize(("close_after", "alone"), [(7, True), (8, False)])
+def test_a_goodbye_does_not_leave_with_much(close_after, alone):
     """It comes the next time; by itself, or behind little, it leaves at once."""
     outbox = SendQueue()
     for item in ("1234", "1234", CLOSE):
         outbox.append(item)
-    assert outbox.take(100, brief) == ["1234", "1234"] + [CLOSE] * (not alone)
+    assert outbox.take(100, close_after) == ["1234", "1234"] + [CLOSE] * (not alone)
     assert list(outbox) == [CLOSE] * alone
     outbox.clear()
     outbox.append(CLOSE)
-    assert outbox.take(100, brief) == [CLOSE]
+    assert outbox.take(100, close_after) == [CLOSE]
 
 
 def test_only_a_goodbye_is_left_behind():

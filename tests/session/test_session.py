@@ -218,13 +218,13 @@ def test_close_flushes_says_goodbye_and_ends(session, clock, listener):
 
 def test_a_goodbye_that_is_leaving_keeps_the_session(session, clock, listener):
     """Until the transport says that it has left, whatever else makes it ready."""
-    session.transport.leaving = True
+    session.transport.close_pending = True
     session.close()
     clock.advance(0)
     session.transport.ready()
     assert session.transport.written == [GOODBYE]
     assert session.state is CLOSING
-    session.transport.leaving = False
+    session.transport.close_pending = False
     session.transport.ready()
     assert listener.reasons == [FORCED]
 
@@ -444,9 +444,9 @@ def test_a_session_that_never_opened_ends_too(in_state, listener):
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (State.OPENING, "is opening: it takes messages from session_opened on"),
+        (State.OPENING, "is opening: send once session_opened is called"),
         (State.CLOSING, r"is closing \(forced close\)"),
-        (State.CLOSED, r"is over \(forced close\)"),
+        (State.CLOSED, r"is closed \(forced close\)"),
     ],
 )
 @pytest.mark.parametrize("send", ["send", "send_many"])

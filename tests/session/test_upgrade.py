@@ -142,12 +142,12 @@ def test_a_candidate_that_becomes_writable_is_given_nothing():
 
 
 @pytest.mark.parametrize(
-    ("state", "holds"),
+    ("state", "awaits_upgrade"),
     [(AWAITING_PROBE, False), (AWAITING_UPGRADE, True), (DONE, False)],
 )
-def test_polls_are_let_go_between_3probe_and_5(state, holds):
+def test_polls_are_let_go_between_3probe_and_5(state, awaits_upgrade):
     """Then the client pauses its polling, and waits for its GET."""
-    assert Trial(state).probe.lets_go is holds
+    assert Trial(state).probe.awaits_upgrade is awaits_upgrade
 
 
 def test_upgrade_timeout_counts_from_the_beginning():

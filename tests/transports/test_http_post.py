@@ -25,7 +25,7 @@ def test_how_packets_leave_is_a_subclass_s_affair():
 @pytest.mark.parametrize("kind", [PollingTransport, EventSourceTransport])
 def test_the_other_way_is_the_same(kind):
     """Reading POSTs is written once."""
-    for name in ("post", "begin", "break_off", "pause", "resume"):
+    for name in ("post", "begin", "discard_post", "pause", "resume"):
         assert getattr(kind, name) is getattr(PostingTransport, name)
 
 

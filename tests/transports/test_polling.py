@@ -427,7 +427,7 @@ def test_a_transport_without_requests_has_nothing_to_answer():
     for leave in (
         lambda each: each.retire(),
         lambda each: each.abandon(CloseReason.TRANSPORT_CLOSE),
-        lambda each: each.break_off(object()),
+        lambda each: each.discard_post(object()),
         lambda each: each.resume(),
     ):
         transport = PollingTransport(codec_v4, Config())

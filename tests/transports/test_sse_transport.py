@@ -939,7 +939,7 @@ def test_a_transport_without_a_stream_leaves_in_peace(clock):
     for leave in (
         lambda each: each.retire(),
         lambda each: each.abandon(CloseReason.TRANSPORT_CLOSE),
-        lambda each: each.take_back(),
+        lambda each: each.cancel_upgrade(),
         lambda each: each.stream_over(object()),
         lambda each: each.send(codec_v4.decode_packet("3probe")),
         lambda each: each.uncork(),
@@ -1300,8 +1300,8 @@ def test_headers_are_told_to_the_observers(make_server, browse):
 def test_polling_has_no_other_stream(server):
     """A recording transport answers like the real ones: the fakes keep up."""
     transport = RecordingTransport()
-    transport.let_go()
-    transport.take_back()
+    transport.prepare_upgrade()
+    transport.cancel_upgrade()
     assert (transport.written, transport.calls) == ([NOOP], ["take back"])
     assert PONG is not None
     assert EngineIOResource(server).isLeaf

@@ -274,7 +274,7 @@ def test_a_close_after_the_end_arms_nothing(connect, clock):
     transport = browser.session.transport
     browser.send(frame(b"\x03\xe8", CLOSE_FRAME))
     passes(clock, TIMEOUT)
-    transport.turn_away(4000, "too late")
+    transport.close_with(4000, "too late")
     assert clock.getDelayedCalls() == []
 
 

@@ -29,7 +29,7 @@ from twisted.python.usage import UsageError
 from twisted.scripts import twistd as twistd_script
 from zope.interface import implementer
 
-from ..policy.limited_log import MOST, LineLimit, tame, tame_value
+from ..policy.limited_log import MAX_TEXT, LineLimit, sanitize, sanitize_value
 
 __all__ = [
     "TWISTED",
@@ -47,7 +47,7 @@ _OTHERS: Final = ("twisted.", "autobahn.")
 """Whose lines are bounded here: ours are where they are written."""
 _LEGACY: Final = ("Ignoring malformed Range header",)
 """How lines begin that clients cause, and that Twisted logs without a name."""
-_FIRST: Final = MOST + 33
+_FIRST: Final = MAX_TEXT + 33
 """Characters of the first line that Twisted logged as text, in which a client's begin
 after its own 33 or more."""
 _LINE: Final = 400
@@ -88,7 +88,7 @@ class BoundedObserver:
 
         # No client causes a line in another thread, from where no timer may be set.
         if _is_elsewhere() or self._limit.admits(kind, report):
-            self._observer(_tamed(event))
+            self._observer(_sanitized_values(event))
 
     def flush(self) -> None:
         """Write now how many lines were left out."""
@@ -116,7 +116,7 @@ def _kind_of(event: LogEvent) -> object:
 
 def _count_of(event: LogEvent, count: int) -> LogEvent:
     kept = ("log_level", "log_namespace", "log_system", "log_time", "time", "system")
-    like = tame(formatEvent(event).partition("\n")[0])
+    like = sanitize(formatEvent(event).partition("\n")[0])
     text = f"lines left out: {count}, like: {like}"
     return {
         **{name: event[name] for name in kept if name in event},
@@ -128,18 +128,18 @@ def _count_of(event: LogEvent, count: int) -> LogEvent:
     }
 
 
-def _tamed(event: LogEvent) -> LogEvent:
+def _sanitized_values(event: LogEvent) -> LogEvent:
     """Return a copy that can stand in a log."""
-    tamed = {name: tame_value(value) for name, value in event.items()}
+    sanitized = {name: sanitize_value(value) for name, value in event.items()}
     if event.get("log_namespace") == "log_legacy":
         # Made of all that there is, before it came here: of a traceback, too.
         first, *rest = str(event.get("log_text")).splitlines() or [""]
-        lines = [tame(first, _FIRST), *(tame(each, _LINE) for each in rest)]
+        lines = [sanitize(first, _FIRST), *(sanitize(each, _LINE) for each in rest)]
         text = "\n".join(lines)
-        tamed["message"] = (text,)
+        sanitized["message"] = (text,)
     else:
-        text = tame(formatEvent(event), _LINE)
-    return {**tamed, "log_format": "{log_text}", "log_text": text}
+        text = sanitize(formatEvent(event), _LINE)
+    return {**sanitized, "log_format": "{log_text}", "log_text": text}
 
 
 # JSON.
@@ -191,7 +191,7 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
-    return tame(safe_str(value), _LINE)
+    return sanitize(safe_str(value), _LINE)
 
 
 # Options.

@@ -1,5 +1,5 @@
 """
-HTTP compression of polling answers: which coding a client takes, and the bytes of it.
+HTTP compression of polling answers: content coding negotiation, and zlib.
 
 Pure functions, called only for answers above a threshold.
 
@@ -17,15 +17,15 @@ __all__ = ["Coding", "choose_coding", "compress", "compress_once"]
 Coding: TypeAlias = Literal["gzip", "deflate"]
 
 _WINDOW_BITS: Final[dict[Coding, int]] = {"gzip": 31, "deflate": 15}
-"""zlib's way to name the container: 16 more for gzip. HTTP's "deflate" is the zlib
-format, not bare deflate."""
+"""zlib's parameter for the container format: 16 more for gzip. HTTP's "deflate" is the
+zlib format, not raw deflate."""
 
 _LEVEL: Final = 1
-"""nginx's default. All other clients wait while one answer is compressed, and the
-higher levels take several times as long for a few percent."""
+"""nginx's default. Compression blocks the reactor, and higher levels take several times
+as long for a few percent."""
 
-_KEPT: Final = 8
-"""Answers of which one message is a part that are kept compressed, as long as it."""
+_MAX_CACHED: Final = 8
+"""Compressed answers that are cached for one message, for as long as it lives."""
 
 _CODINGS: Final[tuple[Coding, ...]] = ("gzip", "deflate")
 _IDENTITY: Final = "identity"
@@ -37,31 +37,31 @@ _MEMBER: Final = re.compile(
 
 def choose_coding(accept_encoding: str | None) -> Coding | None:
     """
-    Choose how to compress an answer, or not to.
+    Choose the content coding of an answer.
 
-    Of codings that the client likes equally gzip is taken, and any of them rather than
-    none.
+    gzip is preferred among codings of equal weight, and any acceptable coding to none.
 
     Args:
         accept_encoding: The request's Accept-Encoding header; ``None`` if it has none:
-            then the client may not know any coding.
+            then the client may not support any coding.
 
     Returns:
-        The coding, as Content-Encoding names it, or ``None`` to leave it plain.
+        The coding, as Content-Encoding names it, or ``None`` to send the answer
+        uncompressed.
 
     """
     if not accept_encoding:
         return None
-    likes = _read(accept_encoding)
-    anything = likes.get("*", 0.0)
-    best = max(_CODINGS, key=lambda each: likes.get(each, anything))
-    liked = likes.get(best, anything)
-    # What is not listed is not preferred, though identity always may be sent.
-    return best if liked > 0 and liked >= likes.get(_IDENTITY, 0.0) else None
+    weights = _read(accept_encoding)
+    default = weights.get("*", 0.0)
+    best = max(_CODINGS, key=lambda each: weights.get(each, default))
+    weight = weights.get(best, default)
+    # An unlisted identity coding is always acceptable, but not preferred.
+    return best if weight > 0 and weight >= weights.get(_IDENTITY, 0.0) else None
 
 
 def _read(accept_encoding: str) -> dict[str, float]:
-    """Give each coding's weight, 0 to 1; what makes no sense is left out."""
+    """Parse the weight of each coding, 0 to 1; malformed members are ignored."""
     members = map(_MEMBER.fullmatch, accept_encoding.lower().split(","))
     return {
         # "A recipient SHOULD consider "x-gzip" to be equivalent to "gzip"."
@@ -78,7 +78,7 @@ def compress(body: bytes, coding: Coding) -> bytes:
 
     Args:
         body: The answer's body.
-        coding: What ``choose_coding`` chose.
+        coding: The result of ``choose_coding``.
 
     """
     return zlib.compress(body, _LEVEL, _WINDOW_BITS[coding])
@@ -88,14 +88,14 @@ def compress_once(
     body: bytes, coding: Coding, known: list[tuple[str, bytes, bytes]]
 ) -> bytes:
     """
-    Compress an answer that other clients may get, too, unless that was done already.
+    Compress an answer that several clients may get, or return the cached result.
 
     Args:
         body: The answer's body.
-        coding: What ``choose_coding`` chose.
-        known: Codings, bodies, and those compressed, the last used first; it is kept
-            up to date, and short: JSONP, revision 3, and clients that are behind by
-            different numbers of messages make different answers of the same message.
+        coding: The result of ``choose_coding``.
+        known: The cache: coding, body and compressed body, most recently used first. It
+            is updated, and bounded: JSONP, revision 3, and clients that lag by
+            different numbers of messages make different answers from one message.
 
     """
     for at, (name, plain, compressed) in enumerate(known):
@@ -104,5 +104,5 @@ def compress_once(
             return compressed
     compressed = compress(body, coding)
     known.insert(0, (coding, body, compressed))
-    del known[_KEPT:]
+    del known[_MAX_CACHED:]
     return compressed

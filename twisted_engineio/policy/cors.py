@@ -1,8 +1,9 @@
 """
-Which origins may use the server, and the headers that tell a browser so.
+Origin checks, and the CORS headers that report the result to a browser.
 
-A page of the same origin always may. Any other is refused on every transport unless it
-is listed: a browser checks nothing for WebSocket, so a server must.
+A page of the same origin is always allowed. Any other origin is refused on every
+transport unless it is listed: browsers apply no CORS check to a WebSocket, so the
+server must.
 
 Fetch standard, "CORS protocol"; RFC 6454.
 """
@@ -25,26 +26,27 @@ if TYPE_CHECKING:
 __all__ = ["OWN_SITES", "Cors", "is_well_formed"]
 
 OWN_SITES: Final = ("same-origin", "none")
-"""Values of ``Sec-Fetch-Site`` for a page of the same origin, and for no page."""
+"""Values of ``Sec-Fetch-Site`` for a same-origin request, and for one without a
+page."""
 _MISPLACED: Final = re.compile("[^\t -~]")
 
 
 def is_well_formed(origin: str) -> bool:
     """
-    Tell whether an origin is written in ASCII, without control characters but tabs.
+    Return whether an origin is ASCII without control characters other than tabs.
 
-    RFC 6454, 6.2. One that is not would be changed where an answer echoes it: Autobahn
-    writes the headers of a WebSocket's answer in UTF-8.
+    RFC 6454, 6.2. Any other would be altered where an answer echoes it: Autobahn
+    encodes the headers of a WebSocket's answer in UTF-8.
     """
     return _MISPLACED.search(origin) is None
 
 
 class CorsOptions(Protocol):
-    """The options of a server about pages of other origins."""
+    """The server's options for cross-origin requests."""
 
     @property
     def cors(self) -> Callable[[str], bool] | Collection[str | re.Pattern[str]]:
-        """The origins, or what decides about one."""
+        """The allowed origins, or a function that decides about one."""
 
     @property
     def cors_credentials(self) -> bool:
@@ -52,19 +54,19 @@ class CorsOptions(Protocol):
 
     @property
     def cors_methods(self) -> Iterable[str]:
-        """Methods that a preflight allows."""
+        """Methods that a preflight response allows."""
 
     @property
     def cors_allowed_headers(self) -> Iterable[str]:
-        """Headers that a preflight allows."""
+        """Headers that a preflight response allows."""
 
     @property
     def cors_exposed_headers(self) -> Iterable[str]:
-        """Headers of an answer that a page may read."""
+        """Response headers that a page may read."""
 
     @property
     def cors_max_age(self) -> int:
-        """Seconds for which a browser may remember a preflight."""
+        """Seconds for which a browser may cache a preflight response."""
 
 
 class CorsRequest(Protocol):
@@ -76,11 +78,11 @@ class CorsRequest(Protocol):
 
     @property
     def host(self) -> str:
-        """The host, and perhaps port, that it asks for."""
+        """The requested host, and perhaps port."""
 
     @property
     def is_secure(self) -> bool:
-        """Whether it came over TLS."""
+        """Whether it was received over TLS."""
 
     @property
     def method(self) -> bytes:
@@ -96,18 +98,18 @@ class Cors:
     The origins that a server accepts besides its own.
 
     Attributes:
-        lists: Whether there may be any.
-        log: Where it logs.
+        lists: Whether any other origin can be accepted.
+        log: The log for failures of the operator's function.
 
     """
 
     def __init__(self, config: CorsOptions, log: LimitedLog | None = None) -> None:
         """
-        Make the rules of a server.
+        Compile the rules of a server.
 
         Args:
-            config: Its options.
-            log: Where it logs; one that limits the rate of its lines.
+            config: The server's options.
+            log: A rate-limited log.
 
         """
         self.log = log or Logger()
@@ -133,16 +135,17 @@ class Cors:
 
     def allows(self, origin: str | None, host: str, is_secure: bool = False) -> bool:
         """
-        Decide whether a request may be served.
+        Return whether the origin of a request is accepted.
 
         Args:
-            origin: Its Origin header, or ``None``: then it is no browser's cross-origin
-                request.
-            host: Its Host header, or what a trusted proxy says that was.
-            is_secure: Whether it surely came over TLS: see ``is_same_origin``.
+            origin: Its Origin header, or ``None``: then it is not a browser's
+                cross-origin request.
+            host: Its Host header, or the original one as reported by a trusted proxy.
+            is_secure: Whether it was certainly received over TLS: see
+                ``is_same_origin``.
 
         Raises:
-            Exception: Whatever the operator's function for ``cors`` raises.
+            Exception: Any exception of the operator's function for ``cors``.
 
         """
         if origin is None or self._any or is_same_origin(origin, host, is_secure):
@@ -160,13 +163,13 @@ class Cors:
         self, headers: Mapping[str, str], host: str, is_secure: bool = False
     ) -> bool:
         """
-        Return whether a request for JSONP may be served.
+        Return whether a JSONP request is accepted.
 
-        Any page may load a script from anywhere, without an Origin, with its user's
-        cookies, and from wherever its user is in the network. So the request must not
-        come from a foreign page, by what the browser says of it: ``Sec-Fetch-Site``
-        (Fetch Metadata; only https and localhost are sent it) and the Referer (which a
-        page can leave out). One that says neither must bring no cookies.
+        Any page may load a script from any server, without an Origin, with its user's
+        cookies and from its user's network. So a request from another site's page is
+        refused, by two headers of the browser: ``Sec-Fetch-Site`` (Fetch Metadata; sent
+        only to https and localhost) and Referer (which a page can suppress). A request
+        with neither must carry no cookies.
 
         Args:
             headers: The request's headers, names in lower case.
@@ -186,7 +189,7 @@ class Cors:
                 return bool(origin) and self.allows(origin, host, is_secure)
             return bool(origin) and self._is_listed(origin)
         if "origin" in headers:
-            return True  # which ``allows`` has judged, and the browser goes by it
+            return True  # checked by ``allows`` already, and enforced by the browser
         return "cookie" not in headers if site is None else site in OWN_SITES
 
     @property
@@ -196,7 +199,7 @@ class Cors:
 
     def add_headers(self, origin: str | None, headers: Headers) -> None:
         """
-        Let the browser give the answer to the page that asked.
+        Add the headers that let the requesting page read the answer.
 
         Args:
             origin: The request's Origin header, allowed.
@@ -216,33 +219,33 @@ class Cors:
         if self._exposed:
             headers.setRawHeaders(b"Access-Control-Expose-Headers", [self._exposed])
 
-    def add_error_headers(self, asked: CorsRequest) -> None:
+    def add_error_headers(self, request: CorsRequest) -> None:
         """
-        Add CORS headers to an error that is found before the Origin is checked.
+        Add CORS headers to an error that occurs before the origin check.
 
-        None are added for a page that may not use the server, nor if the operator's
-        function raises, which is logged: the error is answered either way.
+        None are added for an origin that is not allowed, nor if the operator's function
+        raises, which is logged: the error is sent in either case.
 
         Args:
-            asked: The request; its answer is given the headers.
+            request: The request; the headers are added to its answer.
 
         """
-        origin = asked.origin
+        origin = request.origin
         if not self.lists or (origin is not None and not is_well_formed(origin)):
             return
         try:
-            allowed = self.allows(origin, asked.host, asked.is_secure)
+            allowed = self.allows(origin, request.host, request.is_secure)
         except Exception:
             self.log.failure("cors failed; the request is refused")
             return
-        if allowed and asked.method == b"OPTIONS":
-            self.add_preflight_headers(origin, asked.answer_headers)
+        if allowed and request.method == b"OPTIONS":
+            self.add_preflight_headers(origin, request.answer_headers)
         elif allowed:
-            self.add_headers(origin, asked.answer_headers)
+            self.add_headers(origin, request.answer_headers)
 
     def add_preflight_headers(self, origin: str | None, headers: Headers) -> None:
         """
-        Answer a browser's question before a request that is not simple.
+        Add the headers of the response to a CORS preflight request.
 
         Args:
             origin: The request's Origin header, allowed.

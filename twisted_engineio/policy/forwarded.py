@@ -1,14 +1,15 @@
 """
-Who the client really is, behind proxies that are trusted.
+The client's address, scheme and host, as reported by trusted proxies.
 
-A proxy says in a header for whom it speaks, behind what the header already held, and
-whoever sent the request may have begun the header. So it is read from the right, and
-only as long as the one who wrote a part is trusted: the first address that is not a
+Each proxy appends an entry for its peer to the header that it received, and the client
+may have sent the beginning of that header itself. So the header is parsed from the
+right, for as long as the author of an entry is trusted: the first address that is not a
 trusted proxy's is the client's.
 
-``X-Forwarded-*`` wins over ``Forwarded``: a request with both comes from a proxy that
-writes one and passes the other through as the client made it up, and nearly every proxy
-is set to write the former. One that writes ``Forwarded`` must remove the others.
+``X-Forwarded-*`` takes precedence over ``Forwarded``: a request with both comes from a
+proxy that writes one and passes the client's own version of the other through, and
+nearly every proxy is configured to write ``X-Forwarded-*``. A proxy that writes
+``Forwarded`` must remove the others.
 
 RFC 7239; X-Forwarded-For, -Proto and -Host have no standard.
 """
@@ -39,20 +40,20 @@ _SCHEMES: Final = {"https": True, "wss": True, "http": False, "ws": False}
 
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 # RFC 7239, 6: an address, in brackets if it is IPv6, and perhaps a port, which may be
-# obfuscated. In X-Forwarded-For some leave the brackets out.
+# obfuscated. In X-Forwarded-For some proxies omit the brackets.
 _NODE: Final = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]{2,45})\]|(?P<four>[0-9.]{7,15}))"
     r"(?::(?:[0-9]{1,5}|_[0-9A-Za-z._-]+))?"
     r"|(?P<bare>[0-9A-Fa-f:.]{2,45})"
 )
 _HOST: Final = re.compile(r"(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-# RFC 7239, 4: a parameter and what ends it, written backwards. What is left of it may
-# be an unfinished quoted string; read from there, it would swallow what is right of it.
+# RFC 7239, 4: a parameter and its delimiter, reversed. The text to its left may be an
+# unterminated quoted string, which in a left-to-right parse would swallow this entry.
 # A quote inside a quoted string has an odd number of backslashes before it.
 _PARAMETER: Final = re.compile(
     r"[ \t]*+(?:(?:"
     r'"(?P<quoted>(?:\\\\)*+(?:[^"\\]\\*+|"\\(?:\\\\)*+)*+)"'
-    rf"|(?P<token>(?:{_TOKEN}|[:\[\]])++))"  # some forget the quotes
+    rf"|(?P<token>(?:{_TOKEN}|[:\[\]])++))"  # some proxies omit the quotes
     rf"=(?P<name>{_TOKEN}++)[ \t]*+)?+(?P<end>[;,]|\Z)",
 )
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
@@ -60,14 +61,14 @@ _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 
 class ForwardedClient(NamedTuple):
     """
-    Who sent a request, as far as trusted proxies tell.
+    The client of a request, as reported by trusted proxies.
 
     Attributes:
-        address: The client's IP address; the nearest one that is known if a proxy hides
-            the client's; ``None`` on a UNIX socket.
-        is_secure: Whether the client used TLS, or ``None`` if no proxy says.
-        host: The host, and perhaps port, that the client asked for, or ``None`` if no
-            proxy says.
+        address: The client's IP address; the nearest known one if a proxy hides the
+            client's; ``None`` on a UNIX socket.
+        is_secure: Whether the client used TLS, or ``None`` if no proxy reports it.
+        host: The host, and perhaps port, that the client requested, or ``None`` if no
+            proxy reports it.
 
     """
 
@@ -77,7 +78,7 @@ class ForwardedClient(NamedTuple):
 
 
 class _Hop(NamedTuple):
-    """What one proxy says: for whom it speaks, and what that one asked of it."""
+    """One proxy's report: the address of its peer, and what that peer requested."""
 
     node: str
     scheme: str
@@ -85,15 +86,15 @@ class _Hop(NamedTuple):
 
 
 class TrustedProxies:
-    """The proxies whose word counts."""
+    """The proxies whose forwarding headers are trusted."""
 
     def __init__(self, networks: Sequence[str]) -> None:
         """
-        Trust some networks.
+        Parse the list of trusted networks.
 
         Args:
             networks: Addresses and networks like ``"10.0.0.0/8"``; ``"unix"`` for all
-                that comes on a UNIX socket.
+                connections on a UNIX socket.
 
         Raises:
             ConfigError: If one is neither.
@@ -108,11 +109,10 @@ class TrustedProxies:
 
     def client(self, peer: str | None, headers: Mapping[str, str]) -> ForwardedClient:
         """
-        Tell who sent a request; whatever its headers hold, they are read.
+        Return the client of a request; malformed headers are not an error.
 
         Args:
-            peer: The address at the other end of the connection, or ``None`` on a UNIX
-                socket.
+            peer: The address of the connection's peer, or ``None`` on a UNIX socket.
             headers: The request's headers, names in lower case; of a repeated header
                 all values joined by ``", "``.
 
@@ -136,7 +136,7 @@ class TrustedProxies:
             return self._unix
         try:
             return bool(self._networks) and self._lists(ip_address(peer))
-        except ValueError:  # what listens is neither TCP nor a UNIX socket
+        except ValueError:  # the port is neither TCP nor a UNIX socket
             return False
 
     def _lists(self, address: _Address) -> bool:
@@ -155,7 +155,7 @@ def _to_network(text: object) -> _Network:
 
 
 def _to_address(node: str) -> _Address | None:
-    """Read an address; ``unknown``, an obfuscated name and garbage are none."""
+    """Parse an address; return ``None`` for ``unknown`` and other names."""
     match = _NODE.fullmatch(node)
     if match is None:
         return None
@@ -167,14 +167,14 @@ def _to_address(node: str) -> _Address | None:
 
 
 def _without_mapping(address: _Address) -> _Address:
-    """Give an IPv4 address as one, also if a socket for both kinds tells it."""
+    """Convert an IPv4-mapped IPv6 address, of a dual-stack socket, to IPv4."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return address.ipv4_mapped
     return address
 
 
 def _hops(headers: Mapping[str, str]) -> Iterator[_Hop]:
-    """Give what the proxies say, the nearest one first."""
+    """Yield the reports of the proxies, the nearest one first."""
     nodes, schemes, hosts = (
         [word for each in headers.get(name, "").split(",") if (word := each.strip())]
         for name in ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host")
@@ -187,9 +187,9 @@ def _hops(headers: Mapping[str, str]) -> Iterator[_Hop]:
 def _x_forwarded(
     nodes: Sequence[str], schemes: Sequence[str], hosts: Sequence[str]
 ) -> Iterator[_Hop]:
-    """Put together what three headers say; each list begins with the nearest proxy."""
+    """Combine the three headers; each list begins with the nearest proxy."""
     for at, node in enumerate(nodes or [""]):
-        # Many a proxy writes a list of addresses but one scheme and one host.
+        # Many proxies write a list of addresses but only one scheme and one host.
         yield _Hop(
             node,
             schemes[min(at, len(schemes) - 1)] if schemes else "",
@@ -198,17 +198,19 @@ def _x_forwarded(
 
 
 def _forwarded(header: str) -> Iterator[_Hop]:
-    """Read a Forwarded header from the right, up to what makes no sense."""
-    backwards, at, said = header[::-1], 0, dict[str, str]()
+    """Parse a Forwarded header from the right, up to the first malformed parameter."""
+    backwards, at, fields = header[::-1], 0, dict[str, str]()
     while match := _PARAMETER.match(backwards, at):
         if match["name"]:
             name, value = match["name"][::-1].lower(), (match["token"] or "")[::-1]
             if match["quoted"]:
                 value = _QUOTED_PAIR.sub(r"\1", match["quoted"][::-1])
-            said[name] = value
-        if match["end"] != ";" and said:
-            yield _Hop(said.get("for", ""), said.get("proto", ""), said.get("host", ""))
-            said = {}
+            fields[name] = value
+        if match["end"] != ";" and fields:
+            yield _Hop(
+                fields.get("for", ""), fields.get("proto", ""), fields.get("host", "")
+            )
+            fields = {}
         if not match["end"]:
             return
         at = match.end()

@@ -1,19 +1,18 @@
 """
-Bounds for the log: lines that a client can cause are cut, escaped and limited in rate.
+Log limits: lines that a client can cause are truncated, escaped and rate-limited.
 
 Rules of this file:
 
-1. Of one kind of line at most ``lines`` are written in any ``seconds``. The others are
-   counted, and the count is a line of its own as soon as there is room for one.
-2. A kind is a format and never what a client sent: there are few kinds.
-3. Text is cut to 120 characters, what is not printable in it is escaped, and session
-   ids in URLs are redacted: a client neither fills the log nor writes lines of its own
-   into it.
-4. A kind has a DelayedCall while lines of it are counted, unless they are counted for
-   longer than a timer should live; ``flush`` cancels it.
+1. At most ``lines`` lines of one kind are written in any ``seconds``. The others are
+   counted, and the count is logged as a line of its own as soon as the limit allows.
+2. A kind is a format, never a client's text: there are few kinds.
+3. Text is truncated to 120 characters, unprintable characters in it are escaped, and
+   session ids in URLs are redacted: a client can neither fill the log nor inject lines.
+4. A kind has a DelayedCall while suppressed lines of it are counted, unless counts are
+   needed for longer than a timer should exist (``timed=False``); ``flush`` cancels it.
 
-Driven by whatever logs: ``server.log`` and what borrows it, and ``service.py``, which
-puts the same bound before twistd's own log.
+Driven by every module that logs, through ``server.log``, and by the command line, which
+applies the same limit to twistd's own log.
 """
 
 from __future__ import annotations
@@ -29,27 +28,34 @@ from twisted.python.reflect import safe_str
 
 from .redaction import redact
 
-__all__ = ["MOST", "LimitedLog", "LineLimit", "tame", "tame_failure", "tame_value"]
+__all__ = [
+    "MAX_TEXT",
+    "LimitedLog",
+    "LineLimit",
+    "sanitize",
+    "sanitize_failure",
+    "sanitize_value",
+]
 
-MOST: Final = 120
-"""Characters of a client's text in a line of the log."""
-_MOST_OF_ERROR: Final = 400
-"""Characters of an exception's own text, in which a client's may stand."""
+MAX_TEXT: Final = 120
+"""Characters of a client's text in one log line."""
+_MAX_ERROR_TEXT: Final = 400
+"""Characters of an exception's message, which may quote a client's text."""
 _READ: Final = 4096
-"""Characters of a text that are looked at."""
+"""Characters of a text that are processed at all."""
 _MORE: Final = "lines left out: {count}, like: {like}"
 
 
-def tame(text: str, most: int = MOST) -> str:
+def sanitize(text: str, most: int = MAX_TEXT) -> str:
     """
-    Return text that can stand in a line: cut, on one line, without session ids.
+    Return text that is safe in a log line: truncated, printable, without session ids.
 
     Args:
-        text: Any text, perhaps a client's.
-        most: Characters that are left of it.
+        text: Any text, possibly a client's.
+        most: Maximum characters of the result, before an ellipsis.
 
     """
-    # Redacted before it is cut; of a megabyte no more than the beginning is read.
+    # Redact before truncating, or half an id would remain; never scan a whole megabyte.
     short = redact(text[:_READ])
     is_cut = len(short) > most or len(text) > _READ
     short = short[:most]
@@ -61,28 +67,28 @@ def tame(text: str, most: int = MOST) -> str:
     return short + "..." if is_cut else short
 
 
-def tame_failure(failure: Failure) -> Failure:
+def sanitize_failure(failure: Failure) -> Failure:
     """
-    Return a failure whose exception has a text that can stand in a line.
+    Return a failure whose exception message is safe in a log line.
 
     Args:
-        failure: The failure; it stays as it is. A ``KeyError`` of a client's message,
-            for example, has all of that in its text.
+        failure: The failure; it is not modified. The message of a ``KeyError``, for
+            example, may quote a client's whole message.
 
     """
     text = safe_str(failure.value)
-    short = tame(text, _MOST_OF_ERROR)
+    short = sanitize(text, _MAX_ERROR_TEXT)
     if short == text:
         return failure
-    tamed = Failure.__new__(Failure)
-    tamed.__dict__.update(failure.__dict__)
-    # Its type, by which it is checked and printed, stays.
-    tamed.value = Exception(short)
-    return tamed
+    sanitized = Failure.__new__(Failure)
+    sanitized.__dict__.update(failure.__dict__)
+    # Failure.type is kept: it decides check() and the printed class name.
+    sanitized.value = Exception(short)
+    return sanitized
 
 
 class _Kind:
-    """What was written and counted of one kind of line."""
+    """The recent and the suppressed lines of one kind."""
 
     __slots__ = ("left_out", "report", "timer", "times")
 
@@ -96,7 +102,7 @@ class _Kind:
 
 
 class LineLimit:
-    """So many lines of each kind in so many seconds, and then a count."""
+    """A rate limit per kind of line, with a count of the suppressed lines."""
 
     def __init__(
         self,
@@ -107,14 +113,14 @@ class LineLimit:
         timed: bool = True,
     ) -> None:
         """
-        Make a limit of which nothing is used up.
+        Initialize the limit.
 
         Args:
-            clock: What to measure time with.
-            lines: How many of each kind may be written ...
-            seconds: ... in any such time.
-            timed: Whether a count is written as soon as there is room, by a timer. If
-                not, the next line that there is room for is the count.
+            clock: The clock that measures the rate.
+            lines: How many lines of each kind may be written ...
+            seconds: ... in any period of this length, in seconds.
+            timed: Whether a timer logs the count as soon as the limit allows. If not,
+                the count replaces the next line that the limit allows.
 
         """
         self._timed = timed
@@ -127,12 +133,13 @@ class LineLimit:
         self, name: object, report: Callable[[int], None], lines: int | None = None
     ) -> bool:
         """
-        Return whether a line may be written now; count it if not.
+        Return whether a line may be written now; count it as suppressed if not.
 
         Args:
             name: The kind of line.
-            report: Writes how many were left out; called later, if this one is.
-            lines: How many of this kind may be written, if not as many as of others.
+            report: Logs the number of suppressed lines; called later, if this line is
+                suppressed.
+            lines: The limit for this kind, if it differs from the common one.
 
         """
         kind = self._kinds.get(name)
@@ -165,7 +172,7 @@ class LineLimit:
         report(count)
 
     def flush(self) -> None:
-        """Write every count now, and leave no timer."""
+        """Log every count now, and cancel all timers."""
         for kind in list(self._kinds.values()):
             if kind.timer is not None:
                 kind.timer.cancel()
@@ -175,19 +182,19 @@ class LineLimit:
 
 class LimitedLog:
     """
-    A ``twisted.logger.Logger`` whose lines are tamed and limited.
+    A ``twisted.logger.Logger`` whose lines are sanitized and rate-limited.
 
     Attributes:
-        limit: What its lines are counted against; logs may share one.
+        limit: The limit that its lines count against; logs may share one.
 
     """
 
     def __init__(self, logger: Logger, limit: LineLimit) -> None:
         """
-        Make a log.
+        Wrap a logger.
 
         Args:
-            logger: What writes its lines.
+            logger: The logger that writes the lines.
             limit: See the attribute.
 
         """
@@ -205,26 +212,26 @@ class LimitedLog:
         **values: object,
     ) -> None:
         """
-        Write a line, or count it.
+        Write a line, or count it as suppressed.
 
         Args:
             level: One of ``LogLevel``.
             format: As for Twisted's logger.
-            kind: What it is counted as, where its format is not enough.
-            lines: How many of its kind may be written, if not as many as of others.
-            more: The format of the count: ``{count}``, and what is in ``values``.
-            values: What stands in the line; text is cut and escaped.
+            kind: What distinguishes kinds of line that share a format.
+            lines: The limit for this kind, if it differs from the common one.
+            more: The format of the count: ``{count}``, and the fields of ``values``.
+            values: The fields of the line; text is truncated and escaped.
 
         """
 
         def report(count: int) -> None:
             rest = {**values, "count": count, "like": format}
             rest.pop("log_failure", None)
-            self._logger.emit(level, more, **_tamed(rest))
+            self._logger.emit(level, more, **_sanitized_values(rest))
 
         name = (self._logger.namespace, level, format, kind)
         if self.limit.admits(name, report, lines):
-            self._logger.emit(level, format, **_tamed(values))
+            self._logger.emit(level, format, **_sanitized_values(values))
 
     def debug(self, format: str, **values: Any) -> None:
         """Write a line of level debug."""
@@ -253,26 +260,26 @@ class LimitedLog:
 
         Args:
             format: As for Twisted's logger.
-            failure: What failed; the exception that is being handled if left out.
-            values: What stands in the line.
+            failure: The failure; if omitted, the exception that is being handled.
+            values: The fields of the line.
 
         """
         failure = Failure() if failure is None else failure
         self.emit(LogLevel.critical, format, log_failure=failure, **values)
 
 
-def _tamed(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: tame_value(value) for name, value in values.items()}
+def _sanitized_values(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: sanitize_value(value) for name, value in values.items()}
 
 
-def tame_value(value: Any) -> Any:
+def sanitize_value(value: Any) -> Any:
     """
-    Return a field of an event that can stand in a line.
+    Return a field of a log event in a form that is safe in a line.
 
     Args:
-        value: Text and failures are cut; anything else stays as it is.
+        value: Text and failures are sanitized; anything else is returned as it is.
 
     """
     if isinstance(value, str):
-        return tame(value)
-    return tame_failure(value) if isinstance(value, Failure) else value
+        return sanitize(value)
+    return sanitize_failure(value) if isinstance(value, Failure) else value

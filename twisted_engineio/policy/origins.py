@@ -1,8 +1,8 @@
 """
-Origins: parsed, normalized and compared as browsers serialize them.
+Parsing, normalizing and comparing origins, as browsers serialize them.
 
-Pure functions. An origin is a scheme, a host and a port; the port that a scheme has by
-default is not written, nor is anything else that a URL may hold.
+Pure functions. An origin is a scheme, a host and a port; a scheme's default port is
+omitted, and so is every other part of a URL.
 
 RFC 6454, 4 to 6; Fetch standard, "Origin header".
 """
@@ -22,7 +22,7 @@ _PLAIN_HOST: Final = re.compile(_HOST + _PORT)
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?:[^/?#\\]*@)?([^/?#@\\]*)")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _NEEDS_HOST: Final = ("http", "https", "ftp")
-_OF_WEBSOCKETS: Final = {"ws": "http", "wss": "https"}
+_HTTP_SCHEMES: Final = {"ws": "http", "wss": "https"}
 _DEVIATING: Final = "\xdf\u03c2\u200c\u200d"
 """Characters that Python's codec converts as IDNA 2003 did, and browsers no longer do.
 UTS 46, "Deviations"."""
@@ -33,10 +33,11 @@ def normal_origin(origin: str) -> str | None:
     Return an origin in lower case and without its scheme's default port.
 
     Args:
-        origin: What may be an origin; ``null`` is one, of no page in particular.
+        origin: A possible origin; ``null``, the opaque origin, is one.
 
     Returns:
-        What a browser would send, or ``None`` if it is not a serialized origin.
+        The origin as a browser would send it, or ``None`` if it is not a serialized
+        origin.
 
     """
     origin = origin.lower()
@@ -47,7 +48,7 @@ def normal_origin(origin: str) -> str | None:
         return None
     scheme, host, port = found.groups()
     if not host and (port or scheme in _NEEDS_HOST):
-        return None  # of file:// there is nothing more to say
+        return None  # only schemes like file:// have neither host nor port
     if port is None or port == _DEFAULT_PORTS.get(scheme):
         return f"{scheme}://{host}"
     return origin if int(port) <= 65535 else None
@@ -55,18 +56,18 @@ def normal_origin(origin: str) -> str | None:
 
 def is_same_origin(origin: str, host: str, is_secure: bool) -> bool:
     """
-    Return whether an Origin is that of the server itself.
+    Return whether an Origin is the server's own.
 
     Args:
         origin: A request's Origin header.
         host: Its Host header: a host and perhaps a port.
         is_secure: Whether the connection is known to be TLS. If it is not, an https
-            Origin may be the server's own all the same: a proxy that ends TLS need not
-            say so.
+            Origin may still be the server's own: a proxy that terminates TLS need not
+            report it.
 
     """
     if not is_secure and origin == "http://" + host and _PLAIN_HOST.fullmatch(host):
-        return True  # as most are; the rest finds the same with more time
+        return True  # fast path for the common case; the rest gives the same result
     ours = normal_origin(origin)
     if ours is None or ours == "null":
         return False
@@ -81,7 +82,7 @@ def origin_of_url(url: str) -> str:
     Return the origin of a URL, ``""`` if it has none.
 
     Args:
-        url: As in a Referer header.
+        url: A URL as in a Referer header.
 
     """
     found = _URL.match(url)
@@ -90,25 +91,24 @@ def origin_of_url(url: str) -> str:
 
 def listed_origin(text: str) -> str:
     """
-    Return an origin that an operator has written as a browser will send it.
+    Return an origin from the configuration in the form that a browser sends.
 
-    A host with other than ASCII characters becomes Punycode, an IPv6 address its short
-    form.
+    A non-ASCII host becomes Punycode, an IPv6 address its short form.
 
     Args:
         text: The origin.
 
     Raises:
-        ValueError: If no browser would send it; it says what to write, if that is
-            clear.
+        ValueError: If no browser would send it; the message suggests a correction where
+            one is clear.
 
     """
     origin = _as_sent(text)
     if origin is not None:
         scheme, _, rest = origin.partition("://")
-        if scheme not in _OF_WEBSOCKETS:
+        if scheme not in _HTTP_SCHEMES:
             return origin
-        meant: str | None = f"{_OF_WEBSOCKETS[scheme]}://{rest}"
+        meant: str | None = f"{_HTTP_SCHEMES[scheme]}://{rest}"
     else:
         meant = _as_sent(origin_of_url(text.strip()))
     problem = f"{text!r} is not an origin like 'https://example.com'"

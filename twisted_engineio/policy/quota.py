@@ -1,14 +1,16 @@
 """
-How many may come in: sessions in all and per address, and handshakes per second.
+Quotas: sessions in total and per address, and handshakes per second.
 
 Rules of this file:
 
-1. Who waits for the application's ``admit`` counts as a session: a slow ``admit`` lets
-   no more of them in than a quick one.
-2. Only who is let in to ``admit`` costs a handshake of this second's.
+1. A handshake that waits for ``Application.admit`` counts as a session: a slow
+   ``admit`` admits no more sessions than a fast one.
+2. Only a handshake that passes the session limits takes a token of
+   ``max_handshakes_per_second``.
 
-Driven by its server: ``knock`` stands before each admission, ``wait`` and ``leave``
-around one that takes time, ``enter`` and ``leave`` around each session.
+Driven by its server: ``begin_handshake`` runs before each admission, ``reserve`` and
+``release`` enclose one that is asynchronous, and ``acquire`` and ``release`` enclose
+each session.
 """
 
 from __future__ import annotations
@@ -23,55 +25,56 @@ from .token_bucket import TokenBucket
 
 __all__ = ["Quota"]
 
-_SOON = 5.0
-"""Seconds after which who was refused may try again: sessions come and go."""
+_RETRY_AFTER = 5.0
+"""Seconds after which a refused client may retry: sessions come and go."""
 
 
 class QuotaLimits(Protocol):
-    """The options of a server that limit how many clients it accepts."""
+    """The options of a server that limit its number of sessions."""
 
     @property
     def max_sessions(self) -> int | None:
-        """How many sessions there may be."""
+        """The maximum number of sessions."""
 
     @property
     def max_sessions_per_address(self) -> int | None:
-        """How many of them from one address."""
+        """The maximum number of sessions from one address."""
 
     @property
     def max_handshakes_per_second(self) -> float | None:
-        """How many handshakes are put to the application in a second."""
+        """The maximum rate at which handshakes are passed to the application."""
 
 
 class Quota:
-    """Counts who is inside."""
+    """Counts sessions and pending handshakes against the limits."""
 
     def __init__(self, config: QuotaLimits, seconds: Callable[[], float]) -> None:
         """
-        Make a quota that nobody has used.
+        Make an unused quota.
 
         Args:
             config: The limits.
-            seconds: Tells the time.
+            seconds: Returns the current time, in seconds.
 
         """
         self._seconds = seconds
-        self._most = config.max_sessions
-        self._most_of_one = config.max_sessions_per_address
+        self._max = config.max_sessions
+        self._max_per_address = config.max_sessions_per_address
         rate = config.max_handshakes_per_second
         self._bucket = None if rate is None else TokenBucket(rate, seconds())
-        self._inside = 0
-        self._of: Counter[str] = Counter()
+        self._count = 0
+        self._per_address: Counter[str] = Counter()
 
-    def knock(self, address: str | None) -> None:
+    def begin_handshake(self, address: str | None) -> None:
         """
-        Let a client in to be asked who it is.
+        Check all limits for a new handshake, and count it against the rate.
 
         Args:
-            address: Its IP address; ``None`` on a UNIX socket, which counts for none.
+            address: The client's IP address; ``None`` on a UNIX socket, which has no
+                limit per address.
 
         Raises:
-            Unavailable: If it is one too many, or too soon.
+            Unavailable: If a limit on sessions or on the rate is reached.
 
         """
         self._check(address)
@@ -86,74 +89,77 @@ class Quota:
                 )
             self._bucket.take(1)
 
-    def wait(self, address: str | None) -> None:
+    def reserve(self, address: str | None) -> None:
         """
-        Let a client wait inside that has knocked, and for whom it takes time.
+        Count a handshake that waits for ``admit``; it passed ``begin_handshake``.
 
         Args:
-            address: As for ``knock``.
+            address: As for ``begin_handshake``.
 
         """
-        self._count(address, 1)
+        self._add(address, 1)
 
-    def enter(self, address: str | None) -> None:
+    def acquire(self, address: str | None) -> None:
         """
-        Let a client in that was admitted.
+        Count the session of an admitted client.
 
         Args:
-            address: As for ``knock``.
+            address: As for ``begin_handshake``.
 
         Raises:
-            Unavailable: If others were quicker.
+            Unavailable: If other sessions reached a limit since ``begin_handshake``.
 
         """
         self._check(address)
-        if self._most_of_one is None:
-            self._inside += 1  # without a call, for each session
+        if self._max_per_address is None:
+            self._count += 1  # inlined _add: this runs for each session
         else:
-            self._count(address, 1)
+            self._add(address, 1)
 
-    def leave(self, address: str | None) -> None:
+    def release(self, address: str | None) -> None:
         """
-        Let a client out: its admission or its session is over.
+        Stop counting an asynchronous admission or a session that is over.
 
         Args:
-            address: As for ``knock``.
+            address: As for ``begin_handshake``.
 
         """
-        self._count(address, -1)
+        self._add(address, -1)
 
     def _check(self, address: str | None) -> None:
-        if self._most is not None and self._inside >= self._most:
+        if self._max is not None and self._count >= self._max:
             raise Unavailable(
-                503, "The server is full", retry_after=_SOON, limit="max_sessions"
+                503,
+                "The server is full",
+                retry_after=_RETRY_AFTER,
+                limit="max_sessions",
             )
-        if self._most_of_one is None or address is None:
+        if self._max_per_address is None or address is None:
             return
-        if self._of[_network(address)] >= self._most_of_one:
+        if self._per_address[_network(address)] >= self._max_per_address:
             # RFC 6585, 4.
             raise Unavailable(
                 429,
                 "Too many sessions from your address",
-                retry_after=_SOON,
+                retry_after=_RETRY_AFTER,
                 limit="max_sessions_per_address",
             )
 
-    def _count(self, address: str | None, step: int) -> None:
-        self._inside += step
-        if self._most_of_one is not None and address is not None:
+    def _add(self, address: str | None, step: int) -> None:
+        self._count += step
+        if self._max_per_address is not None and address is not None:
             network = _network(address)
-            self._of[network] += step
-            if not self._of[network]:
-                del self._of[network]
+            self._per_address[network] += step
+            if not self._per_address[network]:
+                del self._per_address[network]
 
 
 def _network(address: str) -> str:
-    """Give what of an address is its owner's own."""
+    """Return the part of an address that identifies one client: a /64 of IPv6."""
     if ":" not in address:
         return address
     try:
         six = IPv6Address(address.partition("%")[0])
-    except ValueError:  # what a proxy's header says, if it is allowed to say anything
+    except ValueError:  # a forwarding header may hold any text
         return address
     return str(six.ipv4_mapped or ip_network((six, 64), strict=False))

@@ -1,13 +1,13 @@
 """
-Redaction: session ids and tickets are taken out of URLs before those are logged.
+Redaction of session ids and tickets in URLs before those are logged.
 
 Rules of this file:
 
-1. A session's id is all that a client needs to be that client, so no log holds one as a
-   whole: six characters of it are left, to tell lines apart.
-2. A secret is found by the name of its query field, however that is written: percent-
-   encoded, in capitals, repeated, or nested in another field. What merely looks alike
-   is redacted, too.
+1. A session's id is all that an attacker needs to take the session over, so no log
+   holds a complete one: six characters of it are kept, to tell lines apart.
+2. A secret is found by the name of its query field, in any spelling: percent-encoded,
+   in capitals, repeated, or nested in another field. Text that only looks similar is
+   redacted as well.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["SECRETS", "Redaction", "redact", "shorten"]
 
 SECRETS: Final = ("sid", "lastEventId", "ticket", "token")
 """Query fields that are redacted: the protocol's, and those of the documentation."""
-_SHOWN: Final = ("sid", "lastEventId")
-"""Those of which the beginning is left."""
+_SHORTENED: Final = ("sid", "lastEventId")
+"""Fields whose beginning is kept."""
 _LEFT: Final = 6
-# Of another script's letters a cut after six bytes may leave a part, which is no text.
+# ASCII only: a cut after six bytes may split a multi-byte character.
 _BEGINNING: Final = re.compile(rb"[\x00-\x7f]{,%d}" % _LEFT)
 _DELIMITER: Final = rb"(?:^|[?&;#]|%(?:25)*(?:3f|26|3b|23))"
 _EQUALS: Final = rb"(?:=|%(?:25)*3d)"
@@ -31,17 +31,17 @@ _VALUE: Final = rb"[^&#\s\"']*"
 
 
 class Redaction:
-    """Takes the values of some query fields out of a text."""
+    """Removes the values of some query fields from a text."""
 
     def __init__(self, secrets: Iterable[str] = SECRETS) -> None:
         """
-        Make one.
+        Compile the pattern.
 
         Args:
             secrets: The names of the fields.
 
         """
-        # With no name at all, a pattern that matches nothing.
+        # Without names, the pattern must match nothing.
         names = b"|".join(map(_spellings, secrets)) or rb"(?!)"
         self._fields = re.compile(
             rb"(%b)(%b)(%b)(%b)" % (_DELIMITER, names, _EQUALS, _VALUE), re.IGNORECASE
@@ -52,26 +52,26 @@ class Redaction:
         Return a text without its secrets.
 
         Args:
-            text: A URI, or anything else that may have URIs in it.
+            text: A URI, or any text that may contain URIs.
 
         """
         return self._fields.sub(_replace, text)
 
 
 def shorten(sid: bytes) -> bytes:
-    """Return the beginning of an id that is longer than that, as far as it is ASCII."""
+    """Return the first characters of an id that is longer, as far as they are ASCII."""
     beginning = _BEGINNING.match(sid) if len(sid) > _LEFT else None
     return (beginning[0] if beginning else b"") + b"..."
 
 
 def _replace(found: re.Match[bytes]) -> bytes:
     delimiter, name, equals, value = found.groups()
-    shown = _SHOWN_NAMES.fullmatch(name) is not None
+    shown = _SHORTENED_NAMES.fullmatch(name) is not None
     return delimiter + name + equals + shorten(value if shown else b"")
 
 
 def _spellings(name: str) -> bytes:
-    """Return a pattern of every way to write a field's name in a URL."""
+    """Return a pattern of every spelling of a field's name in a URL."""
     letters = (
         b"(?:%b|%%(?:25)*(?:%02x|%02x))"
         % (re.escape(each.encode()), ord(each.lower()), ord(each.upper()))
@@ -80,7 +80,9 @@ def _spellings(name: str) -> bytes:
     return b"".join(letters)
 
 
-_SHOWN_NAMES: Final = re.compile(b"|".join(map(_spellings, _SHOWN)), re.IGNORECASE)
+_SHORTENED_NAMES: Final = re.compile(
+    b"|".join(map(_spellings, _SHORTENED)), re.IGNORECASE
+)
 _REDACTION: Final = Redaction()
 
 

@@ -1,7 +1,7 @@
 """
-Token buckets: so many a second on average, and as many as that at once.
+Token bucket: a rate limit that allows a burst of one second's worth.
 
-Pure: the time is an argument, in seconds of any clock that only goes forward.
+Pure: the time is an argument, in seconds of any monotonic clock.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import Final
 
 __all__ = ["TokenBucket"]
 
-_GRAIN: Final = 1e-9
-"""What rounding may lose: less is no reason to wait."""
+_TOLERANCE: Final = 1e-9
+"""Tolerance for rounding errors: a smaller deficit causes no wait."""
 
 
 class TokenBucket:
     """
-    Holds tokens, a second's worth at most, and fills steadily.
+    Holds at most one second's worth of tokens, refilled at a constant rate.
 
-    An amount that is more than a second's worth may be taken from a full bucket, which
-    then owes the rest: so nothing waits for ever, and the average holds all the same.
+    An amount above the capacity may be taken from a full bucket, whose level then
+    becomes negative: so no amount waits for ever, and the average rate still holds.
 
     Attributes:
-        rate: Tokens that come in each second.
-        capacity: Tokens that it holds, at least one.
+        rate: Tokens added per second.
+        capacity: Maximum number of tokens, at least one.
 
     """
 
@@ -31,11 +31,11 @@ class TokenBucket:
 
     def __init__(self, rate: float, now: float) -> None:
         """
-        Make a full one.
+        Make a full bucket.
 
         Args:
             rate: See the attribute; above 0.
-            now: The time.
+            now: The current time, in seconds.
 
         """
         self.rate = rate
@@ -45,11 +45,11 @@ class TokenBucket:
 
     def wait(self, amount: float, now: float) -> float:
         """
-        Tell for how many seconds an amount cannot be taken; 0.0 if it can be now.
+        Return the seconds until an amount can be taken; 0.0 if it can be now.
 
         Args:
             amount: In tokens.
-            now: The time.
+            now: The current time, in seconds.
 
         """
         if now > self._since:
@@ -57,11 +57,11 @@ class TokenBucket:
             self._level = min(self._level + gained, self.capacity)
             self._since = now
         lacking = min(amount, self.capacity) - self._level
-        return lacking / self.rate if lacking > _GRAIN else 0.0
+        return lacking / self.rate if lacking > _TOLERANCE else 0.0
 
     def take(self, amount: float) -> None:
         """
-        Take an amount, for which ``wait`` has said 0.0.
+        Take an amount for which ``wait`` returned 0.0.
 
         Args:
             amount: In tokens.

@@ -1,1 +1,1 @@
-"""Engine.IO packets, payloads and handshakes, as they stand on the wire; no I/O."""
+"""Engine.IO packets, payloads and handshakes in their wire format; no I/O."""

@@ -1,8 +1,8 @@
 """
-One file for each revision of the protocol, all with the same functions.
+The interface of a codec: one module implements it for each protocol revision.
 
-``Codec`` is what they have in common. A session is given one when it opens and keeps
-it; nothing asks for its number again.
+A session gets its codec when it opens and keeps it; nothing else checks the revision
+number afterwards.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ __all__ = ["Codec"]
 
 class Codec(Protocol):
     """
-    What ``codec_v4.py`` and ``codec_v3.py`` are; each function is documented there.
+    The functions that ``codec_v4.py`` and ``codec_v3.py`` define, and document.
 
     Attributes:
         PROTOCOL: The revision's number.
-        BINARY_PREFIX: What stands before the bytes of a message in a binary frame.
+        BINARY_PREFIX: The bytes before the payload of a message in a binary frame.
 
     """
 
@@ -29,17 +29,17 @@ class Codec(Protocol):
     BINARY_PREFIX: bytes
 
     def decode_packet(self, text: str) -> Packet:
-        """Read one packet from its textual form."""
+        """Parse one packet from its textual form."""
 
     def decode_payload(
         self, body: bytes, *, binary: bool
     ) -> Iterator[str | bytes | Packet]:
-        """Read the packets of a polling payload, one after the other."""
+        """Parse the packets of a polling payload, in order."""
 
     def encode_packet(self, item: Outgoing) -> str:
-        """Write a packet or a message in its textual form."""
+        """Encode a packet or message in its textual form."""
 
     def encode_payload(
         self, items: Iterable[Outgoing], *, binary: bool
     ) -> tuple[bytes, bool]:
-        """Write a polling payload; tell whether it is binary."""
+        """Encode a polling payload; return it and whether it is binary."""

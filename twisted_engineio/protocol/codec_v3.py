@@ -1,15 +1,17 @@
 """
-Engine.IO protocol revision 3: between packets and what stands on the wire.
+Engine.IO protocol revision 3: parsing and encoding of packets and payloads.
 
 Rules of this file:
 
-1. Pure functions. Nothing here knows a session, a transport or a clock.
-2. Whatever comes in gives packets or ``InvalidPacket``, nothing else.
+1. Pure functions: no session, transport or clock.
+2. Every input gives packets or raises ``InvalidPacket``, nothing else.
 3. A message is ``str`` or ``bytes``; everything else is a ``Packet``.
-4. A length is only believed once that much is there: nothing is reserved for it.
+4. A length is trusted only once that many bytes have arrived: no memory is reserved for
+   it.
 
-The interface is that of ``v4``, and a single packet in text is the same but for binary,
-which names its type: ``b4`` and base64. What is different is how a payload is framed.
+The interface is that of ``codec_v4``. A single packet has the same textual form except
+for binary, which includes its type: ``b4`` and base64. The framing of a payload
+differs.
 """
 
 from __future__ import annotations
@@ -33,11 +35,11 @@ __all__ = [
 
 PROTOCOL: Final = 3
 BINARY_PREFIX: Final = b"\x04"
-"""What stands before the bytes of a message in a binary WebSocket frame: its type."""
+"""The type byte before the payload of a message in a binary WebSocket frame."""
 
 _MAX_DIGITS: Final = 16
-"""Digits that a length may have; as many as the largest whole number that JavaScript
-counts exactly. Python reads long numbers in more than linear time."""
+"""Maximum digits of a length, those of JavaScript's largest safe integer. Python's
+int() takes more than linear time for long numbers."""
 
 _END_OF_LENGTH: Final = 255
 _AS_BYTES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
@@ -48,11 +50,12 @@ _AS_DIGITS: Final = bytes.maketrans(
 _TEXT, _BINARY = b"\0", b"\1"
 _BEHIND_A_PAIR: Final = re.compile("(?<=[\U00010000-\U0010ffff])")
 _SECOND_HALF: Final = "\ud800"
-"""Stands for the second code unit of a character; UTF-8 cannot bring it."""
+"""Placeholder for the second UTF-16 code unit of a character; UTF-8 cannot encode
+it."""
 
-# A hostile payload has very many packets, so very short ones. Those whose length has
-# one digit are taken many at a time, in C: each is found with its length, one behind
-# the other, and an empty string for the rest, which begins with one that is longer.
+# A hostile payload has very many packets, so very short ones. Packets whose length
+# has one digit are therefore matched in batches, in C: findall() returns each of them
+# with its length, then an empty string for the rest, which starts with a longer one.
 _SIZES: Final = range(1, 10)
 _RUN: Final = re.compile(
     "({})|.+".format("|".join(f"{size}:.{{{size}}}" for size in _SIZES)), re.DOTALL
@@ -62,8 +65,8 @@ _BINARY_RUN: Final = re.compile(
     % b"|".join(b"\\x0%d\\xff.{%d}" % (size, size) for size in _SIZES),
     re.DOTALL,
 )
-_REACH: Final = 4096
-"""Characters or bytes that are looked at for a run: what it finds is held as a list."""
+_MAX_BATCH: Final = 4096
+"""Characters or bytes searched for one batch: its matches are held in a list."""
 
 _SHORTEST: Final[dict[str, str | bytes | Packet]] = {
     **{f"1:{kind.value}": Packet(kind) for kind in PacketType},
@@ -76,21 +79,21 @@ _SHORTEST_BINARY: Final[dict[bytes, str | bytes | Packet]] = {
     b"\0\2\xffb4": b"",
     b"\1\1\xff\4": b"",
 }
-"""Packets without data, by how they are found."""
+"""Packets without data, by their framed form."""
 
 _LENGTHS: Final = {str(number): number for number in range(10, 256)}
 _LENGTHS_AS_BYTES: Final = {
     digits.encode().translate(_AS_BYTES): number for digits, number in _LENGTHS.items()
 }
-"""The lengths of packets that are not quite as short."""
+"""The lengths of two or three digits up to 255, parsed in advance."""
 
 
 def decode_packet(text: str) -> Packet:
     """
-    Read one packet from its textual form.
+    Parse one packet from its textual form.
 
-    Engine.IO protocol v3, "Packet". On a WebSocket this is the whole of a text frame;
-    in a polling payload, what follows a length.
+    Engine.IO protocol v3, "Packet". On a WebSocket this is a whole text frame; in a
+    polling payload, the text after a length.
 
     Args:
         text: A type digit followed by the data, or ``b4`` followed by base64.
@@ -108,10 +111,10 @@ def decode_packet(text: str) -> Packet:
 
 def encode_packet(item: Outgoing) -> str:
     """
-    Write a packet or a message in its textual form.
+    Encode a packet or message in its textual form.
 
-    Binary becomes ``b4`` and base64: for a client that asked for it, and for a payload
-    that is text.
+    Binary becomes ``b4`` and base64: for a client that requested it, and in a text
+    payload.
     """
     item = _plain(item)
     text = codec_v4.encode_packet(item)
@@ -120,17 +123,17 @@ def encode_packet(item: Outgoing) -> str:
 
 def decode_payload(body: bytes, *, binary: bool) -> Iterator[str | bytes | Packet]:
     """
-    Read the packets of a polling payload, one after the other.
+    Parse the packets of a polling payload, in order.
 
-    Engine.IO protocol v3, "Payload". The packets before a bad one are given first: they
-    count. A message comes as plain ``str`` or ``bytes``.
+    Engine.IO protocol v3, "Payload". Packets before an invalid one are yielded first:
+    they are delivered. A message is yielded as plain ``str`` or ``bytes``.
 
     Args:
         body: The payload.
-        binary: Whether its content type says that it is binary, not text.
+        binary: Whether its content type declares it binary, not text.
 
     Raises:
-        InvalidPacket: At the first packet that cannot be read, or if there is none.
+        InvalidPacket: At the first packet that cannot be parsed, or if there is none.
 
     """
     if not body:
@@ -139,15 +142,15 @@ def decode_payload(body: bytes, *, binary: bool) -> Iterator[str | bytes | Packe
 
 
 def _decode_text(body: bytes) -> Iterator[str | bytes | Packet]:
-    """Read ``<length>:<packet>``, repeated; lengths are in UTF-16 code units."""
+    """Parse repeated ``<length>:<packet>``; lengths are in UTF-16 code units."""
     text, is_utf8 = _from_utf8(body)
-    # Now every index is one of a code unit, and a slice is of as many as it is long.
+    # With the placeholders, each index and slice counts UTF-16 code units.
     units = text if text.isascii() else _SECOND_HALF.join(_BEHIND_A_PAIR.split(text))
     at, size, has_pairs = 0, len(units), len(units) > len(text)
     known = _SHORTEST
     while at < size:
         is_short = units[at + 1 : at + 2] == ":"
-        run = is_short and _RUN.findall(units, at, at + _REACH)
+        run = is_short and _RUN.findall(units, at, at + _MAX_BATCH)
         if not run or not run[0]:
             start, at = _bounds(units, at)
             yield _from_units(units[start:at], has_pairs)
@@ -167,7 +170,7 @@ def _decode_text(body: bytes) -> Iterator[str | bytes | Packet]:
 
 
 def _bounds(units: str, at: int) -> tuple[int, int]:
-    """Find where a packet starts and ends, by the length at ``at``."""
+    """Return the start and end of the packet whose length is at ``at``."""
     colon = units.find(":", at, at + _MAX_DIGITS + 1)
     if colon < 0:
         raise InvalidPacket("its length has no end")
@@ -179,7 +182,7 @@ def _bounds(units: str, at: int) -> tuple[int, int]:
 
 
 def _from_units(packet: str, has_pairs: bool) -> str | bytes | Packet:
-    """Read one packet of a payload of text."""
+    """Parse one packet of a text payload."""
     if has_pairs:
         if packet[-1] > "\uffff":
             raise InvalidPacket("its length cuts a character in two")
@@ -188,7 +191,7 @@ def _from_units(packet: str, has_pairs: bool) -> str | bytes | Packet:
 
 
 def _from_text(packet: str) -> str | bytes | Packet:
-    """Read one packet that is no message of text."""
+    """Parse one packet that is not a text message."""
     if packet.startswith("b4"):
         return codec_v4.from_base64(packet[2:])
     if packet[0] == "b":
@@ -197,7 +200,7 @@ def _from_text(packet: str) -> str | bytes | Packet:
 
 
 def _from_utf8(body: bytes) -> tuple[str, bool]:
-    """Give what stands before the first bad byte, and whether that is all."""
+    """Decode the text before the first bad byte; return it and whether that is all."""
     try:
         return body.decode(), True
     except UnicodeDecodeError as error:
@@ -206,17 +209,17 @@ def _from_utf8(body: bytes) -> tuple[str, bool]:
 
 def _to_length(digits: str) -> int:
     if not (digits.isascii() and digits.isdecimal()) or digits.startswith("0"):
-        raise InvalidPacket("its length is no number above 0")
+        raise InvalidPacket("its length is not a number above 0")
     return int(digits)
 
 
 def _decode_binary(body: bytes) -> Iterator[str | bytes | Packet]:
-    """Read ``<0 or 1><digits as bytes 0 to 9><255><packet>``, repeated."""
+    """Parse repeated ``<0 or 1><digits as bytes 0 to 9><255><packet>``."""
     at, size = 0, len(body)
     known = _SHORTEST_BINARY
     while at < size:
         is_short = body[at + 2 : at + 3] == b"\xff"
-        run = is_short and _BINARY_RUN.findall(body, at, at + _REACH)
+        run = is_short and _BINARY_RUN.findall(body, at, at + _MAX_BATCH)
         if not run or not run[0]:
             kind, (start, at) = body[at : at + 1], _binary_bounds(body, at)
             yield _from_bytes(kind, body[start:at])
@@ -232,7 +235,7 @@ def _decode_binary(body: bytes) -> Iterator[str | bytes | Packet]:
 
 
 def _binary_bounds(body: bytes, at: int) -> tuple[int, int]:
-    """Find where a packet starts and ends, by its kind at ``at`` and its length."""
+    """Return the start and end of the packet whose kind byte is at ``at``."""
     mark = body.find(_END_OF_LENGTH, at + 1, at + _MAX_DIGITS + 2)
     if mark < 0:
         raise InvalidPacket("its length has no end")
@@ -244,12 +247,12 @@ def _binary_bounds(body: bytes, at: int) -> tuple[int, int]:
 
 
 def _bytes_to_length(digits: bytes) -> int:
-    # An ASCII digit becomes what no length may hold.
+    # ASCII digits become "x", which no length may contain.
     return _to_length(digits.translate(_AS_DIGITS).decode("latin-1"))
 
 
 def _from_bytes(kind: bytes, packet: bytes) -> str | bytes | Packet:
-    """Read one packet of a binary payload."""
+    """Parse one packet of a binary payload."""
     if kind == _BINARY:
         if not packet.startswith(BINARY_PREFIX):
             raise InvalidPacket("only a message is binary")
@@ -265,16 +268,17 @@ def _from_bytes(kind: bytes, packet: bytes) -> str | bytes | Packet:
 
 def encode_payload(items: Iterable[Outgoing], *, binary: bool) -> tuple[bytes, bool]:
     """
-    Write a polling payload.
+    Encode a polling payload.
 
     Engine.IO protocol v3, "Payload".
 
     Args:
-        items: What goes into it, at least one.
-        binary: Whether the client takes binary payloads.
+        items: The packets and messages, at least one.
+        binary: Whether the client accepts binary payloads.
 
     Returns:
-        The body, and whether it is binary: only if that is taken and an item is.
+        The body, and whether it is binary: only if the client accepts that and an item
+        is binary.
 
     """
     plain = [_plain(item) for item in items]
@@ -284,7 +288,7 @@ def encode_payload(items: Iterable[Outgoing], *, binary: bool) -> tuple[bytes, b
 
 
 def _plain(item: Outgoing) -> str | bytes | Packet:
-    """Give a message as it is; what an ``Encoded`` keeps is framed for revision 4."""
+    """Return the message of an ``Encoded``: its cached frames are for revision 4."""
     return item.data if isinstance(item, Encoded) else item
 
 
@@ -294,7 +298,7 @@ def _with_length(packet: str) -> str:
 
 
 def _to_bytes(item: str | bytes | Packet) -> bytes:
-    """Write one packet of a binary payload."""
+    """Encode one packet of a binary payload."""
     if isinstance(item, bytes):
         kind, packet = _BINARY, BINARY_PREFIX + item
     else:

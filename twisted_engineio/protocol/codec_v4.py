@@ -1,10 +1,10 @@
 """
-Engine.IO protocol revision 4: between packets and what stands on the wire.
+Engine.IO protocol revision 4: parsing and encoding of packets and payloads.
 
 Rules of this file:
 
-1. Pure functions. Nothing here knows a session, a transport or a clock.
-2. Whatever comes in gives packets or ``InvalidPacket``, nothing else.
+1. Pure functions: no session, transport or clock.
+2. Every input gives packets or raises ``InvalidPacket``, nothing else.
 3. A message is ``str`` or ``bytes``; everything else is a ``Packet``.
 """
 
@@ -29,7 +29,7 @@ __all__ = [
 
 PROTOCOL: Final = 4
 BINARY_PREFIX: Final = b""
-"""What stands before the bytes of a message in a binary WebSocket frame: nothing."""
+"""The bytes before the payload of a message in a binary WebSocket frame: none."""
 
 _SEPARATOR: Final = "\x1e"
 
@@ -37,12 +37,12 @@ _BARE: Final = {
     **{each.value: Packet(each) for each in PacketType},
     "b": Packet(PacketType.MESSAGE, b""),
 }
-_SHORT: Final = 16
-"""Characters of a packet that ``remember`` is worth calling for."""
-_REMEMBERED: Final = 1024
+_MAX_SHORT: Final = 16
+"""Maximum characters of a packet that is worth a call of ``remember``."""
+_MAX_KNOWN: Final = 1024
 
 _packet: Final = partial(tuple.__new__, Packet)
-"""Make a ``Packet`` of a tuple: what ``Packet`` itself does, with half the calls."""
+"""Make a ``Packet`` from a tuple, as ``Packet`` itself does, with half the calls."""
 
 _TYPES: Final = {each.value: each for each in PacketType}
 _DIGITS: Final = {each: each.value for each in PacketType}
@@ -50,10 +50,10 @@ _DIGITS: Final = {each: each.value for each in PacketType}
 
 def decode_packet(text: str) -> Packet:
     """
-    Read one packet from its textual form.
+    Parse one packet from its textual form.
 
-    Engine.IO protocol v4, "Packet encoding". On a WebSocket this is the whole of a
-    text frame; in a polling payload, what stands between two separators.
+    Engine.IO protocol v4, "Packet encoding". On a WebSocket this is a whole text frame;
+    in a polling payload, the text between two record separators.
 
     Args:
         text: A type digit followed by the data, or ``b`` followed by base64.
@@ -75,20 +75,20 @@ def decode_packet(text: str) -> Packet:
 
 def from_base64(text: str) -> bytes:
     """
-    Read base64 that is as it should be: its alphabet, its padding, no more.
+    Decode base64 strictly: only its alphabet, and exact padding.
 
     Args:
         text: The base64; may be empty.
 
     Raises:
-        InvalidPacket: If it is bad.
+        InvalidPacket: If it is malformed.
 
     """
     try:
         data = binascii.a2b_base64(text, strict_mode=True)
     except ValueError:  # bad base64, or not even ASCII
         raise InvalidPacket("its base64 is bad") from None
-    # Python's strict mode lets padding behind a whole group pass.
+    # Python's strict mode accepts padding after a complete group.
     if text[-1:] == "=" and (len(text) % 4 or text[-4:] == "===="):
         raise InvalidPacket("its base64 is bad")
     return data
@@ -96,18 +96,18 @@ def from_base64(text: str) -> bytes:
 
 def decode_payload(body: bytes, *, binary: bool) -> Iterator[str | bytes | Packet]:
     """
-    Read the packets of a polling payload, one after the other.
+    Parse the packets of a polling payload, in order.
 
-    Engine.IO protocol v4, "HTTP long-polling". The packets before a bad one are
-    given first: they count. A text message comes as plain ``str``: a million bytes
-    may hold half a million of them.
+    Engine.IO protocol v4, "HTTP long-polling". Packets before an invalid one are
+    yielded first: they are delivered. A text message is yielded as plain ``str``: a
+    million bytes may hold half a million of them.
 
     Args:
         body: Packets in their textual form, UTF-8, joined by U+001E.
-        binary: Whether its content type says that it is binary, not text.
+        binary: Whether its content type declares it binary, not text.
 
     Raises:
-        InvalidPacket: At the first packet that cannot be read.
+        InvalidPacket: At the first packet that cannot be parsed.
 
     """
     if binary:
@@ -117,7 +117,7 @@ def decode_payload(body: bytes, *, binary: bool) -> Iterator[str | bytes | Packe
         text = body.decode()
     except UnicodeDecodeError as error:
         problem = "it is not UTF-8"
-        # Only whole packets before the bad byte are good.
+        # Only complete packets before the bad byte are valid.
         whole, separator, _ = body[: error.start].rpartition(_SEPARATOR.encode())
         if not separator:
             raise InvalidPacket(problem) from None
@@ -126,7 +126,7 @@ def decode_payload(body: bytes, *, binary: bool) -> Iterator[str | bytes | Packe
     for packet in text.split(_SEPARATOR):
         if packet[:1] == "4":
             yield packet[1:]
-        elif len(packet) > _SHORT:
+        elif len(packet) > _MAX_SHORT:
             yield decode_packet(packet)
         elif packet in known:
             yield known[packet]
@@ -146,37 +146,37 @@ def remember(
     known: dict[_Key, _Known], first: dict[_Key, _Known], packet: _Key, read: _Known
 ) -> dict[_Key, _Known]:
     """
-    Return what is known of a payload's packets, with one more.
+    Return the cache of a payload's parsed packets, with one more entry.
 
-    A hostile payload holds very many packets, and mostly the same few: to look them up
-    takes a quarter of the time that it takes to read them.
+    A hostile payload holds very many packets, mostly the same few: a lookup takes a
+    quarter of the time that parsing takes.
 
     Args:
-        known: What is known; changed unless it is ``first``, or is much.
-        first: What is known of any payload; never changed.
-        packet: A packet.
-        read: What was read from it.
+        known: The cache; modified unless it is ``first`` or is full.
+        first: The cache that each payload starts with; never modified.
+        packet: A packet, encoded.
+        read: The same packet, parsed.
 
     """
     if known is first:
         known = {**first}
-    if len(known) < _REMEMBERED:
+    if len(known) < _MAX_KNOWN:
         known[packet] = read
     return known
 
 
 def encode_payload(items: Iterable[Outgoing], *, binary: bool) -> tuple[bytes, bool]:
     """
-    Write a polling payload.
+    Encode a polling payload.
 
     Engine.IO protocol v4, "HTTP long-polling".
 
     Args:
-        items: What goes into it, at least one.
-        binary: Whether the client takes binary payloads; this revision has none.
+        items: The packets and messages, at least one.
+        binary: Whether the client accepts binary payloads; unused in this revision.
 
     Returns:
-        The body, and whether it is binary: it never is.
+        The body, and whether it is binary: always False.
 
     """
     return _SEPARATOR.join(map(encode_packet, items)).encode(), False
@@ -184,10 +184,10 @@ def encode_payload(items: Iterable[Outgoing], *, binary: bool) -> tuple[bytes, b
 
 def encode_packet(item: Outgoing) -> str:
     """
-    Write a packet or a message in its textual form.
+    Encode a packet or message in its textual form.
 
-    Binary becomes ``b`` and base64: for a polling payload, or for a WebSocket whose
-    handshake asked for base64.
+    Binary becomes ``b`` and base64: in a polling payload, or on a WebSocket whose
+    handshake requested base64.
     """
     if isinstance(item, Encoded):
         if item.polled is None:
@@ -198,4 +198,5 @@ def encode_packet(item: Outgoing) -> str:
     if isinstance(item, bytes):
         return "b" + binascii.b2a_base64(item, newline=False).decode("ascii")
     kind, data = item
+    # A close packet's data is the WebSocket close code, which this form cannot carry.
     return "1" if kind is PacketType.CLOSE else _DIGITS[kind] + str(data)

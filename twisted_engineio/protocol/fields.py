@@ -1,9 +1,9 @@
 """
-Fields of a request, kept as the text that they came in and parsed when they are read.
+Request fields, stored as the text that was received and parsed on access.
 
-A session keeps its handshake for life. As a dictionary each header costs some 200
-bytes besides its text: a client that sends five hundred short ones would hold twenty
-times what it sent. As text it holds that, and no more.
+A session keeps its handshake for its lifetime. In a dictionary each header costs some
+200 bytes besides its text: five hundred short ones would take twenty times the memory
+that the client sent. The text takes only its own size.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Raw = TypeVar("Raw", str, bytes)
 Other = TypeVar("Other")
 
 lower = lru_cache(maxsize=256)(str.lower)
-"""A header's name in lower case: they are a few, and come with each request."""
+"""Return a header's name in lower case; cached, as each request repeats a few names."""
 
 
 class RawFields(Mapping[str, str], Generic[Raw]):
-    """A read-only mapping that is parsed again for each look at it."""
+    """A read-only mapping that is parsed again on each access."""
 
     __slots__ = ("_parsed", "_raw")
 
@@ -30,22 +30,22 @@ class RawFields(Mapping[str, str], Generic[Raw]):
 
     def __init__(self, raw: Raw, parsed: dict[str, str] | None = None) -> None:
         """
-        Keep fields.
+        Store fields.
 
         Args:
-            raw: The fields, as ``parse`` reads them.
-            parsed: The same, if they have been parsed; until ``forget`` is called.
+            raw: The fields, in the form that ``parse`` reads.
+            parsed: The same fields, if already parsed; dropped by ``forget``.
 
         """
         self._raw = raw
         self._parsed = parsed
 
     def forget(self) -> None:
-        """Keep the text alone from now on."""
+        """Drop the parsed fields and keep only the text."""
         self._parsed = None
 
     def parse(self) -> dict[str, str]:
-        """Return all fields; the caller may keep the dictionary, this does not."""
+        """Return all fields as a new dictionary, which the caller may keep."""
         raise NotImplementedError
 
     def __getitem__(self, name: str) -> str:
@@ -57,14 +57,15 @@ class RawFields(Mapping[str, str], Generic[Raw]):
     def __len__(self) -> int:
         return len(self.parse())
 
-    # Mapping's own would parse for each field, and raise where there is none.
+    # Mapping's own methods would parse once per field, and handle a missing one with an
+    # exception.
 
     @overload
     def get(self, name: str, /) -> str | None: ...
     @overload
     def get(self, name: str, /, default: str | Other) -> str | Other: ...
     def get(self, name: str, /, default: object = None) -> object:
-        """Return a field, or else the default."""
+        """Return a field, or the default."""
         fields = self._parsed
         return (self.parse() if fields is None else fields).get(name, default)
 
@@ -84,7 +85,7 @@ class HeaderFields(RawFields[str]):
     r"""
     A request's headers by their names in lower case.
 
-    Kept as ``\r\nName: value`` for each, and ``\r\n`` at the end.
+    Stored as ``\r\nName: value`` for each, with ``\r\n`` at the end.
     """
 
     __slots__ = ()
@@ -94,7 +95,7 @@ class HeaderFields(RawFields[str]):
         lines = (line.partition(": ") for line in self._raw.split("\r\n") if line)
         return {name.lower(): value for name, _, value in lines}
 
-    # Not by parsing, for one header is what is asked for most.
+    # Searched, not parsed: most accesses need a single header.
 
     def __getitem__(self, name: str) -> str:
         value = self.get(name)
@@ -107,11 +108,11 @@ class HeaderFields(RawFields[str]):
     @overload
     def get(self, name: str, /, default: str | Other) -> str | Other: ...
     def get(self, name: str, /, default: object = None) -> object:
-        """Return a header, or else the default."""
+        """Return a header, or the default."""
         given: object = name
         if not isinstance(given, str) or ":" in name:
             return default
-        # No letter of latin-1 changes its length with its case.
+        # Lower case never changes the length of latin-1 text, so positions stay valid.
         at = self._raw.lower().find(f"\n{name}: ")
         if at < 0:
             return default
@@ -121,10 +122,10 @@ class HeaderFields(RawFields[str]):
 
 def read_headers(raw: Iterable[tuple[bytes, Sequence[bytes]]]) -> HeaderFields:
     """
-    Return headers by their names in lower case; of a repeated one all values, joined.
+    Return headers by their names in lower case; repeated values are joined.
 
     Args:
-        raw: Names and their values, as twisted.web keeps them: without line ends.
+        raw: Names and their values, as twisted.web stores them: without line ends.
 
     """
     lines = [b"\r\n%b: %b" % (name, b", ".join(values)) for name, values in raw]

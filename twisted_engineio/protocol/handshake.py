@@ -1,8 +1,8 @@
 """
-What a client says when it opens a session.
+A client's handshake request: the fields that a session keeps of it.
 
-Everything here is immutable: a ``Handshake`` lives as long as its session, the request
-that it was read from does not.
+Everything here is immutable: a ``Handshake`` lives as long as its session, and longer
+than the request that it was read from.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ __all__ = [
 ]
 
 _MAX_QUERY: Final = 16_384
-"""Bytes of a query that are read. twisted.web takes no longer line of HTTP/1.1."""
+"""Bytes of a query that are parsed. twisted.web accepts no longer line of HTTP/1.1."""
 _MAX_FIELDS: Final = 64
-"""Fields of a query that are read, whatever they are called, and kept as long as the
-session: 16 KB of them would take a megabyte. Behind them only ``_KEYS`` are read."""
+"""Fields of a query that are parsed, and kept as long as the session: parsing 16 KB
+of them without a limit would take a megabyte. Of later fields only ``_KEYS`` are
+parsed."""
 _KEYS: Final = ("EIO", "transport", "sid", "t", "j", "b64", "lastEventId")
-"""The protocol's own; clients write a page's query before them."""
+"""The protocol's own keys; clients write a page's own query before them."""
 
 
 def _encoded(key: str) -> str:
@@ -46,18 +47,18 @@ _KNOWN: Final = re.compile(
 @dataclass(frozen=True, slots=True)
 class Handshake:
     """
-    A client's first request, or any other, reduced to what is worth keeping.
+    A client's first request, or a later one, reduced to the fields worth keeping.
 
     Attributes:
-        transport: The transport it came on, ``"polling"`` or another.
+        transport: The transport of the request, ``"polling"`` or another.
         query: The query string, decoded; of a repeated key the last value.
-        headers: The request's headers, names in lower case; of a repeated header
-            all values joined by ``", "``.
+        headers: The request's headers, names in lower case; of a repeated header all
+            values joined by ``", "``.
         client_address: The client's IP address, or ``None`` on a UNIX socket.
-        is_secure: Whether it came over TLS.
+        is_secure: Whether it was received over TLS.
         method: Its method; a handshake's is always GET.
-        server_address: The IP address and port that it came to, or ``None`` on a UNIX
-            socket. Behind a proxy, that is where the proxy finds this server.
+        server_address: The IP address and port that received it, or ``None`` on a UNIX
+            socket. Behind a proxy, the address that the proxy connects to.
 
     """
 
@@ -70,28 +71,27 @@ class Handshake:
     server_address: tuple[str, int] | None = None
 
     def forget_parsed(self) -> None:
-        """Keep the text of the query alone: it may be kept for long from now on."""
+        """Drop the parsed query and keep its text: it may be held for long."""
         query = self.query
-        if type(query) is QueryFields:  # isinstance asks an abstract class, for long
+        if type(query) is QueryFields:  # isinstance is slow on an ABC
             query.forget()
 
     @property
     def base64(self) -> bool:
-        """Whether the client asked for binary as text, with ``b64=1``."""
+        """Whether the client requested binary as text, with ``b64=1``."""
         return self.query.get("b64") == "1"
 
 
 def parse_query(raw: bytes) -> dict[str, str]:
     """
-    Read a query string; whatever it holds, it is read.
+    Parse a query string; no input is an error.
 
     Engine.IO protocol v4, "Query parameters". Of a repeated key the last value counts.
-    The protocol's keys are found wherever they stand; of others, those among the first
-    64 fields.
+    The protocol's keys are found at any position; other keys only among the first 64
+    fields.
 
     Args:
-        raw: What stands behind the ``?`` of the request's URI; 16,384 bytes of it
-            count.
+        raw: The request's URI after the ``?``; only 16,384 bytes of it are parsed.
 
     """
     text = raw[:_MAX_QUERY].decode("latin-1")
@@ -104,7 +104,7 @@ def parse_query(raw: bytes) -> dict[str, str]:
             assert key is not None  # each alternative has a name
             query[key] = unquote_plus(rest[last.end(key) + 1 : last.end()])
         return query
-    # What every client sends in fact needs no decoding.
+    # Fast path: a query of the usual clients needs no decoding.
     query = {}
     for pair in text.split("&"):
         if pair:
@@ -114,7 +114,7 @@ def parse_query(raw: bytes) -> dict[str, str]:
 
 
 class QueryFields(RawFields[bytes]):
-    """A query, kept as what stands behind the ``?``."""
+    """A query, stored as the part of the URI after the ``?``."""
 
     __slots__ = ()
 

@@ -1,8 +1,8 @@
 """
-The words of the protocol: packet types, packets, and messages made once.
+Packet types, packets, and messages that are encoded once for many sessions.
 
 A message that an application sends or receives is plain ``str`` or ``bytes`` and never
-becomes a ``Packet``: only the few packets that steer a session do.
+becomes a ``Packet``: only the few packets that control a session do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = [
     "Outgoing",
     "Packet",
     "PacketType",
-    "is_goodbye",
+    "is_close_packet",
     "require_message",
 ]
 
@@ -41,9 +41,9 @@ class Packet(NamedTuple):
     """
     One packet: its type and its data.
 
-    ``data`` is text, or bytes for a binary message; ``""`` where a type carries none.
-    That of a close packet that goes out is the close code for a WebSocket, and never
-    written into the packet.
+    ``data`` is text, or bytes for a binary message; ``""`` if the type carries none. In
+    an outgoing close packet it is the close code for a WebSocket, which is never
+    encoded in the packet itself.
     """
 
     type: PacketType
@@ -52,7 +52,7 @@ class Packet(NamedTuple):
 
 def require_message(data: object) -> None:
     """
-    Refuse what is no message.
+    Raise ``TypeError`` unless the data is a message.
 
     Raises:
         TypeError: If it is neither text nor bytes, nor an ``Encoded``.
@@ -66,18 +66,18 @@ def require_message(data: object) -> None:
 
 class Encoded:
     """
-    A message for many sessions, framed at most once for each kind of wire.
+    A message for many sessions, encoded at most once per kind of framing.
 
     Attributes:
-        data: The message, as the application gave it.
+        data: The message, as the application passed it.
         compress: Whether a transport may compress it.
-        frame: The WebSocket frame, once a transport has made it.
-        polled: The packet's textual form, once a transport has made it.
-        event: That as the payload of an event, likewise.
-        compressed: What ``compression.compress_once`` keeps for it.
+        frame: The WebSocket frame, once a transport has encoded it.
+        polled: The packet's textual form, once a transport has encoded it.
+        event: The same as the payload of an event, once encoded.
+        compressed: The compressed answers that ``compression.compress_once`` caches.
 
     Raises:
-        TypeError: If ``data`` is no message.
+        TypeError: If ``data`` is not a message.
         UnicodeEncodeError: If it is text with a lone surrogate.
 
     """
@@ -100,6 +100,6 @@ Message: TypeAlias = str | bytes | Encoded
 Outgoing: TypeAlias = Message | Packet
 
 
-def is_goodbye(item: Outgoing) -> bool:
-    """Tell whether something is a close packet, whatever it says."""
+def is_close_packet(item: Outgoing) -> bool:
+    """Return whether an item is a close packet, whatever its data."""
     return isinstance(item, Packet) and item.type is PacketType.CLOSE

@@ -114,12 +114,12 @@ class AdmissionControl:
 
         """
         self.refuse_when_stopped()
-        self._check_quota(self._quota.knock, handshake)
+        self._check_quota(self._quota.begin_handshake, handshake)
         entry = self._call_admit(handshake)
         if not isinstance(entry, Entry):
             handshake.forget_parsed()
             address = handshake.client_address
-            self._quota.wait(address)
+            self._quota.reserve(address)
             entry.addBoth(self._release, address)
         return entry
 
@@ -160,7 +160,7 @@ class AdmissionControl:
 
     def _release(self, entry: Any, address: str | None) -> Any:
         """Release the quota of a handshake whose admission was asynchronous."""
-        self._quota.leave(address)
+        self._quota.release(address)
         return entry
 
     def _call_admit(self, handshake: Handshake) -> Any:

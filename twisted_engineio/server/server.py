@@ -185,7 +185,7 @@ class Server(AdmissionControl):
         self.websockets.lost = self._drain.settle
         config = self.config
         self._session_class = session_class(
-            observed=self.hooks.watches_sessions,
+            observed=self.hooks.observes_sessions,
             limited=bool(config.max_messages_per_second or config.max_bytes_per_second),
         )
         self._corked: list[Transport] = []
@@ -223,7 +223,7 @@ class Server(AdmissionControl):
         self.refuse_when_stopped()
         if entry.sid in self._sessions:
             raise Refused(ErrorCode.BAD_REQUEST, "another session took the id")
-        self._check_quota(self._quota.enter, entry.handshake)
+        self._check_quota(self._quota.acquire, entry.handshake)
         try:
             session = self._session_class(
                 entry.sid,
@@ -234,7 +234,7 @@ class Server(AdmissionControl):
                 entry.admission,
             )
         except BaseException:
-            self._quota.leave(entry.handshake.client_address)
+            self._quota.release(entry.handshake.client_address)
             raise
         entry.handshake.forget_parsed()
         transport.receiver = session
@@ -260,7 +260,7 @@ class Server(AdmissionControl):
 
     def _forget(self, session: Session) -> None:
         if self._sessions.pop(session.sid, None) is not None:
-            self._quota.leave(session.handshake.client_address)
+            self._quota.release(session.handshake.client_address)
 
     def _first_packets(self, session: Session) -> list[Outgoing]:
         packets: list[Outgoing] = [
@@ -390,13 +390,13 @@ class Server(AdmissionControl):
                 handler: Deferred[object] = ensureDeferred(result)  # type: ignore[arg-type]
                 handler.addErrback(self._session_closed_failed, session)
                 if not handler.called:
-                    self.limit_handler(handler)
+                    self.cancel_after_timeout(handler)
                 self._drain.wait_for(handler)
         if self.observers:
             self.notify(lambda each: each.session_closed(session, reason))
         self._drain.settle()
 
-    def limit_handler(self, handler: Deferred[object]) -> None:
+    def cancel_after_timeout(self, handler: Deferred[object]) -> None:
         """
         Cancel a handler of an ended session unless it finishes in ``handler_timeout``.
 
@@ -425,7 +425,7 @@ class Server(AdmissionControl):
             sid=session.sid[:6],
         )
 
-    def is_socketio(self, session: Session, data: str | bytes) -> bool:
+    def check_first_message(self, session: Session, data: str | bytes) -> bool:
         """
         Detect a Socket.IO client by its first message; log a hint for the operator.
 

@@ -1,1 +1,1 @@
-"""A session: its state, its queues, its heartbeat and its upgrade."""
+"""A session: its state, queues, heartbeat and upgrade."""

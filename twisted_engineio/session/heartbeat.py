@@ -1,16 +1,19 @@
 """
-A session's one timer, and the heartbeat that it measures most of the time.
+A session's only timer, and the heartbeat that it measures most of the time.
 
 Rules of this file:
 
-1. One timer at a time: a client that is to come back, a ping that is due, a pong that
-   is due, a goodbye that lingers, or a verdict that is due. ``waiting`` says which;
-   ``arm`` is the only place that sets it and ``cancel`` the only one that ends it.
-2. Who pings is a matter of the protocol's revision, so there is a class for each way;
-   the session doesn't know which it has.
-3. A client is not judged by time that the server itself slept through: an application
-   that blocks the reactor, a machine that was suspended, a clock that was set forward.
-   What the client said meanwhile waits in the socket. ``overslept`` tells.
+1. One timer at a time: a client that must return, a ping that is due, a pong that is
+   due, unsent data of a closing session, or a pending close. ``waiting`` says which;
+   ``arm`` is the only method that sets it and ``cancel`` the only one that clears it.
+2. Which side pings depends on the protocol's revision, so there is a subclass for each
+   direction; the session does not know which one it has.
+3. A client is not timed out for time in which the server itself was stalled: an
+   application that blocks the reactor, a suspended machine, a clock that was set
+   forward. The client's packets may meanwhile wait unread in the socket.
+   ``was_stalled`` detects it.
+
+Driven by its session, and by the clock.
 
 Engine.IO protocol v4, "Heartbeat"; v3, "Timeouts".
 """
@@ -32,75 +35,78 @@ __all__ = [
     "HeartbeatOwner",
     "ServerPings",
     "Waiting",
-    "overslept",
+    "was_stalled",
 ]
 
 PING = Packet(PacketType.PING)
-_PAUSE: Final = 1.0
-"""Seconds by which a timer may be late: a reactor that is merely busy is no later."""
+_MAX_LATENESS: Final = 1.0
+"""Tolerated lateness of a timer, in seconds: a reactor that is merely busy is no
+later."""
 
 
-def overslept(clock: IReactorTime, due: float, patience: float) -> bool:
+def was_stalled(clock: IReactorTime, due: float, timeout: float) -> bool:
     """
-    Tell whether a timer is so late that the server itself must have slept.
+    Return whether a timer is so late that the server itself must have been stalled.
 
     Args:
-        clock: What it runs on.
-        due: When it was due, on that clock.
-        patience: How long it had to wait, in seconds.
+        clock: The clock of the timer.
+        due: When the timer was due, on that clock.
+        timeout: The timer's delay, in seconds.
 
     """
     late = clock.seconds() - due
-    return bool(late > min(_PAUSE, patience / 2))
+    return bool(late > min(_MAX_LATENESS, timeout / 2))
 
 
 class Waiting(enum.Enum):
-    """What the timer waits for."""
+    """The event that the timer waits for."""
 
-    NOTHING = "nothing"
+    IDLE = "idle"
     CLIENT_DUE = "client due"
     PING_DUE = "ping due"
     PONG_DUE = "pong due"
     LINGER = "linger"
-    LINGER_PINGED = "linger, with a pong on its way"
-    VERDICT = "verdict"
+    LINGER_PINGED = "linger, with a pong pending"
+    PENDING_CLOSE = "pending close"
 
 
-_BEATING = (Waiting.PING_DUE, Waiting.PONG_DUE)
+_RUNNING = (Waiting.PING_DUE, Waiting.PONG_DUE)
 
 
 class HeartbeatOwner(Protocol):
-    """What a heartbeat asks of its session."""
+    """The session, as its heartbeat sees it."""
 
     @property
     def busy(self) -> bool:
-        """Whether its application keeps what the client says from being read."""
+        """Whether its application keeps the client's packets from being read."""
 
     def write(self, packet: Packet) -> None:
-        """Send a packet, now or when there is a way."""
+        """Send a packet, or queue it until the transport is writable."""
 
     def fail(self, reason: CloseReason) -> None:
-        """End: the heart has stopped, or beats the wrong way."""
+        """End the session: its client timed out, or pinged in the wrong direction."""
 
     def limit_reached(self, limit: str) -> None:
-        """Hear that the client went beyond one of the operator's limits."""
+        """Called when the client exceeded one of the operator's limits."""
 
 
 class Heartbeat:
     """
-    The timer of a session; a subclass for each way to keep it alive.
+    The timer of a session; a subclass for each direction of the heartbeat.
+
+    Driven by its session and its clock.
 
     Attributes:
         interval: The session's ``ping_interval``, in seconds.
         timeout: The session's ``ping_timeout``, in seconds.
-        waiting: What the timer waits for.
+        waiting: The event that the timer waits for.
 
     """
 
     __slots__ = (
         "_call",
         "_clock",
-        "_put_off",
+        "_deferred_due",
         "_session",
         "interval",
         "timeout",
@@ -115,11 +121,11 @@ class Heartbeat:
         timeout: float,
     ) -> None:
         """
-        Make a heart that does not beat yet.
+        Make a heartbeat that is not started.
 
         Args:
-            session: Whose it is.
-            clock: What it measures time with.
+            session: The session that owns it.
+            clock: The clock of its timer.
             interval: ``ping_interval``, in seconds.
             timeout: ``ping_timeout``, in seconds.
 
@@ -129,19 +135,19 @@ class Heartbeat:
         self.interval = interval
         self.timeout = timeout
         self._call: IDelayedCall | None = None
-        self.waiting = Waiting.NOTHING
-        self._put_off = 0.0  # when what CLIENT_DUE came before is due
+        self.waiting = Waiting.IDLE
+        self._deferred_due = 0.0  # when the timer that CLIENT_DUE replaced is due
 
     # The timer.
 
     def arm(self, waiting: Waiting, delay: float, then: Callable[[], None]) -> None:
         """
-        Wait for something else from now on.
+        Start the timer, replacing the current one.
 
         Args:
-            waiting: For what.
-            delay: For how long, in seconds.
-            then: What to do when the time has come.
+            waiting: The event that it waits for.
+            delay: The delay, in seconds.
+            then: Called when the delay has passed.
 
         """
         self.cancel()
@@ -149,62 +155,62 @@ class Heartbeat:
         self._call = self._clock.callLater(delay, then)
 
     def cancel(self) -> None:
-        """Wait for nothing."""
+        """Cancel the timer."""
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None
-        self.waiting = Waiting.NOTHING
+        self.waiting = Waiting.IDLE
 
     def stop(self) -> None:
-        """Beat no more: the session is over, and not kept alive by its heart."""
+        """Cancel the timer and drop the reference to the session, which is over."""
         self.cancel()
         del self._session
 
     def overdue(self) -> float:
-        """Tell for how many seconds the timer has been due; negative: not yet."""
-        assert self._call is not None  # only asked while it waits
+        """Return for how many seconds the timer has been due; negative if it is not."""
+        assert self._call is not None  # only called while the timer runs
         return self._clock.seconds() - self._call.getTime()
 
-    def overslept(self) -> bool:
-        """Tell whether the timer is late because the server slept."""
-        assert self._call is not None  # only asked while it waits
-        return overslept(self._clock, self._call.getTime(), self.timeout)
+    def was_stalled(self) -> bool:
+        """Return whether the timer is late because the server was stalled."""
+        assert self._call is not None  # only called while the timer runs
+        return was_stalled(self._clock, self._call.getTime(), self.timeout)
 
-    # The heart.
+    # The heartbeat.
 
     def begin(self, early: float = 0.0) -> None:
         """
-        Begin to beat: the session is open.
+        Start the heartbeat: the session is open.
 
         Args:
-            early: By how much sooner than it need be, in seconds.
+            early: Seconds by which the first ping is sent before it is due.
 
         """
         raise NotImplementedError
 
     def ping(self, packet: Packet) -> bool:
         """
-        Take the client's ping.
+        Handle the client's ping.
 
         Args:
             packet: The ping, with its data.
 
         Returns:
-            Whether that was a beat.
+            Whether it counts as a heartbeat.
 
         """
         raise NotImplementedError
 
     def pong(self) -> bool:
-        """Take the client's pong, and tell whether that was a beat."""
+        """Handle the client's pong; return whether it counts as a heartbeat."""
         raise NotImplementedError
 
-    def silent(self) -> None:
-        """End the session: nothing was heard in time."""
-        if self._session.busy or self.overslept():
-            # What it says may wait behind the message that the application has, or in
-            # the socket, for Twisted fires timers before it reads.
-            self.arm(Waiting.PONG_DUE, self.timeout, self.silent)
+    def time_out(self) -> None:
+        """End the session: no heartbeat was received in time."""
+        if self._session.busy or self.was_stalled():
+            # The pong may be queued behind the message that the application handles,
+            # or unread in the socket: Twisted fires timers before it reads.
+            self.arm(Waiting.PONG_DUE, self.timeout, self.time_out)
         else:
             # "If the server does not receive a pong packet back, then it SHOULD
             # consider that the connection is closed." -- Engine.IO protocol v4
@@ -212,128 +218,128 @@ class Heartbeat:
 
     def check(self) -> None:
         """
-        End the session if it is overdue, though the timer has not fired yet.
+        End the session if its heartbeat is overdue but the timer has not fired yet.
 
-        Twisted reads sockets before it fires timers that came due meanwhile. If it was
-        the server that slept, what is read now may be the very pong.
+        Twisted reads sockets before it fires timers that became due meanwhile. If the
+        server was stalled, the data that is read now may contain the pong.
         """
         due = self.waiting is Waiting.PONG_DUE and self.overdue() >= 0
-        if due and not self.overslept():
-            self.silent()
+        if due and not self.was_stalled():
+            self.time_out()
 
     def client_resumed(self) -> None:
         """
-        Wait anew for what is due: the client has come back to its stream.
+        Extend the deadline of a pong: the client has reconnected its event stream.
 
-        So it is there, and a ping that fell due while it wasn't, or was lost with its
-        old stream, reaches it only now.
+        A ping that was sent while it was disconnected, or was lost with its old stream,
+        reaches the client only now.
         """
         if self.waiting is Waiting.PONG_DUE:
             rest = max(self.timeout, -self.overdue())
-            self.arm(Waiting.PONG_DUE, rest, self.silent)
+            self.arm(Waiting.PONG_DUE, rest, self.time_out)
 
     def linger(self, delay: float, then: Callable[[], None]) -> None:
         """
-        Beat no more: the session closes. Whether a pong is on its way is remembered.
+        Stop the heartbeat while the session closes; remember whether a pong is pending.
 
         Args:
-            delay: For how long it may take, in seconds.
-            then: What to do when the time has come.
+            delay: The time limit, in seconds.
+            then: Called when it has passed.
 
         """
-        pinged = self.owes_pong
+        pinged = self.pong_pending
         self.arm(Waiting.LINGER_PINGED if pinged else Waiting.LINGER, delay, then)
 
     @property
-    def owes_pong(self) -> bool:
-        """Whether the client has been pinged, and has not answered."""
+    def pong_pending(self) -> bool:
+        """Whether the client was pinged and has not answered."""
         return self.waiting in (Waiting.PONG_DUE, Waiting.LINGER_PINGED)
 
-    def answered(self) -> None:
-        """Hear of a pong when it is no beat any more."""
+    def pong_while_closing(self) -> None:
+        """Record a pong that is received after the heartbeat has stopped."""
         if self.waiting is Waiting.LINGER_PINGED:
             self.waiting = Waiting.LINGER
 
-    # Whether the client comes at all.
+    # A client that does not return after its handshake.
 
-    def expect_client(self, patience: float) -> None:
+    def expect_client(self, timeout: float) -> None:
         """
-        Do not beat before the client has come back: it may never.
+        Postpone the heartbeat until the client sends its second request.
 
         Args:
-            patience: For how long it may take, in seconds.
+            timeout: The time limit, in seconds.
 
         """
-        if self._call is not None and self.waiting in _BEATING:
-            self._put_off = self._call.getTime()
+        if self._call is not None and self.waiting in _RUNNING:
+            self._deferred_due = self._call.getTime()
             most = self.interval + self.timeout
-            self.arm(Waiting.CLIENT_DUE, min(patience, most), self._absent)
+            self.arm(Waiting.CLIENT_DUE, min(timeout, most), self._client_timed_out)
 
-    def client_came(self) -> None:
-        """Beat as it would have, had it not waited for the client."""
+    def client_returned(self) -> None:
+        """Continue the heartbeat as if it had not been postponed."""
         if self.waiting is Waiting.CLIENT_DUE:
-            rest = self._put_off - self._clock.seconds()
+            rest = self._deferred_due - self._clock.seconds()
             self.begin(early=self.interval - rest)
 
-    def _absent(self) -> None:
-        if self.overslept():
-            # Its request may wait in the socket.
-            self.arm(Waiting.CLIENT_DUE, self.timeout, self._absent)
+    def _client_timed_out(self) -> None:
+        if self.was_stalled():
+            # Its request may be unread in the socket.
+            self.arm(Waiting.CLIENT_DUE, self.timeout, self._client_timed_out)
             return
         self._session.limit_reached("first_poll_timeout")
         self._session.fail(CloseReason.PING_TIMEOUT)
 
 
 class ServerPings(Heartbeat):
-    """Revision 4: the server pings, the client pongs."""
+    """Revision 4: the server pings, the client answers with a pong."""
 
     __slots__ = ()
 
     def begin(self, early: float = 0.0) -> None:
-        """Wait until a ping is due."""
+        """Schedule the next ping."""
         self.arm(Waiting.PING_DUE, max(self.interval - early, 0.0), self._ping_due)
 
     def _ping_due(self) -> None:
         timeout = self.timeout
-        # A timer fires a little late. The pong is due when the ping should have gone
-        # out, plus the timeout; but if we were busy for long, the client must not pay.
+        # Timers fire late. The pong is due ``timeout`` after the ping was due, not
+        # after it was sent; but after a long delay of ours the client keeps half of it.
         late = self.overdue()
-        self.arm(Waiting.PONG_DUE, max(timeout - late, timeout / 2), self.silent)
-        self._session.write(PING)  # last: it may be one too much, and end the session
+        self.arm(Waiting.PONG_DUE, max(timeout - late, timeout / 2), self.time_out)
+        self._session.write(PING)  # last: exceeding max_buffered re-arms the timer
 
     def ping(self, packet: Packet) -> bool:
-        """End the session: that is the wrong way."""
+        """End the session: in revision 4 only the server pings."""
         self._session.fail(CloseReason.TRANSPORT_ERROR)
         return False
 
     def pong(self) -> bool:
-        """Wait until the next ping is due; a pong that nobody asked for is nothing."""
-        asked = self.waiting is Waiting.PONG_DUE
-        if asked:
+        """Schedule the next ping; ignore a pong that answers no ping."""
+        was_due = self.waiting is Waiting.PONG_DUE
+        if was_due:
             self.begin()
-        return asked
+        return was_due
 
 
 class ClientPings(Heartbeat):
-    """Revision 3: the client pings, the server pongs with the same data."""
+    """Revision 3: the client pings, the server answers with the same data."""
 
     __slots__ = ()
 
     def begin(self, early: float = 0.0) -> None:
-        """Wait for the client's first ping: when it comes is the client's affair."""
-        self.arm(Waiting.PONG_DUE, self._patience(), self.silent)
+        """Wait for the client's first ping; ``early`` is unused."""
+        self.arm(Waiting.PONG_DUE, self._total_timeout(), self.time_out)
 
     def ping(self, packet: Packet) -> bool:
-        """Answer, and wait for the next."""
+        """Answer the ping, and restart the timeout."""
         self._session.write(Packet(PacketType.PONG, packet.data))
         if self.waiting is Waiting.PONG_DUE and self._call is not None:
-            self._call.reset(self._patience())
+            self._call.reset(self._total_timeout())
         return True
 
     def pong(self) -> bool:
-        """End the session: that is the wrong way."""
+        """End the session: in revision 3 only the client pings."""
         self._session.fail(CloseReason.TRANSPORT_ERROR)
         return False
 
-    def _patience(self) -> float:
+    def _total_timeout(self) -> float:
         return self.interval + self.timeout

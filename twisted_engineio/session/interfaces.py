@@ -1,9 +1,9 @@
 """
-The two doors between a conversation and its wire.
+The two interfaces between a session and its transport.
 
-A ``Transport`` is what a session writes to; a ``Receiver`` is whom a transport feeds: a
-session, or a probe while the transport is only a candidate. Neither knows more of the
-other than what stands here.
+A session writes to a ``Transport``; a transport delivers to a ``Receiver``: the
+session, or its probe while the transport is only an upgrade candidate. Neither depends
+on more of the other than these interfaces.
 """
 
 from __future__ import annotations
@@ -20,52 +20,52 @@ __all__ = ["NULL_RECEIVER", "Admission", "Handlers", "Receiver", "Transport"]
 
 
 READ_AHEAD: Final = 65_536
-"""Bytes that a transport reads on while it is paused: to see the end of its connection,
-which Twisted does not report while nothing is read, and the client's close frame and
-pongs."""
+"""Bytes that a paused transport still reads: to detect that its connection has closed,
+which Twisted does not report while nothing is read, and to receive the client's close
+frame and pongs."""
 
 
 class Receiver(Protocol):
-    """Whom a transport feeds."""
+    """The recipient of the packets that a transport receives."""
 
     @property
     def busy(self) -> bool:
-        """Whether what the client says may wait behind what the application does."""
+        """Whether received packets may be queued because the application is busy."""
 
     @property
     def room(self) -> int:
-        """How many bytes more a paused transport may read; it stops at 0 or below."""
+        """Bytes that a paused transport may still read; it stops at 0 or below."""
 
     def reading_stopped(self) -> None:
-        """Wait for the application from now on: a paused transport reads no more."""
+        """Called when a paused transport has stopped reading."""
 
     def receive(self, data: str | bytes) -> None:
-        """Take a message."""
+        """Handle a message."""
 
     def receive_packet(self, packet: Packet) -> None:
-        """Take any other packet, or a message that came as one."""
+        """Handle any other packet, or a message that was parsed as one."""
 
     def transport_ready(self) -> None:
-        """Hear that the transport became writable."""
+        """Called when the transport has become writable."""
 
     def control_frames(self, count: int) -> None:
-        """Count frames that carry nothing: pings and pongs of WebSocket itself."""
+        """Count WebSocket control frames: pings and pongs, which carry no packets."""
 
     def limit_reached(self, limit: str) -> None:
-        """Hear that the client went beyond one of the operator's limits."""
+        """Called when the client exceeded one of the operator's limits."""
 
     def fail(self, reason: CloseReason) -> None:
-        """Hear that the transport is lost, or that what it read makes no sense."""
+        """Called when the transport is lost, or received invalid data."""
 
 
 class NullReceiver:
-    """The receiver of a transport that has none yet, or none any more."""
+    """The receiver of a transport without a session."""
 
     busy = False
     room = READ_AHEAD
 
     def reading_stopped(self) -> None:
-        """Ignore it: there is no session to wait for."""
+        """Do nothing: there is no application to wait for."""
 
     def receive(self, data: str | bytes) -> None:
         """Drop a message."""
@@ -74,16 +74,16 @@ class NullReceiver:
         """Drop a packet."""
 
     def transport_ready(self) -> None:
-        """Have nothing to send."""
+        """Do nothing: there is nothing to send."""
 
     def control_frames(self, count: int) -> None:
-        """Count nothing."""
+        """Do nothing: without a session there is no rate limit."""
 
     def limit_reached(self, limit: str) -> None:
-        """Tell nobody."""
+        """Do nothing: there is no session to report."""
 
     def fail(self, reason: CloseReason) -> None:
-        """Have nothing to lose."""
+        """Do nothing: there is no session to end."""
 
 
 NULL_RECEIVER: Final = NullReceiver()
@@ -91,15 +91,15 @@ NULL_RECEIVER: Final = NullReceiver()
 
 class Transport(Protocol):
     """
-    What carries a session's packets.
+    The interface of a transport, which carries a session's packets.
 
     Attributes:
         name: ``"polling"``, ``"sse"`` or ``"websocket"``.
-        writable: Whether ``send`` may be called now. While it is, no more than
-            ``low_water_mark`` bytes of what was sent wait in the process.
-        buffered: How many bytes of what was sent wait in the process, for a socket
-            that is full.
-        receiver: Whom it feeds.
+        writable: Whether ``send`` may be called now. While it is True, at most
+            ``low_water_mark`` bytes are buffered in the process.
+        buffered: Bytes that were sent and are buffered in the process, because the
+            socket is full.
+        receiver: The recipient of its packets.
 
     """
 
@@ -108,65 +108,66 @@ class Transport(Protocol):
     receiver: Receiver
 
     @property
-    def leaving(self) -> bool:
-        """Whether its goodbye waits for a socket; then it says when it is ready."""
+    def close_pending(self) -> bool:
+        """Whether a close packet waits for the socket; ``transport_ready`` follows."""
 
     @property
     def corked(self) -> bool:
-        """Whether it would be writable if it did not hold back what is sent."""
+        """Whether it is unwritable only because it is corked."""
 
     @property
     def may_move(self) -> bool:
-        """Whether its client may begin to move to another transport."""
+        """Whether its client may start an upgrade to another transport."""
 
     @property
     def buffered(self) -> int:
-        """See above."""
+        """Bytes that are buffered in the process."""
 
     def send(self, item: Outgoing) -> None:
         """
         Write one packet or message at once; only while ``writable``.
 
-        A close packet is the last: a transport with a goodbye of its own says that.
+        A close packet is the last; a WebSocket sends a close frame instead.
         """
 
     def flush(self, outbox: SendQueue) -> None:
-        """Take from the outbox what can go now; only while ``writable``."""
+        """Send as much of the queue as possible; only while ``writable``."""
 
     def cork(self) -> bool:
-        """Hold back what is sent, until ``uncork``; False if there is no need to."""
+        """Buffer what is sent until ``uncork``; return False if that is unnecessary."""
 
     def uncork(self) -> None:
-        """Send what was held back, together."""
+        """Send what was buffered since ``cork``, together."""
 
     def take_over(self, *, pinged: bool) -> None:
         """
         Carry the session from now on.
 
         Args:
-            pinged: Whether the first pong to come answers another transport's ping.
+            pinged: Whether the first pong to be received answers another transport's
+                ping.
 
         """
 
-    def let_go(self) -> None:
+    def prepare_upgrade(self) -> None:
         """
-        Let the client go, which moves to another transport; only while ``writable``.
+        Answer the pending request, for the client to upgrade; only while ``writable``.
 
-        Called again and again while it may move, whenever nothing is queued.
+        Called repeatedly during an upgrade, whenever the queue is empty.
         """
 
-    def take_back(self) -> None:
-        """Go on: the client did not move."""
+    def cancel_upgrade(self) -> None:
+        """Continue as before: the client's upgrade has failed."""
 
     def retire(self) -> None:
-        """Give way to another transport, leaving no request unanswered."""
+        """Stop after an upgrade to another transport; answer all pending requests."""
 
     def abandon(self, reason: CloseReason) -> None:
-        """Leave: the session is over, for this reason."""
+        """Close: the session is over, for this reason."""
 
     @property
     def reads_ahead(self) -> bool:
-        """Whether what the client says is read, if need be while it is paused."""
+        """Whether the client's packets are read, if necessary while paused."""
 
     def pause(self) -> None:
         """
@@ -176,21 +177,23 @@ class Transport(Protocol):
         """
 
     def resume(self) -> None:
-        """Read on."""
+        """Continue to read without a limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Admission:
     """
-    What ``Application.admit`` may say about the session that it lets in.
+    The result of ``Application.admit``: settings for the admitted session.
 
     Raises:
-        ConfigError: If an interval cannot work.
+        ConfigError: If an interval is invalid.
 
     Attributes:
-        data: What the session's ``data`` shall be.
-        ping_interval: As in ``Config``, for this session only; ``None`` for that.
-        ping_timeout: As in ``Config``, for this session only; ``None`` for that.
+        data: The initial value of the session's ``data``.
+        ping_interval: As in ``Config``, for this session only; ``None`` for the
+            server's.
+        ping_timeout: As in ``Config``, for this session only; ``None`` for the
+            server's.
 
     """
 
@@ -199,7 +202,7 @@ class Admission:
     ping_timeout: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the intervals, which nobody else will."""
+        """Validate the intervals."""
         for name in ("ping_interval", "ping_timeout"):
             value = getattr(self, name)
             if value is not None:
@@ -207,7 +210,7 @@ class Admission:
 
 
 class Handlers(Protocol):
-    """What a session calls of an application."""
+    """The methods of an application that a session calls."""
 
     def session_opened(self, session: Any) -> object:
         """Called when the session is open."""

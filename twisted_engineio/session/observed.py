@@ -1,8 +1,8 @@
 """
-A session that somebody watches: the same conversation, every event told.
+A session whose events are reported to observers.
 
-A server that nobody watches never makes one, so its message path pays nothing; and an
-event that no observer overrides costs those that are watched nothing either.
+A server without observers never makes one, so its message path has no extra cost; and
+an event that no observer overrides costs an observed session nothing either.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from .session import Session, SessionOwner, State
 
 __all__ = ["ObservedSession", "ObserverHooks"]
 
-Hearers: TypeAlias = tuple[Callable[..., None], ...]
+Hooks: TypeAlias = tuple[Callable[..., None], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ObserverHooks:
     """
-    Who hears what: for the events that come often, the methods that override each.
+    The observers' methods, by event, for the frequent events.
 
     They are collected once, when the server is made: ``observer.hooks_of``.
 
     Attributes:
-        whole_requests: Whether somebody is shown requests, and wants all their headers.
+        whole_requests: Whether an observer needs requests with all their headers.
 
     """
 
-    packet_received: Hearers = ()
-    packet_sent: Hearers = ()
-    flushing: Hearers = ()
-    flushed: Hearers = ()
-    heartbeat: Hearers = ()
-    upgrading: Hearers = ()
-    upgraded: Hearers = ()
-    headers: Hearers = ()
-    connection_refused: Hearers = ()
+    packet_received: Hooks = ()
+    packet_sent: Hooks = ()
+    flushing: Hooks = ()
+    flushed: Hooks = ()
+    heartbeat: Hooks = ()
+    upgrading: Hooks = ()
+    upgraded: Hooks = ()
+    headers: Hooks = ()
+    connection_refused: Hooks = ()
     whole_requests: bool = False
 
     @property
-    def watches_sessions(self) -> bool:
-        """Whether anybody hears what a session does between its opening and its end."""
+    def observes_sessions(self) -> bool:
+        """Whether any observer needs a session's events between its start and end."""
         return bool(
             self.packet_received
             or self.packet_sent
@@ -58,110 +58,110 @@ class ObserverHooks:
 
 
 class ObservedOwner(SessionOwner, Protocol):
-    """What an observed session asks of its server besides."""
+    """The server of an observed session."""
 
     hooks: ObserverHooks
 
-    def observer_failed(self, hear: Callable[..., None]) -> None:
-        """Log the exception that is being handled: an observer's method raised it."""
+    def observer_failed(self, hook: Callable[..., None]) -> None:
+        """Log the exception being handled, which an observer's method raised."""
 
 
 class ObservedSession(Session):
-    """A session that tells its server's observers what it does."""
+    """A session that notifies its server's observers."""
 
     __slots__ = ()
 
     server: ObservedOwner
 
     def receive(self, data: str | bytes) -> None:
-        """Tell of a message, and deliver it."""
-        if self._inbox is None:  # else it is told when its turn comes
-            # As _tell does, without the call: this is the message path.
-            for hear in self.server.hooks.packet_received:
+        """Notify observers of a message, and deliver it."""
+        if self._inbox is None:  # else it is reported when it is delivered
+            # _notify, inlined: this is the message path.
+            for hook in self.server.hooks.packet_received:
                 try:
-                    hear(self, PacketType.MESSAGE, data)
+                    hook(self, PacketType.MESSAGE, data)
                 except Exception:
-                    self.server.observer_failed(hear)
+                    self.server.observer_failed(hook)
         super().receive(data)
 
     def receive_packet(self, packet: Packet) -> None:
-        """Tell of a packet, and act on it."""
+        """Notify observers of a packet, and handle it."""
         now = self._inbox is None or self._reads_now(packet)
         if now and packet.type is not PacketType.MESSAGE:
-            hearers = self.server.hooks.packet_received
-            self._tell(hearers, packet.type, packet.data)
+            hooks = self.server.hooks.packet_received
+            self._notify(hooks, packet.type, packet.data)
         super().receive_packet(packet)
 
     def send(
         self, data: Message, *, compress: bool = True, volatile: bool = False
     ) -> bool:
-        """Send a message, and tell of it unless it was refused."""
+        """Send a message, and notify observers unless it was dropped."""
         hooks = self.server.hooks
-        direct = (hooks.flushing or hooks.flushed) and self._tell_flushing()
+        direct = (hooks.flushing or hooks.flushed) and self._notify_flushing()
         sent = super().send(data, compress=compress, volatile=volatile)
         if sent or not volatile:  # else it was dropped
-            for hear in hooks.packet_sent:  # the message path again
+            for hook in hooks.packet_sent:  # _notify, inlined likewise
                 try:
-                    hear(self, data)
+                    hook(self, data)
                 except Exception:
-                    self.server.observer_failed(hear)
+                    self.server.observer_failed(hook)
         if direct:
-            self._tell(hooks.flushed)
+            self._notify(hooks.flushed)
         return sent
 
     def send_many(self, messages: Iterable[Message]) -> bool:
-        """Send messages together, and tell of each."""
+        """Send messages together, and notify observers of each."""
         messages = list(messages)
         sent = super().send_many(messages)
         for data in messages:
-            self._tell(self.server.hooks.packet_sent, data)
+            self._notify(self.server.hooks.packet_sent, data)
         return sent
 
     def transport_ready(self) -> None:
-        """Send what is queued, and tell of it."""
+        """Send the queue, and notify observers."""
         hooks = self.server.hooks
         waiting = bool(self._outbox) and self.transport.writable
         if waiting:
-            self._tell(hooks.flushing)
+            self._notify(hooks.flushing)
         super().transport_ready()
         if waiting and not self._outbox:
-            self._tell(hooks.flushed)
+            self._notify(hooks.flushed)
 
     def upgrade(self, candidate: Transport) -> bool:
-        """Let another transport try, and tell of it."""
+        """Start an upgrade, and notify observers."""
         trying = super().upgrade(candidate)
         if trying:
-            self._tell(self.server.hooks.upgrading, candidate.name)
+            self._notify(self.server.hooks.upgrading, candidate.name)
         return trying
 
     def swap(self, candidate: Transport) -> None:
-        """Move to another transport, and tell of it."""
+        """Complete an upgrade, and notify observers."""
         super().swap(candidate)
-        if self.state is not State.CLOSED:  # else its goodbye has left with the queue
-            self._tell(self.server.hooks.upgraded, candidate.name)
+        if self.state is not State.CLOSED:  # else its queue ended with a close packet
+            self._notify(self.server.hooks.upgraded, candidate.name)
 
     def write(self, item: Outgoing) -> None:
-        """Send a packet or message, and tell of it."""
+        """Send a packet or message, and notify observers."""
         hooks = self.server.hooks
-        direct = (hooks.flushing or hooks.flushed) and self._tell_flushing()
+        direct = (hooks.flushing or hooks.flushed) and self._notify_flushing()
         super().write(item)
-        self._tell(hooks.packet_sent, item)
+        self._notify(hooks.packet_sent, item)
         if direct:
-            self._tell(hooks.flushed)
+            self._notify(hooks.flushed)
 
-    def _tell_flushing(self) -> bool:
-        """Tell if what is sent now leaves at once."""
+    def _notify_flushing(self) -> bool:
+        """Notify observers if the next item is written at once; return that."""
         direct = self.transport.writable and self._outbox is None
         if direct and self.state is State.OPEN:
-            self._tell(self.server.hooks.flushing)
+            self._notify(self.server.hooks.flushing)
         return direct
 
-    def _beaten(self) -> None:
-        self._tell(self.server.hooks.heartbeat)
+    def _heartbeat_received(self) -> None:
+        self._notify(self.server.hooks.heartbeat)
 
-    def _tell(self, hearers: Hearers, *about: object) -> None:
-        for hear in hearers:
+    def _notify(self, hooks: Hooks, *about: object) -> None:
+        for hook in hooks:
             try:
-                hear(self, *about)
+                hook(self, *about)
             except Exception:
-                self.server.observer_failed(hear)
+                self.server.observer_failed(hook)

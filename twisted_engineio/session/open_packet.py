@@ -1,7 +1,7 @@
 """
 The open packet, which answers a client's handshake.
 
-The wire's milliseconds appear in this file only.
+Only this file handles intervals in milliseconds, as the protocol does.
 
 Engine.IO protocol v4, "Handshake".
 """
@@ -18,13 +18,13 @@ from ..protocol.packet import Packet, PacketType
 
 __all__ = ["open_packet", "upgrades_from"]
 
-_BETTER: Final = {"polling": ("sse", "websocket"), "sse": ("websocket",)}
-"""What a session on a transport may move to, where it is switched on."""
+_UPGRADES: Final = {"polling": ("sse", "websocket"), "sse": ("websocket",)}
+"""The transports to which a session can upgrade, if they are enabled."""
 
 
 def upgrades_from(transport: str, config: Config) -> list[str]:
-    """List the transports that a session on ``transport`` may move to."""
-    better = _BETTER.get(transport) if config.allow_upgrades else None
+    """Return the transports to which a session on ``transport`` may upgrade."""
+    better = _UPGRADES.get(transport) if config.allow_upgrades else None
     if better is None:
         return []
     return [name for name in config.transports if name in better]
@@ -34,28 +34,28 @@ def open_packet(
     sid: str, transport: str, config: Config, interval: float, timeout: float
 ) -> Packet:
     """
-    Make the packet that opens a session.
+    Return the packet that opens a session.
 
     Engine.IO protocol v4, "Handshake": intervals in milliseconds.
 
     Args:
         sid: The session's id.
-        transport: What carries it.
+        transport: The session's transport.
         config: The server's options.
         interval: The session's ``ping_interval``, in seconds.
         timeout: The session's ``ping_timeout``, in seconds.
 
     """
     upgrades = tuple(upgrades_from(transport, config))
-    rest = _promises(upgrades, interval, timeout, config.max_payload)
+    rest = _open_data(upgrades, interval, timeout, config.max_payload)
     return Packet(PacketType.OPEN, f'{{"sid":{encode_basestring_ascii(sid)},{rest}')
 
 
 @lru_cache(maxsize=64)
-def _promises(
+def _open_data(
     upgrades: tuple[str, ...], interval: float, timeout: float, max_payload: int
 ) -> str:
-    """Write what an open packet says besides the id: mostly the same to everybody."""
+    """Encode the data except the id; cached, as most sessions share it."""
     data = {
         "upgrades": upgrades,
         "pingInterval": round(interval * 1000),

@@ -1,9 +1,10 @@
 """
-A session whose client may send only so much a second.
+A session with a limit on the rate of its client's messages.
 
-A server without such limits never makes one, so its message path pays nothing. What is
-one too many waits in the inbox, or ends the session: ``over_rate`` says which. Pings,
-pongs and control frames do not wait; what comes behind them does, for as long.
+A server without such limits never makes one, so its message path has no extra cost. A
+message over the limit waits in the receive queue, or ends the session, as ``over_rate``
+says. Pings, pongs and control frames do not wait, but count: later messages wait
+longer.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from ..protocol.handshake import Handshake
 from ..protocol.packet import Packet, PacketType
 from .interfaces import Admission, Transport
 from .observed import ObservedSession
-from .receive_queue import Hold
-from .receiving import BEATS
+from .receive_queue import PauseReason
+from .receiving import HEARTBEATS
 from .revision import Revision
 from .send_queue import size_of
 from .session import Session
@@ -25,7 +26,7 @@ __all__ = ["ObservedRateLimitedSession", "RateLimitedSession", "session_class"]
 
 
 class RateLimitedSession(Session):
-    """A session that counts what it reads."""
+    """A session that counts received packets and bytes against the limits."""
 
     __slots__ = ("_bytes", "_packets")
 
@@ -44,20 +45,20 @@ class RateLimitedSession(Session):
         self._bytes = _bucket(config.max_bytes_per_second, now)
 
     def receive(self, data: str | bytes) -> None:
-        """Count a message, and deliver it if it is not one too many."""
-        if self._inbox is None:  # else its turn comes later
+        """Count a message, and deliver it unless it is over the limit."""
+        if self._inbox is None:  # else it is counted when it is delivered
             self._count(data)
         if self.state is not State.CLOSED:
             super().receive(data)
 
     def receive_packet(self, packet: Packet) -> None:
-        """Count a packet that is no message, and act on it likewise."""
-        if packet.type in BEATS:
+        """Count a packet that is not a message, and handle it likewise."""
+        if packet.type in HEARTBEATS:
             self._owe(1, size_of(packet.data))
         elif packet.type is not PacketType.MESSAGE and (
             self._inbox is None or self._reads_now(packet)
         ):
-            # What waits is counted when its turn comes, a message when delivered.
+            # A queued packet is counted when it is handled, a message in receive().
             self._count(packet.data)
         if self.state is not State.CLOSED:
             super().receive_packet(packet)
@@ -67,7 +68,7 @@ class RateLimitedSession(Session):
         self._owe(count, 0)
 
     def _owe(self, packets: int, size: int) -> None:
-        """Take what it costs of what does not wait: what is too much is paid later."""
+        """Take the cost of packets that do not wait; a deficit delays others."""
         if self.state is not State.OPEN:
             return
         now, wait, exceeded = self.server.clock.seconds(), 0.0, []
@@ -81,30 +82,33 @@ class RateLimitedSession(Session):
                 if over:
                     exceeded.append(limit)
                     wait = max(wait, bucket.wait(0, now))
-        held = self._inbox is not None and self._inbox.holds(Hold.RATE)
-        if exceeded and not held:  # if it is, a flood only adds to what it owes
+        inbox = self._inbox
+        paused = inbox is not None and inbox.is_paused_by(PauseReason.RATE)
+        # While reading is paused, a flood only adds to the deficit.
+        if exceeded and not paused:
             for limit in exceeded:
                 self.limit_reached(limit)
             self._slow_down(wait)
 
-    def _let_go(self, why: Hold) -> None:
-        """Read on, unless packets are still to be paid for."""
-        if why is Hold.RATE and self._packets is not None:
-            # Bytes are owed after any large message, and paid for with the next bytes.
+    def _resume(self, why: PauseReason) -> None:
+        """Resume reading, unless the packet bucket still has a deficit."""
+        if why is PauseReason.RATE and self._packets is not None:
+            # Not the byte bucket: it has a deficit after any large message, which
+            # delays only the next bytes.
             owed = self._packets.wait(0, self.server.clock.seconds())
             if owed:
-                self._hold(why, owed)
+                self._pause(why, owed)
                 return
-        super()._let_go(why)
+        super()._resume(why)
 
     def _slow_down(self, seconds: float) -> None:
         if self.server.config.over_rate == "pause":
-            self._hold(Hold.RATE, seconds)
+            self._pause(PauseReason.RATE, seconds)
         else:
             self._finish(CloseReason.RATE_EXCEEDED)
 
     def _count(self, data: str | bytes) -> None:
-        """Take what it costs, or see to it that it waits, or end the session."""
+        """Take the cost of a packet; over the limit, pause or end the session."""
         if self.state is not State.OPEN:
             return
         now, size = self.server.clock.seconds(), size_of(data)
@@ -126,7 +130,7 @@ class RateLimitedSession(Session):
 
 
 class ObservedRateLimitedSession(RateLimitedSession, ObservedSession):
-    """A session that does both: what is one too many is told when its turn comes."""
+    """A session with both; over the limit, a message is reported on delivery."""
 
     __slots__ = ()
 
@@ -137,11 +141,11 @@ def _bucket(rate: float | None, now: float) -> TokenBucket | None:
 
 def session_class(*, observed: bool, limited: bool) -> type[Session]:
     """
-    Choose the class that does what is asked for and no more.
+    Return the class with the required features and no others.
 
     Args:
         observed: Whether the server has observers.
-        limited: Whether it limits how much a session may send.
+        limited: Whether it limits the rate of a session's messages.
 
     """
     if limited:

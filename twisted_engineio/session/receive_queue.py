@@ -1,18 +1,19 @@
 """
-What came in while a session's reading waits, and what it waits for.
+The queue of received items while a session's reading is paused, and the reasons for it.
 
 Rules of this file:
 
-1. It counts the bytes that wait, for a transport reads on into no more than a few.
-2. Several may hold the reading at once, each for a reason of its own: an application
-   that is busy, one that has paused it, a limit on the rate. It goes on when none does.
-3. A reason may let go by itself after a time: then its timer stands beside it, and is
-   cancelled where the reason goes.
-4. One more timer bounds how long an application may hold the reading without taking a
-   message, once the transport has stopped or the client is gone.
+1. It counts the bytes of its items, because a paused transport may read only a limited
+   number of them.
+2. Reading may be paused for several reasons at once: a busy application, a pause that
+   the application requested, a rate limit. It resumes when no reason is left.
+3. A reason may expire after a time: then its timer is stored with it, and is cancelled
+   when the reason is removed.
+4. One more timer limits how long an application may take no message, once the transport
+   has stopped reading or the client has disconnected.
 
-Driven by its session, which makes one when something first holds the reading and drops
-it when nothing does any more.
+Driven by its session, which makes one when reading is paused and drops it when reading
+is resumed.
 """
 
 from __future__ import annotations
@@ -28,171 +29,174 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from ..exceptions import CloseReason
 from ..protocol.packet import Packet
 
-__all__ = ["ClientPresence", "Hold", "Incoming", "ReceiveQueue"]
+__all__ = ["ClientPresence", "Incoming", "PauseReason", "ReceiveQueue"]
 
 
 Incoming: TypeAlias = Packet | str | bytes | CloseReason
-"""What may wait to be read: a failure too, behind what came before it."""
+"""An item of the queue; a failure, too, is handled after the items before it."""
 
 
-class Hold(enum.Enum):
-    """Why a session's reading waits."""
+class PauseReason(enum.Enum):
+    """The reason for which a session's reading is paused."""
 
-    BUSY = "the application is busy with a message"
-    PAUSED = "the application has paused the reading"
-    RATE = "the client sends faster than it may"
+    BUSY = "the application is handling a message"
+    PAUSED = "the application called pause_reading"
+    RATE = "the client exceeds a rate limit"
 
 
 class ClientPresence(enum.Enum):
-    """Whether the client is there, while what it said waits; it only moves down."""
+    """Whether the client is connected while its messages wait; it only moves down."""
 
-    HERE = "here"
-    GONE = "gone, with messages to be delivered"
-    BOUNDED = "gone, and the application has so long to handle them"
-    OVERDUE = "gone, and that time is over"
+    HERE = "connected"
+    GONE = "disconnected, with messages to deliver"
+    BOUNDED = "disconnected, and handler_timeout is running"
+    OVERDUE = "disconnected, and handler_timeout has passed"
 
 
 class ReceiveQueue(deque[Incoming]):
     """
-    What came in, in order, and why it waits.
+    Received items, in order, and the reasons for which they wait.
 
     Attributes:
-        client: Whether the client is there; if not, the end is the last that waits.
-        size: The bytes that wait: of each item its data, and one for its type.
-        handler: What the application has not finished, while it is busy.
+        client: Whether the client is connected; if not, the close reason is the last
+            item.
+        size: The bytes of the items: of each its data, and one for its type.
+        handler: The unfinished Deferred of the application, while it is busy.
 
     """
 
-    __slots__ = ("_clock", "_holds", "_patience", "client", "handler", "size")
+    __slots__ = ("_clock", "_deadline", "_reasons", "client", "handler", "size")
 
     def __init__(self, clock: IReactorTime) -> None:
         """
-        Make an empty one that nothing holds yet.
+        Make an empty queue without a reason to wait.
 
         Args:
-            clock: What its timers run on.
+            clock: The clock of its timers.
 
         """
         super().__init__()
         self._clock = clock
-        self._holds: dict[Hold, IDelayedCall | None] = {}
-        self._patience: IDelayedCall | None = None
+        self._reasons: dict[PauseReason, IDelayedCall | None] = {}
+        self._deadline: IDelayedCall | None = None
         self.client = ClientPresence.HERE
         self.handler: Deferred[object] | None = None
         self.size = 0
 
     def append(self, item: Incoming) -> None:
-        """Put an item behind the others."""
+        """Add an item at the end."""
         super().append(item)
         self.size += _size_of(item)
 
     def popleft(self) -> Incoming:
-        """Take the first item."""
+        """Remove and return the first item."""
         item = super().popleft()
         self.size -= _size_of(item)
         return item
 
     @property
     def end(self) -> CloseReason:
-        """Why the client is gone; what tells so is the last that waits."""
+        """The reason for which the client has disconnected, from the last item."""
         last = self[-1]
         if isinstance(last, CloseReason):
             return last
         return CloseReason.TRANSPORT_CLOSE  # a close packet
 
-    def hold(self, why: Hold) -> None:
+    def pause(self, why: PauseReason) -> None:
         """
-        Wait for this, until it lets go.
+        Add a reason to wait, until ``resume`` removes it.
 
         Args:
-            why: For what; once is enough.
+            why: The reason; adding it twice has no further effect.
 
         """
-        self.let_go(why)
-        self._holds[why] = None
+        self.resume(why)
+        self._reasons[why] = None
 
-    def hold_for(self, why: Hold, seconds: float, then: Callable[[], None]) -> None:
+    def pause_for(
+        self, why: PauseReason, seconds: float, then: Callable[[], None]
+    ) -> None:
         """
-        Wait for this, for a time.
+        Add a reason to wait, and call a function after a time.
 
         Args:
-            why: For what.
-            seconds: For how long.
-            then: What to do afterwards; it is to let go.
+            why: The reason.
+            seconds: The delay, in seconds.
+            then: Called after the delay; it must call ``resume``.
 
         """
-        self.let_go(why)
-        self._holds[why] = self._clock.callLater(seconds, then)
+        self.resume(why)
+        self._reasons[why] = self._clock.callLater(seconds, then)
 
-    def holds(self, why: Hold) -> bool:
-        """Tell whether the reading waits for this."""
-        return why in self._holds
+    def is_paused_by(self, why: PauseReason) -> bool:
+        """Return whether a reason is present."""
+        return why in self._reasons
 
-    def let_go(self, why: Hold) -> bool:
+    def resume(self, why: PauseReason) -> bool:
         """
-        Wait for this no longer.
+        Remove a reason to wait.
 
         Args:
-            why: For what; if it is none of the reasons, nothing changes.
+            why: The reason; if it is not present, nothing changes.
 
         Returns:
-            Whether nothing is waited for any more.
+            Whether no reason is left.
 
         """
-        timer = self._holds.pop(why, None)
+        timer = self._reasons.pop(why, None)
         if timer is not None and timer.active():
             timer.cancel()
-        return not self._holds
+        return not self._reasons
 
-    def go_on_as(self, newer: ReceiveQueue) -> None:
+    def merge(self, newer: ReceiveQueue) -> None:
         """
-        Wait for what a newer one waits for, and hold what came to it before the rest.
+        Put the items of a newer queue before these, and replace the reasons by its.
 
         Args:
-            newer: One with little in it; it is of no use afterwards.
+            newer: A queue with few items; it is unusable afterwards.
 
         """
         self.extendleft(reversed(newer))
         self.size += newer.size
-        self.give_up_never()
-        self._holds = newer._holds
-        self._patience = newer._patience
+        self.cancel_deadline()
+        self._reasons = newer._reasons
+        self._deadline = newer._deadline
         self.handler = newer.handler
 
-    # An application that takes nothing.
+    # An application that takes no message.
 
-    def give_up_after(self, seconds: float, then: Callable[[], None]) -> None:
+    def set_deadline(self, seconds: float, then: Callable[[], None]) -> None:
         """
-        Wait for the application no longer than this, counted from now.
+        Limit the time until the application takes a message, from now.
 
         Args:
-            seconds: For how long.
-            then: What to do afterwards.
+            seconds: The limit, in seconds.
+            then: Called when it has passed.
 
         """
-        self.give_up_never()
-        self._patience = self._clock.callLater(seconds, then)
+        self.cancel_deadline()
+        self._deadline = self._clock.callLater(seconds, then)
 
-    def give_up_never(self) -> None:
-        """Wait for the application as long as it takes: it has taken a message."""
-        if self._patience is not None and self._patience.active():
-            self._patience.cancel()
-        self._patience = None
+    def cancel_deadline(self) -> None:
+        """Cancel the limit: the application has taken a message."""
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._deadline = None
 
     # The end.
 
     def cancel(self) -> None:
-        """Wait for nothing: the session is over."""
-        self.give_up_never()
-        for why in tuple(self._holds):
-            self.let_go(why)
+        """Cancel all timers: the session is over."""
+        self.cancel_deadline()
+        for why in tuple(self._reasons):
+            self.resume(why)
 
 
 def _size_of(item: Incoming) -> int:
     if isinstance(item, CloseReason):
         return 0
     data = item.data if isinstance(item, Packet) else item
-    # At least 1, as on the wire: what is empty could come without end.
+    # At least 1, as on the wire: else empty messages could be queued without limit.
     if isinstance(data, bytes) or data.isascii():
         return 1 + len(data)
     return 1 + len(data.encode("utf-8", "surrogatepass"))

@@ -1,22 +1,23 @@
 """
-The half of a session that reads: to the application, or first to an inbox.
+The receiving half of a session: to the application, directly or through a queue.
 
 Rules of this file:
 
-1. What comes in is delivered in order. While anything holds the reading it waits in the
-   inbox, and the transport is paused; there is an inbox only then.
-2. When nothing holds the reading any more, what waits is read first, one by one, for
-   each message may hold it again; then the transport is resumed.
-3. A paused transport reads on while there is ``room``, so that the end of its client is
-   seen at once. Pings and pongs that come meanwhile never wait, also one too many: or
-   a client that has answered would seem to be silent. Messages do.
-4. When the client is gone its transport is abandoned, and what came before that is
-   still delivered. For ``handler_timeout`` seconds: then a handler that has not
-   finished is cancelled, and so is each later one that does not finish at once.
-5. An application that takes no message for ``paused_timeout`` seconds, while the
-   transport has stopped or the client is gone, ends the session.
-6. What the application raises ends this session, and nothing else. A handler that is
-   cancelled by rule 4 raises nothing that counts.
+1. Received items are delivered in order. While reading is paused for any reason they
+   wait in the receive queue, and the transport is paused; the queue exists only then.
+2. When no reason is left, queued items are delivered first, one by one, for each
+   message may pause reading again; then the transport is resumed.
+3. A paused transport reads on while there is ``room``, so that a disconnect is detected
+   at once. Pings and pongs that are received meanwhile never wait, even over a rate
+   limit: otherwise a client that has answered would time out. Messages do.
+4. When the client has disconnected, its transport is abandoned, and messages received
+   before are still delivered, for at most ``handler_timeout`` seconds: then an
+   unfinished handler is cancelled, and so is each later one that does not finish at
+   once.
+5. A session is ended if its application takes no message for ``paused_timeout`` seconds
+   while the transport has stopped reading or the client has disconnected.
+6. An exception of the application ends this session, and nothing else. The exception of
+   a handler that rule 4 cancels is ignored.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ from twisted.python.failure import Failure
 from ..exceptions import CloseReason
 from ..protocol.packet import Packet, PacketType
 from .interfaces import READ_AHEAD
-from .receive_queue import ClientPresence, Hold, ReceiveQueue
+from .receive_queue import ClientPresence, PauseReason, ReceiveQueue
 from .state import SessionBase, State
 
-__all__ = ["BEATS", "Receiving"]
+__all__ = ["HEARTBEATS", "Receiving"]
 
-BEATS = (PacketType.PING, PacketType.PONG)
-_OPEN = State.OPEN  # a name of the module's own, for the message path
+HEARTBEATS = (PacketType.PING, PacketType.PONG)
+_OPEN = State.OPEN  # a module global is looked up faster, on the message path
 
 
 class Receiving(SessionBase):
-    """What a transport feeds, and what pauses it; ``Session`` is the rest of it."""
+    """The methods that a transport calls, and the pausing of reads; see ``Session``."""
 
     __slots__ = ()
 
@@ -49,55 +50,56 @@ class Receiving(SessionBase):
 
     def pause_reading(self) -> None:
         """
-        Take no more from the client, until ``resume_reading``.
+        Stop delivering messages until ``resume_reading``.
 
-        What has been read already waits, and so does what is read on, up to 64 KiB.
-        Then the client notices, for the socket is full, or its POST is not answered. It
-        is not given up for silence from then on, but ``paused_timeout`` bounds how long
-        the application may take no message.
+        Messages that were read already are queued, and so are those that are read
+        meanwhile, up to 64 KiB. Then the client is slowed down, for its socket is full,
+        or its POST is not answered. From then on it is not timed out for silence, but
+        ``paused_timeout`` limits how long the application may take no message.
         """
         if self.state is State.OPEN:
-            self._hold(Hold.PAUSED)
+            self._pause(PauseReason.PAUSED)
 
     def resume_reading(self) -> None:
-        """Read on in a later turn, unless something else still holds the reading."""
-        if self._inbox is not None and self._inbox.holds(Hold.PAUSED):
+        """Resume delivery in a later turn, unless paused for another reason."""
+        if self._inbox is not None and self._inbox.is_paused_by(PauseReason.PAUSED):
             # Not at once: rule 4 of session.py.
-            self._hold(Hold.PAUSED, 0.0)
+            self._pause(PauseReason.PAUSED, 0.0)
 
     @property
     def busy(self) -> bool:
         """
-        Whether its application keeps what its client says from being read.
+        Whether its application keeps the client's packets from being read.
 
-        A client that is too fast for a limit on the rate has only itself to blame.
+        Not while only a rate limit does: then the client itself is the cause.
         """
-        return self._held_by_application and not self.transport.reads_ahead
+        return self._paused_by_application and not self.transport.reads_ahead
 
     @property
-    def _held_by_application(self) -> bool:
+    def _paused_by_application(self) -> bool:
         inbox = self._inbox
         return inbox is not None and (
-            inbox.holds(Hold.BUSY) or inbox.holds(Hold.PAUSED)
+            inbox.is_paused_by(PauseReason.BUSY)
+            or inbox.is_paused_by(PauseReason.PAUSED)
         )
 
     # The transport's side.
 
     @property
     def room(self) -> int:
-        """How many bytes more may be read while the reading is held."""
+        """Bytes that may still be read while reading is paused."""
         inbox = self._inbox
-        assert inbox is not None  # only a transport that is paused asks
-        if inbox.holds(Hold.RATE):
-            return 0  # what is too fast is left in the socket: it is not to get ahead
-        behind = self._reading
-        return READ_AHEAD - inbox.size - (0 if behind is None else behind.size)
+        assert inbox is not None  # only a paused transport calls this
+        if inbox.is_paused_by(PauseReason.RATE):
+            return 0  # left in the socket, so that TCP slows the client down
+        reading = self._reading
+        return READ_AHEAD - inbox.size - (0 if reading is None else reading.size)
 
     def reading_stopped(self) -> None:
         """Wait no longer than ``paused_timeout`` for the application."""
         inbox, timeout = self._inbox, self.server.config.paused_timeout
-        if inbox is not None and timeout is not None and self._held_by_application:
-            inbox.give_up_after(timeout, self._paused_too_long)
+        if inbox is not None and timeout is not None and self._paused_by_application:
+            inbox.set_deadline(timeout, self._paused_too_long)
 
     def receive(self, data: str | bytes) -> None:
         """
@@ -112,10 +114,10 @@ class Receiving(SessionBase):
         elif self.state is _OPEN:
             if self._fresh:
                 self._fresh = False
-                # What Socket.IO begins with; "0" costs a call, all else none.
+                # Only a message that may be Socket.IO's costs a call.
                 if data[:1] == "0" and self._is_socketio(data):
                     return
-            # As _call does, without the call: this is the message path.
+            # _call, inlined: this is the message path.
             try:
                 result = self.server.application.message_received(self, data)
             except Exception:
@@ -127,47 +129,50 @@ class Receiving(SessionBase):
             self._finish(CloseReason.TRANSPORT_ERROR)
 
     def _is_socketio(self, data: str | bytes) -> bool:
-        return self.server.is_socketio(self, data)
+        return self.server.check_first_message(self, data)
 
     def receive_packet(self, packet: Packet) -> None:
         """
-        Act on a packet as the table above says.
+        Handle a packet, as the table in ``session.py`` says.
 
         Args:
-            packet: Any packet, a message too.
+            packet: Any packet, including a message.
 
         """
         if self._inbox is not None and not self._reads_now(packet):
             self._inbox.append(packet)
-            if packet.type is PacketType.CLOSE and not self._inbox.holds(Hold.RATE):
+            if packet.type is PacketType.CLOSE and not self._inbox.is_paused_by(
+                PauseReason.RATE
+            ):
                 self._client_gone(CloseReason.TRANSPORT_CLOSE)
         elif packet.type is PacketType.MESSAGE:
             self.receive(packet.data)
         elif packet.type is PacketType.CLOSE:
             self._finish(CloseReason.TRANSPORT_CLOSE)
-        elif packet.type in BEATS:
-            self._beat(packet)
+        elif packet.type in HEARTBEATS:
+            self._handle_heartbeat(packet)
 
     def _reads_now(self, packet: Packet) -> bool:
-        """Return whether a packet is acted on at once, though messages wait."""
-        if packet.type in BEATS:
+        """Return whether a packet is handled at once, before queued messages."""
+        if packet.type in HEARTBEATS:
             return True
         inbox = self._inbox
-        assert inbox is not None  # or there is nothing to wait for
-        # An end may pass if nothing came before it, unless that was too fast.
+        assert inbox is not None  # else nothing is queued
+        # A close packet need not wait if nothing is queued before it, unless the rate
+        # limit is what pauses reading.
         close = packet.type is PacketType.CLOSE
-        return close and not inbox and not inbox.holds(Hold.RATE)
+        return close and not inbox and not inbox.is_paused_by(PauseReason.RATE)
 
-    def _beat(self, packet: Packet) -> None:
+    def _handle_heartbeat(self, packet: Packet) -> None:
         if self.state is State.OPENING:
             self._finish(CloseReason.TRANSPORT_ERROR)
         elif self.state is State.OPEN:
-            heart = self._heartbeat
+            heartbeat = self._heartbeat
             ping = packet.type is PacketType.PING
-            if heart.ping(packet) if ping else heart.pong():
-                self._beaten()
+            if heartbeat.ping(packet) if ping else heartbeat.pong():
+                self._heartbeat_received()
         elif packet.type is PacketType.PONG:
-            self._heartbeat.answered()
+            self._heartbeat.pong_while_closing()
 
     # The application, called.
 
@@ -181,9 +186,9 @@ class Receiving(SessionBase):
                 self._wait_for(result)
 
     def _wait_for(self, result: object) -> None:
-        """Hold what comes in until an async method of the application is done."""
+        """Pause delivery until an async method of the application is done."""
         if hasattr(result, "__await__") and not isinstance(result, Deferred):
-            # What has __await__ is a coroutine here; a type checker can't know.
+            # An object with __await__ is a coroutine here; mypy cannot infer that.
             result = ensureDeferred(result)  # type: ignore[arg-type]
         if not isinstance(result, Deferred):
             return
@@ -191,49 +196,49 @@ class Receiving(SessionBase):
         result.addCallbacks(done.append, self._application_failed)
         result.addCallback(lambda _: done.append(None))
         if done:
-            return  # at once: nothing has to wait
+            return  # it had its result already
         if self.state is State.CLOSED:
-            self.server.limit_handler(result)
+            self.server.cancel_after_timeout(result)
             return
-        self._hold(Hold.BUSY).handler = result
-        mine = ref(result)  # not itself: it would never be freed, if it never fires
+        self._pause(PauseReason.BUSY).handler = result
+        mine = ref(result)  # weak: a Deferred that never fires would keep itself alive
         result.addCallback(lambda _: self._handled(mine()))
 
     def _handled(self, handler: Deferred[object] | None) -> None:
-        """Read on, unless the handler was given up before it finished."""
+        """Resume delivery, unless the handler was cancelled before it finished."""
         inbox = self._inbox
         if inbox is not None and inbox.handler is handler:
-            self._let_go(Hold.BUSY)
+            self._resume(PauseReason.BUSY)
 
-    # What holds the reading.
+    # Pausing and resuming.
 
-    def _hold(self, why: Hold, seconds: float | None = None) -> ReceiveQueue:
-        """Hold what comes in from now on, for a time or until told otherwise."""
+    def _pause(self, why: PauseReason, seconds: float | None = None) -> ReceiveQueue:
+        """Pause delivery for a reason, for a time or until ``_resume``."""
         inbox, held = self._inbox, self._inbox is not None
         if inbox is None:
             inbox = self._inbox = ReceiveQueue(self.server.clock)
         if seconds is None:
-            inbox.hold(why)
+            inbox.pause(why)
         else:
-            inbox.hold_for(why, seconds, partial(self._let_go, why))
+            inbox.pause_for(why, seconds, partial(self._resume, why))
         if not held:
-            self.transport.pause()  # now that there is a reason, on which it depends
+            self.transport.pause()  # after the reason is added: room depends on it
         return inbox
 
-    def _let_go(self, why: Hold) -> None:
+    def _resume(self, why: PauseReason) -> None:
         inbox = self._inbox
-        assert inbox is not None  # it holds the reading for this
-        if why is Hold.BUSY:
+        assert inbox is not None  # it has this reason
+        if why is PauseReason.BUSY:
             inbox.handler = None
-        if inbox.let_go(why):
+        if inbox.resume(why):
             self._inbox = None
-            inbox.give_up_never()
-            self._read_on(inbox)
-        elif why is Hold.RATE:
+            inbox.cancel_deadline()
+            self._deliver_queued(inbox)
+        elif why is PauseReason.RATE:
             self.transport.pause()  # there is room again
 
-    def _read_on(self, held: ReceiveQueue) -> None:
-        """Read what waited, until something holds the reading again."""
+    def _deliver_queued(self, held: ReceiveQueue) -> None:
+        """Deliver the queued items, until reading is paused again."""
         self._reading = held
         while held and self.state is not State.CLOSED:
             item = held.popleft()
@@ -244,32 +249,35 @@ class Receiving(SessionBase):
             else:
                 self.receive(item)
             if self._inbox is not None:
-                # Not the other way round: much may wait, and would be moved each time.
-                held.go_on_as(self._inbox)
+                # The new queue into the old one, which may be long: moving the items of
+                # that for each message would take quadratic time.
+                held.merge(self._inbox)
                 self._inbox, self._reading = held, None
-                if not self._goes_on(held):
+                if not self._may_continue(held):
                     return
                 self._inbox, self._reading = None, held
         self._reading = None
         if self.state is not State.CLOSED:
             self.transport.resume()
 
-    def _goes_on(self, held: ReceiveQueue) -> bool:
-        """Return whether reading goes on though it has just been held again."""
-        if held.client is not ClientPresence.HERE and held.holds(Hold.RATE):
-            self._finish(held.end)  # as if it had come now
-        elif held.client is ClientPresence.OVERDUE and self._give_up_handler(held):
+    def _may_continue(self, held: ReceiveQueue) -> bool:
+        """Return whether delivery continues though reading was just paused again."""
+        if held.client is not ClientPresence.HERE and held.is_paused_by(
+            PauseReason.RATE
+        ):
+            self._finish(held.end)  # the rest is over the rate limit: drop it
+        elif held.client is ClientPresence.OVERDUE and self._cancel_handler(held):
             return True
         elif held.client is not ClientPresence.HERE:
             self._await_last_messages(held)
         return False
 
-    # A client that is gone.
+    # A client that has disconnected.
 
     def _client_gone(self, reason: CloseReason) -> None:
-        """Free its connection: the end waits in the inbox, behind its messages."""
+        """Release the connection; the reason is queued after the client's messages."""
         inbox = self._inbox
-        assert inbox is not None  # it has the end
+        assert inbox is not None  # it holds the close reason
         self._heartbeat.cancel()
         probe, self.probe = self.probe, None
         if probe is not None:
@@ -279,9 +287,9 @@ class Receiving(SessionBase):
         self._await_last_messages(inbox)
         outbox, self._outbox = self._outbox, None
         if outbox is not None:
-            # Nobody reads what is queued; let handlers that wait for that go on.
+            # The send queue is lost: fire the Deferreds of handlers that wait for it.
             outbox.clear()
-            for waiter in outbox.settled(0):
+            for waiter in outbox.pop_ready(0):
                 waiter.callback(None)
 
     def _await_last_messages(self, inbox: ReceiveQueue) -> None:
@@ -292,28 +300,27 @@ class Receiving(SessionBase):
 
     def _handler_late(self) -> None:
         inbox = self._inbox
-        assert inbox is not None  # or the session is over, and this was ended
+        assert inbox is not None  # else the session is over, and this cancelled
         if inbox.handler is None:
-            inbox.client = (
-                ClientPresence.GONE
-            )  # it is paused: the next one has its time
+            # Paused between two handlers: the next one gets the whole timeout.
+            inbox.client = ClientPresence.GONE
             return
         inbox.client = ClientPresence.OVERDUE
-        if self._give_up_handler(inbox):
+        if self._cancel_handler(inbox):
             self._inbox = None
-            inbox.give_up_never()
-            self._read_on(inbox)
+            inbox.cancel_deadline()
+            self._deliver_queued(inbox)
 
-    def _give_up_handler(self, inbox: ReceiveQueue) -> bool:
-        """Cancel the running handler, if any; return whether reading may go on."""
+    def _cancel_handler(self, inbox: ReceiveQueue) -> bool:
+        """Cancel the running handler, if any; return whether delivery may continue."""
         handler, inbox.handler = inbox.handler, None
         if handler is not None:
-            handler.cancel()  # before we look: it may end the session, or pause it
-        return self.state is not State.CLOSED and inbox.let_go(Hold.BUSY)
+            handler.cancel()  # before the check: it may end the session, or pause it
+        return self.state is not State.CLOSED and inbox.resume(PauseReason.BUSY)
 
     def _application_failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) and self.is_over():
-            return  # it was cancelled because of that
+            return  # cancelled by rule 4
         self.server.log.failure(
             "the application failed; session {sid}... ends",
             failure=failure,

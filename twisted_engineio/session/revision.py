@@ -1,5 +1,5 @@
 """
-Which revision of the protocol a client speaks: its codec and its heartbeat.
+The protocol revision of a client: its codec and its heartbeat.
 
 Engine.IO protocol v4, "Query parameters": ``EIO``.
 """
@@ -21,11 +21,11 @@ __all__ = ["REVISION_3", "REVISION_4", "Revision", "revision_of"]
 
 class Revision(NamedTuple):
     """
-    All that differs between the revisions.
+    Everything that differs between the revisions.
 
     Attributes:
-        codec: Reads and writes packets.
-        heartbeat: Makes a session's heartbeat.
+        codec: Parses and encodes packets.
+        heartbeat: The class of a session's heartbeat.
 
     """
 
@@ -39,15 +39,15 @@ REVISION_4: Final = Revision(codec_v4, ServerPings)
 
 def revision_of(query: Mapping[str, str], config: Config) -> Revision | None:
     """
-    Tell which revision a request is made in.
+    Return the revision that a request declares.
 
     Args:
         query: The request's query.
-        config: Whether revision 3 is allowed.
+        config: Whether revision 3 is enabled.
 
     Returns:
-        The revision, or ``None`` if it is none that is spoken here. Where revision 3
-        is allowed, a client that says nothing means it: old ones did not.
+        The revision, or ``None`` if it is not supported. If revision 3 is enabled, a
+        request without ``EIO`` selects it: old clients sent none.
 
     """
     eio = query.get("EIO")

@@ -1,7 +1,7 @@
 """
-What a session still has to send, in order, with its size in bytes.
+A session's unsent items, in order, with their size in bytes.
 
-The session owns its one ``SendQueue``; a transport borrows it to take from its front.
+The session owns its one ``SendQueue``; its transport takes items from the front.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from ..protocol.packet import Encoded, Outgoing, Packet, is_goodbye
+from ..protocol.packet import Encoded, Outgoing, Packet, is_close_packet
 
 __all__ = ["SendQueue"]
 
-_LEAST: Final = 3
-"""Bytes that an item counts at least: the smallest packet takes as many on a WebSocket.
-If what is empty counted none, it could be queued without end."""
+_MIN_ITEM_SIZE: Final = 3
+"""Minimum size of an item, in bytes: that of the smallest packet on a WebSocket. If
+empty items counted nothing, they could be queued without limit."""
 
 
 def size_of(item: Outgoing) -> int:
     """
-    Count the bytes of an item's data, as UTF-8.
+    Return the size of an item's data, in bytes of UTF-8.
 
     Raises:
-        UnicodeEncodeError: If it is text that has no UTF-8 (a lone surrogate).
+        UnicodeEncodeError: If it is text with a lone surrogate.
 
     """
     data = item.data if isinstance(item, (Encoded, Packet)) else item
@@ -37,13 +37,13 @@ def size_of(item: Outgoing) -> int:
 
 class SendQueue(deque[Outgoing]):
     """
-    A queue of packets and messages that knows its size.
+    A queue of packets and messages that tracks its size.
 
-    Only the methods below change it. It is a ``deque`` itself so that asking whether it
-    is empty costs no call.
+    Only the methods below modify it. It is a ``deque`` itself so that testing whether
+    it is empty costs no call.
 
     Attributes:
-        size: The bytes of all data in it; an item counts ``_LEAST`` at least.
+        size: The bytes of its items; each counts ``_MIN_ITEM_SIZE`` at least.
 
     """
 
@@ -55,55 +55,57 @@ class SendQueue(deque[Outgoing]):
         self._waiters: list[tuple[int, Deferred[None]]] = []
 
     def append(self, item: Outgoing) -> None:
-        """Put an item at the end; nothing is changed if its size cannot be told."""
-        self.size += max(size_of(item), _LEAST)
+        """Add an item at the end; nothing is changed if its size raises."""
+        self.size += max(size_of(item), _MIN_ITEM_SIZE)
         super().append(item)
 
     def popleft(self) -> Outgoing:
-        """Take the item at the front; ``IndexError`` if there is none."""
+        """Remove and return the first item; ``IndexError`` if there is none."""
         item = super().popleft()
-        self.size -= max(size_of(item), _LEAST)
+        self.size -= max(size_of(item), _MIN_ITEM_SIZE)
         return item
 
-    def take(self, most: int, brief: int, apart: float = inf) -> list[Outgoing]:
+    def take(
+        self, max_size: int, close_after: int, separate_from: float = inf
+    ) -> list[Outgoing]:
         """
-        Take what leaves together off the front: one item at least.
+        Remove and return the items that are sent together: one item at least.
 
         Args:
-            most: Bytes from which on nothing more is taken.
-            brief: Bytes behind which a close packet is left for the next time. What is
-                longer may take its time to arrive, and until it has the session had
-                better not be over.
-            apart: Bytes of an ``Encoded`` that may be compressed from which on it is
-                not taken together with messages of this session alone.
+            max_size: Bytes after which no further item is taken.
+            close_after: Bytes after which a close packet is left for the next call. A
+                large answer takes time to arrive, and the session should not end before
+                it has.
+            separate_from: Bytes of a compressible ``Encoded`` from which on it is not
+                combined with messages of this session alone.
 
         """
         start = self.size
         items: list[Outgoing] = []
         own = shared = False
-        while self and (not items or start - self.size < most):
+        while self and (not items or start - self.size < max_size):
             item = self[0]
             if isinstance(item, Encoded) and item.compress:
-                shared = shared or len(item.data) >= apart
+                shared = shared or len(item.data) >= separate_from
             elif not isinstance(item, Packet):
                 own = True
-            late = start - self.size > brief and is_goodbye(item)
+            late = start - self.size > close_after and is_close_packet(item)
             if items and (late or (own and shared)):
                 break
             items.append(self.popleft())
         return items
 
     def clear(self) -> None:
-        """Throw everything away."""
+        """Discard all items."""
         super().clear()
         self.size = 0
 
     def when_at_most(self, size: int) -> Deferred[None]:
         """
-        Wait until it is no larger than a size.
+        Return a Deferred that fires when the queue is at most of a size.
 
         Args:
-            size: In bytes; -1 to wait until it is empty.
+            size: In bytes; -1 to wait until nothing but a close packet is left.
 
         """
         waiter: Deferred[None] = Deferred()
@@ -111,27 +113,27 @@ class SendQueue(deque[Outgoing]):
         return waiter
 
     @property
-    def spent(self) -> bool:
-        """Whether nothing is left in it that anybody sent; a goodbye may be."""
-        return not self or is_goodbye(self[0])
+    def all_sent(self) -> bool:
+        """Whether no message is left; a close packet may be."""
+        return not self or is_close_packet(self[0])
 
     @property
-    def awaited(self) -> bool:
-        """Whether anybody waits for its size."""
+    def has_waiters(self) -> bool:
+        """Whether any Deferred of ``when_at_most`` is pending."""
         return bool(self._waiters)
 
-    def settled(self, held: int) -> list[Deferred[None]]:
+    def pop_ready(self, held: int) -> list[Deferred[None]]:
         """
-        Give back those who have waited long enough, and forget them.
+        Remove and return the Deferreds of ``when_at_most`` that are due.
 
         Args:
-            held: Bytes that have left it and count all the same.
+            held: Bytes that have left the queue but count as well.
 
         """
-        spent, size = self.spent, self.size + held
+        all_sent, size = self.all_sent, self.size + held
         ready, others = [], []
         for limit, waiter in self._waiters:
-            if spent if limit < 0 else size <= limit:
+            if all_sent if limit < 0 else size <= limit:
                 ready.append(waiter)
             else:
                 others.append((limit, waiter))
@@ -140,10 +142,10 @@ class SendQueue(deque[Outgoing]):
 
     def fail(self, error: Exception) -> None:
         """
-        Tell everybody who waits that it is in vain.
+        Fail all pending ``drained()`` and ``flushed()`` Deferreds.
 
         Args:
-            error: Why.
+            error: The error.
 
         """
         waiters, self._waiters = self._waiters, []

@@ -1,15 +1,18 @@
 """
-The half of a session that sends: now if it can, else from a queue.
+The sending half of a session: directly to the transport, or through a queue.
 
 Rules of this file:
 
-1. What is queued leaves in order, and nothing overtakes it. There is a queue only while
-   something is in it or somebody waits for it.
-2. Buffered is what is queued and what the transport still holds. A transport that is
-   writable holds little (``Transport.writable``), so the message path need not ask.
-3. Who reads too slowly is ended a turn later, never while the application sends.
-4. When the client is gone, nothing is buffered and nobody waits: what is sent while its
-   last messages are delivered is dropped. The heart has stopped then: ``_GONE``.
+1. Queued items are sent in order, and no later item overtakes them. A queue exists only
+   while it has items or a Deferred is waiting for it.
+2. The buffered bytes are those of the queue and those that the transport still holds. A
+   writable transport holds few (``Transport.writable``), so the message path does not
+   check.
+3. A client that reads too slowly is disconnected a turn later, never while the
+   application sends.
+4. When the client has disconnected, nothing is buffered and no Deferred waits: messages
+   that are sent while its last messages are delivered are dropped. The heartbeat has
+   stopped then: ``_GONE``.
 """
 
 from __future__ import annotations
@@ -27,12 +30,12 @@ from .state import SessionBase, State
 __all__ = ["Sending"]
 
 _MESSAGES = (str, bytes, Encoded)
-_GONE = Waiting.NOTHING  # as an open session does whose client is gone, and no other
-_OPEN = State.OPEN  # to look it up takes longer than all else that send asks
+_GONE = Waiting.IDLE  # only an open session whose client has disconnected is idle
+_OPEN = State.OPEN  # the attribute lookup would cost more than the rest of send
 
 
 class Sending(SessionBase):
-    """What an application sends with; ``Session`` is the rest of it."""
+    """The methods with which an application sends; see ``Session``."""
 
     __slots__ = ()
 
@@ -40,20 +43,20 @@ class Sending(SessionBase):
         self, data: Message, *, compress: bool = True, volatile: bool = False
     ) -> bool:
         """
-        Send a message; it goes now if it can, or is queued.
+        Send a message, or queue it if the transport is not writable.
 
         Args:
             data: Text, bytes, or an ``Encoded`` that many sessions share.
             compress: Whether a transport that compresses may compress it.
-            volatile: Whether to drop it if it can't go now.
+            volatile: Whether to drop it if it cannot be sent now.
 
         Returns:
-            False if more than ``high_water_mark`` bytes are buffered: better wait for
-            ``drained``. Of a volatile message: False if it was dropped.
+            False if more than ``high_water_mark`` bytes are buffered: then wait for
+            ``drained``. For a volatile message: False if it was dropped.
 
         Raises:
-            SessionClosed: If the session is closing or closed.
-            TypeError: If ``data`` is no message.
+            SessionClosed: If the session is not open yet, closing or closed.
+            TypeError: If ``data`` is not a message.
             UnicodeEncodeError: If it is text with a lone surrogate.
 
         """
@@ -66,7 +69,7 @@ class Sending(SessionBase):
         transport = self.transport
         if transport.writable and self._outbox is None:
             transport.send(data)
-            return self.transport.writable or self._weigh() or volatile
+            return self.transport.writable or self._check_buffered() or volatile
         return self._enqueue_volatile(data) if volatile else self._enqueue(data)
 
     def send_many(self, messages: Iterable[Message]) -> bool:
@@ -74,17 +77,17 @@ class Sending(SessionBase):
         Send messages together, in as few writes as the transport allows.
 
         Args:
-            messages: Messages as ``send`` takes them.
+            messages: Messages as ``send`` accepts them.
 
         Returns:
             As ``send``.
 
         Raises:
-            SessionClosed: If the session is closing or closed.
-            TypeError: If one is no message.
+            SessionClosed: If the session is not open yet, closing or closed.
+            TypeError: If one is not a message.
             UnicodeEncodeError: If one is text with a lone surrogate.
 
-        Whatever is raised, none was sent.
+        If it raises, no message was sent.
 
         """
         if self.state is not State.OPEN:
@@ -101,18 +104,19 @@ class Sending(SessionBase):
 
     def drained(self) -> Deferred[None]:
         """
-        Wait until ``low_water_mark`` bytes or less are buffered.
+        Return a Deferred that fires when at most ``low_water_mark`` bytes are buffered.
 
         Returns:
             A Deferred; it fails with ``SessionClosed`` if the session ends first. When
-            the client is gone and its last messages are delivered, it fires at once.
+            the client has disconnected and its last messages are delivered, it fires at
+            once.
 
         """
         return self._when_at_most(self.server.config.low_water_mark)
 
     def flushed(self) -> Deferred[None]:
         """
-        Wait until all that was sent so far has left the queue, for the socket.
+        Return a Deferred that fires when all queued items were written to the socket.
 
         Returns:
             A Deferred, as that of ``drained``.
@@ -127,8 +131,8 @@ class Sending(SessionBase):
             return succeed(None)
         outbox = self._outbox
         queued = outbox.size if outbox is not None else 0
-        spent = outbox is None or outbox.spent
-        if spent if size < 0 else queued + self._held() <= size:
+        all_sent = outbox is None or outbox.all_sent
+        if all_sent if size < 0 else queued + self._held() <= size:
             return succeed(None)
         if outbox is None:
             outbox = self._outbox = SendQueue()
@@ -137,9 +141,9 @@ class Sending(SessionBase):
     @property
     def buffered(self) -> int:
         """
-        The bytes that are queued, and those that the transport still holds.
+        The bytes in the queue, and those that the transport still holds.
 
-        When the session is over, or its client is gone, there are none.
+        0 if the session is over, or its client has disconnected.
         """
         if self._heartbeat.waiting is _GONE:
             return 0
@@ -147,20 +151,20 @@ class Sending(SessionBase):
         return queued + self.transport.buffered
 
     def _held(self) -> int:
-        """Count what the transport holds, if it is worth waiting for."""
+        """Return the bytes that the transport holds; 0 while it is writable."""
         return 0 if self.transport.writable else self.transport.buffered
 
     # The transport's side.
 
     def transport_ready(self) -> None:
-        """Send what is queued: the transport can take it now."""
+        """Send the queue: the transport is writable."""
         outbox = self._outbox
         if outbox is None or not self.transport.writable:
             return
         if outbox:
             self.transport.flush(outbox)
-        ready = outbox.settled(self._held())
-        if not outbox and not outbox.awaited:
+        ready = outbox.pop_ready(self._held())
+        if not outbox and not outbox.has_waiters:
             self._outbox = None
         for waiter in ready:
             waiter.callback(None)
@@ -168,7 +172,7 @@ class Sending(SessionBase):
     # The queue.
 
     def write(self, item: Outgoing) -> None:
-        """Send a packet or message, now or when there is a way."""
+        """Send a packet or message, or queue it until the transport is writable."""
         if self.transport.writable and self._outbox is None:
             self.transport.send(item)
         else:
@@ -181,17 +185,18 @@ class Sending(SessionBase):
 
     def _enqueue(self, item: Outgoing) -> bool:
         waiting = self._heartbeat.waiting
-        if waiting is Waiting.VERDICT or waiting is _GONE:
-            return waiting is _GONE  # or it is too much
+        if waiting is Waiting.PENDING_CLOSE or waiting is _GONE:
+            # Dropped. With a pending close, more than max_buffered is buffered: False.
+            return waiting is _GONE
         self._queue(item)
-        return self._weigh()
+        return self._check_buffered()
 
     def _enqueue_volatile(self, data: Message) -> bool:
-        """Queue what leaves once the transport is uncorked; tell whether that is so."""
+        """Queue a message if it is sent once uncorked; return whether it is."""
         config, size = self.server.config, self.buffered
         goes = (
             self.transport.corked
-            and self._heartbeat.waiting not in (Waiting.VERDICT, _GONE)
+            and self._heartbeat.waiting not in (Waiting.PENDING_CLOSE, _GONE)
             and size <= config.high_water_mark
             and size + size_of(data) <= config.max_buffered
         )
@@ -199,10 +204,10 @@ class Sending(SessionBase):
             self._enqueue(data)
         return goes
 
-    def _weigh(self) -> bool:
-        """Tell whether little is buffered; end the session if it is far too much."""
+    def _check_buffered(self) -> bool:
+        """Return whether few bytes are buffered; end the session above the limit."""
         size = self.buffered
         config = self.server.config
         if size > config.max_buffered:
-            self._heartbeat.arm(Waiting.VERDICT, 0.0, self._too_slow)
+            self._heartbeat.arm(Waiting.PENDING_CLOSE, 0.0, self._too_slow)
         return size <= config.high_water_mark

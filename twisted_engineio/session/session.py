@@ -1,44 +1,47 @@
 """
-One client's conversation, whatever carries it.
+A client's session, independent of its transport.
 
 Rules of this file:
 
 1. It knows a clock and a transport. It never sees a request, a socket or the reactor.
 2. ``_finish`` is the only place where a session becomes CLOSED.
-3. It has one timer, and that is its heartbeat's: ``heartbeat.py``. What holds its
-   reading for a time has one besides: ``receive_queue.py``.
-4. Nothing that the application calls calls the application back.
+3. It has one timer, owned by its heartbeat: ``heartbeat.py``. While its reading is
+   paused for a limited time there is one more: ``receive_queue.py``.
+4. No method that the application calls calls the application back.
 
-How it sends stands in ``sending.py``, how it reads in ``receiving.py``; this file is
-the life that the two halves share.
+``sending.py`` has the methods that send, ``receiving.py`` those that receive; this file
+has the lifecycle that both share.
 
 A session is driven by three things: its transport (``receive``, ``receive_packet``,
 ``transport_ready``, ``fail``), its application (``send``, ``close``, ``abort``,
-``pause_reading``) and its clock.
+``pause_reading``) and its clock. Events in *italics* are those of its timer.
 
 =================== ========== ================================ =============== ======
 event               OPENING    OPEN                             CLOSING         CLOSED
 =================== ========== ================================ =============== ======
 open                -> OPEN    --                               --              --
 message             finish     deliver                          drop            drop
-ping, pong          finish     the heartbeat's: ``heartbeat``   ignore          drop
+ping, pong          finish     handled by ``heartbeat``         ignore          drop
 close packet        finish     finish(TRANSPORT_CLOSE)          finish          drop
 open, upgrade, noop ignore     ignore                           ignore          drop
-pause, resume       nothing    hold what comes in, or read on   nothing         nothing
+pause, resume       nothing    queue received items, or         nothing         nothing
+                               deliver them
 expect client       nothing    arm *absent*                     nothing         nothing
-client resumed      nothing    the heartbeat's                  nothing         nothing
-limit reached       tell       tell                             tell            tell
-fail                finish     finish(reason), behind messages  finish          drop
-                               that wait to be read, but not
-                               for the rate; -> client gone
-send                raise      transport or outbox; too much:   raise           raise
-                               arm *verdict*; client gone: drop
+client resumed      nothing    handled by ``heartbeat``         nothing         nothing
+limit reached       report     report                           report          report
+fail                finish     finish(reason), after queued     finish          drop
+                               messages unless a rate limit
+                               holds them; -> client gone
+send                raise      transport or queue; over the     raise           raise
+                               limit: arm *pending close*;
+                               client gone: drop
 close               finish     -> CLOSING, arm *linger*         nothing         nothing
-abort               finish     -> CLOSING, arm *verdict*        arm *verdict*   nothing
+abort               finish     -> CLOSING,                      arm             nothing
+                               arm *pending close*              *pending close*
 transport ready     nothing    flush                            flush, finish   nothing
-                                                                if all has left
-*silent*, *absent*  --         finish(PING_TIMEOUT)             --              --
-*verdict*           --         finish(SLOW_CLIENT)              finish          --
+                                                                if all is sent
+*time out, absent*  --         finish(PING_TIMEOUT)             --              --
+*pending close*     --         finish(SLOW_CLIENT)              finish          --
 *linger*            --         --                               finish          --
 =================== ========== ================================ =============== ======
 """
@@ -54,7 +57,7 @@ from ..protocol.handshake import Handshake
 from ..protocol.packet import Outgoing, Packet, PacketType
 from .heartbeat import Waiting
 from .open_packet import upgrades_from
-from .receive_queue import ClientPresence, Hold
+from .receive_queue import ClientPresence, PauseReason
 from .receiving import Receiving
 from .sending import Sending
 from .state import SessionOwner, State
@@ -68,24 +71,27 @@ __all__ = ["Session", "SessionOwner", "State"]
 
 _IN_ORDER = (CloseReason.PARSE_ERROR, CloseReason.TRANSPORT_CLOSE)
 _LOST = (CloseReason.PING_TIMEOUT, CloseReason.TRANSPORT_ERROR)
-"""Ends that come behind messages: always, and where those have been acknowledged."""
+"""Reasons that are handled after queued messages: always, and where the transport has
+acknowledged those messages."""
 _PING = Packet(PacketType.PING)
 
 
 class Session(Sending, Receiving):
     """
-    A client that is connected, from its first request to its end.
+    A connected client, from its handshake until its session is closed.
+
+    Driven by its transport, its application and its clock.
 
     Attributes:
-        sid: The session's id: a secret between it and its client.
-        revision: The revision of the protocol that it speaks.
+        sid: The session's id: a secret between the server and the client.
+        revision: The client's protocol revision.
         handshake: The client's first request, immutable.
-        server: The server that it belongs to.
-        transport: What carries it now; ``transport.name`` tells which kind.
-        state: Where it is in its life.
-        probe: The upgrade that is going on, or ``None``.
+        server: The server that owns it.
+        transport: Its current transport; ``transport.name`` is its kind.
+        state: The state of its lifecycle.
+        probe: The upgrade in progress, or ``None``.
         reason: Why it ended, or why it is closing; ``None`` before.
-        data: The application's own; ``None`` at first.
+        data: Free for the application; ``None`` at first.
 
     """
 
@@ -129,7 +135,7 @@ class Session(Sending, Receiving):
 
     @property
     def protocol(self) -> int:
-        """The number of the protocol's revision that it speaks."""
+        """The number of the client's protocol revision."""
         return self.revision.codec.PROTOCOL
 
     def __repr__(self) -> str:
@@ -143,12 +149,12 @@ class Session(Sending, Receiving):
         self, reason: CloseReason = CloseReason.FORCED_CLOSE, *, code: int = 1000
     ) -> None:
         """
-        End the session once what is queued is sent; does nothing if it is over.
+        Close the session after all queued data is sent; does nothing if it is over.
 
         Args:
-            reason: What ``session_closed`` will be told.
-            code: The close code that a client on a WebSocket is told: 1000, or one of
-                your own from 4000 to 4999.
+            reason: The reason that is passed to ``session_closed``.
+            code: The close code that is sent to a client on a WebSocket: 1000, or an
+                application's code from 4000 to 4999.
 
         Raises:
             ValueError: If the code is another.
@@ -159,20 +165,22 @@ class Session(Sending, Receiving):
         if self.state is State.OPENING:
             self._finish(reason)
         elif (
-            self.state is State.OPEN and self._heartbeat.waiting is not Waiting.VERDICT
+            self.state is State.OPEN
+            and self._heartbeat.waiting is not Waiting.PENDING_CLOSE
         ):
             self.state = State.CLOSING
             self.reason = reason
             self._queue(Packet(PacketType.CLOSE, str(code)))
-            # The goodbye leaves in a later turn: rule 4.
-            self._heartbeat.linger(0.0, self._goodbye)
+            # In a later turn, as it may call the application: rule 4.
+            self._heartbeat.linger(0.0, self._start_closing)
 
     def abort(self, reason: CloseReason = CloseReason.FORCED_CLOSE) -> None:
         """
-        End the session without waiting for anything; what is queued is lost.
+        End the session without sending queued data, which is lost.
 
         Args:
-            reason: What ``session_closed`` will be told, unless it is closing already.
+            reason: The reason that is passed to ``session_closed``, unless it is
+                closing already.
 
         """
         if self.state is State.OPENING:
@@ -182,15 +190,15 @@ class Session(Sending, Receiving):
             self.reason = self.reason or reason
             if self._outbox is not None:
                 self._outbox.clear()
-            self._heartbeat.arm(Waiting.VERDICT, 0.0, self._give_up)
+            self._heartbeat.arm(Waiting.PENDING_CLOSE, 0.0, self._force_close)
 
     def ended(self) -> Deferred[CloseReason]:
         """
-        Wait until the session is over.
+        Return a Deferred that fires when the session is over.
 
         Returns:
-            A Deferred that fires with the reason, after the application was told; at
-            once if the session is over.
+            A Deferred that fires with the reason, after ``session_closed`` was called;
+            at once if the session is over.
 
         """
         if self.state is State.CLOSED:
@@ -203,45 +211,45 @@ class Session(Sending, Receiving):
 
     def open(self, *packets: Outgoing) -> None:
         """
-        Open the session: to be called once, when the transport is in place.
+        Open the session; called once, when the transport is set up.
 
         Args:
-            packets: The packet that tells the client its id, and what follows it.
+            packets: The open packet, and the items that follow it.
 
         """
         if self.state is not State.OPENING:
-            return  # an observer has ended it
+            return  # ended by an observer
         self.state = State.OPEN
-        # First, for a write may lead to what the timer waits for then: an end.
+        # Before the writes: one may exceed max_buffered and arm the timer for a close.
         self._heartbeat.begin(early=self.server.jitter())
         for packet in packets:
             self.write(packet)
         self._call(self.server.application.session_opened, self)
 
     def expect_client(self) -> None:
-        """End the session soon unless its client comes back: it began by polling."""
+        """End the session unless its client, which polls, sends a request soon."""
         self._heartbeat.expect_client(self.server.config.first_poll_timeout)
 
     def may_try_upgrade(self) -> bool:
-        """Count an attempt to upgrade; return False if it is one too many."""
+        """Count an upgrade attempt; return False if it exceeds the limit."""
         now, interval = self.server.clock.seconds(), self._heartbeat.interval
         share = interval / self.server.config.max_upgrade_attempts
         due = max(self._upgrades_due, now) + share
-        if due > now + interval + share / 100:  # what rounding makes of the sum
+        if due > now + interval + share / 100:  # tolerates rounding of the sum
             return False
         self._upgrades_due = due
         return True
 
     def upgrade(self, candidate: Transport) -> bool:
         """
-        Let another transport try to take over.
+        Start an upgrade to another transport.
 
         Args:
             candidate: The new transport, connected.
 
         Returns:
-            False if the session takes none: one is trying already, it has moved, it is
-            over, or its client has yet to see that the last one has failed.
+            False if it is rejected: an upgrade is in progress or completed, the session
+            is over, or its client has not noticed yet that the last upgrade failed.
 
         """
         server = self.server
@@ -256,7 +264,7 @@ class Session(Sending, Receiving):
 
     def carrier(self, name: str) -> Transport | None:
         """
-        Find its transport of a kind: the one that it is on, or the candidate.
+        Return the session's transport of a kind: the current one, or the candidate.
 
         Args:
             name: The kind.
@@ -270,33 +278,33 @@ class Session(Sending, Receiving):
         return None
 
     def client_resumed(self) -> None:
-        """Hear that its client has a stream again, and can answer a ping."""
+        """Called when its client has reconnected its stream, and can answer a ping."""
         self._heartbeat.client_resumed()
 
     # The transport's side.
 
     def transport_ready(self) -> None:
-        """Send what is queued; then end, or let the client go, if that is due."""
+        """Send the queue; then close, or prepare an upgrade, if one is in progress."""
         super().transport_ready()
-        if self._outbox or self.state is State.CLOSED or self.transport.leaving:
+        if self._outbox or self.state is State.CLOSED or self.transport.close_pending:
             return
         if self.state is State.CLOSING:
-            self._give_up()
-        elif self.transport.writable and self.probe and self.probe.lets_go:
-            self.transport.let_go()
+            self._force_close()
+        elif self.transport.writable and self.probe and self.probe.awaits_upgrade:
+            self.transport.prepare_upgrade()
 
     def control_frames(self, count: int) -> None:
         """
-        Count control frames of a WebSocket; only a limited session does.
+        Count control frames of a WebSocket; overridden by rate-limited sessions.
 
         Args:
-            count: How many have come.
+            count: The number of frames.
 
         """
 
     def limit_reached(self, limit: str) -> None:
         """
-        Hear that the client went beyond one of the operator's limits.
+        Report that the client exceeded one of the operator's limits.
 
         Args:
             limit: The option's name in ``Config``.
@@ -306,75 +314,79 @@ class Session(Sending, Receiving):
 
     def fail(self, reason: CloseReason) -> None:
         """
-        End the session: its transport is lost, or read what makes no sense.
+        End the session: its transport is lost, or received invalid data.
 
         Args:
-            reason: Why.
+            reason: The reason.
 
         """
         inbox = self._inbox
-        if inbox and not inbox.holds(Hold.RATE) and self._comes_behind(reason):
-            # What came before it counts: let the application come to it. But what was
-            # too much could keep a client that is gone for as long as it likes.
+        if (
+            inbox
+            and not inbox.is_paused_by(PauseReason.RATE)
+            and self._follows_messages(reason)
+        ):
+            # Messages received before are still delivered. Not those over a rate limit:
+            # they would keep the session of a lost client for as long as it chose.
             inbox.append(reason)
             self._client_gone(reason)
         else:
             self._finish(reason)
 
-    def _comes_behind(self, reason: CloseReason) -> bool:
-        """Return whether messages that wait are delivered before such an end."""
+    def _follows_messages(self, reason: CloseReason) -> bool:
+        """Return whether queued messages are delivered before this reason counts."""
         return reason in _IN_ORDER or (reason in _LOST and self.transport.reads_ahead)
 
     # The probe's side.
 
     def swap(self, candidate: Transport) -> None:
         """
-        Move to another transport, and send what is queued over it.
+        Complete an upgrade, and send the queue over the new transport.
 
         Args:
-            candidate: The transport that the client has chosen.
+            candidate: The new transport.
 
         """
         retired, self.transport = self.transport, candidate
         retired.retire()
         candidate.receiver = self
-        candidate.take_over(pinged=self._owes_pong())
+        candidate.take_over(pinged=self._pong_pending())
         self.probe = None
         if self._inbox is not None:
             candidate.pause()
         self.transport_ready()
 
-    def _owes_pong(self) -> bool:
-        """Tell whether the client has yet to answer a ping that has left."""
-        return self._heartbeat.owes_pong and _PING not in (self._outbox or ())
+    def _pong_pending(self) -> bool:
+        """Return whether a ping was sent that the client has not answered."""
+        return self._heartbeat.pong_pending and _PING not in (self._outbox or ())
 
     def probe_failed(self) -> None:
-        """Go on as before: the candidate is gone."""
+        """Continue on the current transport: the upgrade has failed."""
         self.probe = None
         if self.state is not State.CLOSED:
-            self.transport.take_back()
+            self.transport.cancel_upgrade()
 
     # Time.
 
     def expired(self) -> bool:
         """
-        Tell whether it is over by now, though its timer has not fired yet.
+        Return whether it is over, even if its timer has not fired yet.
 
-        Who asks has a request of its client: so that has come back.
+        Called for a request of its client, which has therefore returned.
         """
         self._heartbeat.check()
-        self._heartbeat.client_came()
+        self._heartbeat.client_returned()
         return self.is_over()
 
-    def _goodbye(self) -> None:
-        self._heartbeat.linger(self.server.config.close_timeout, self._unread)
+    def _start_closing(self) -> None:
+        self._heartbeat.linger(self.server.config.close_timeout, self._close_timed_out)
         self.transport_ready()
 
-    def _give_up(self) -> None:
+    def _force_close(self) -> None:
         self._finish(CloseReason.FORCED_CLOSE)
 
-    def _unread(self) -> None:
-        """End: the client has not read within ``close_timeout``, and gets no more."""
+    def _close_timed_out(self) -> None:
+        """End: the client has not read the queue within ``close_timeout``."""
         self._finish(CloseReason.FORCED_CLOSE, CloseReason.SLOW_CLIENT)
 
     def _too_slow(self) -> None:
@@ -383,7 +395,7 @@ class Session(Sending, Receiving):
 
     def _paused_too_long(self) -> None:
         inbox = self._inbox
-        assert inbox is not None  # its timer it was
+        assert inbox is not None  # it owns the timer that called this
         self.limit_reached("paused_timeout")
         self.server.log.warn(
             "session {sid}... ends: the application took no message of it for"
@@ -394,25 +406,25 @@ class Session(Sending, Receiving):
         here = inbox.client is ClientPresence.HERE
         self._finish(CloseReason.APPLICATION_ERROR if here else inbox.end)
 
-    def _beaten(self) -> None:
-        """Have a heart that has beaten; for a session that is watched."""
+    def _heartbeat_received(self) -> None:
+        """Do nothing; overridden by observed sessions."""
 
     # The end.
 
     def _finish(self, reason: CloseReason, leave: CloseReason | None = None) -> None:
         """
-        Close the session: the only way, whatever happened; nothing if it is over.
+        Close the session: the only way to do so; does nothing if it is closed.
 
         Args:
-            reason: Why, unless close() or abort() has said so before.
-            leave: What the transport is told instead.
+            reason: The reason, unless close() or abort() has set one before.
+            leave: A different reason for the transport.
 
         """
         if self.state is State.CLOSED:
             return
         was_open = self.state is not State.OPENING
         self.state = State.CLOSED
-        # What close() or abort() was told stays the reason, however the goodbye went.
+        # The reason of close() or abort() is kept, even if the client did not read it.
         self.reason = reason = self.reason or reason
         self._heartbeat.stop()
         server = self.server
@@ -422,7 +434,7 @@ class Session(Sending, Receiving):
         if inbox is not None:
             inbox.cancel()
             if inbox.handler is not None:
-                server.limit_handler(inbox.handler)
+                server.cancel_after_timeout(inbox.handler)
         probe, self.probe = self.probe, None
         if probe is not None:
             probe.cancel()

@@ -1,13 +1,13 @@
 """
-Calls that all wait equally long: one timer for however many.
+Timeouts with one common delay, sharing one ``DelayedCall``.
 
 Rules of this file:
 
-1. Who begins later is due later, so only the first needs a timer. If the clock was set
-   back since, all wait anew.
-2. While nobody waits there is no timer.
+1. A later call is due later, so only the first needs a timer. If the clock was set back
+   since, all restart their delay.
+2. While no call is pending there is no timer.
 
-Driven by whoever waits (``begin``, ``end``, ``expire``) and by the clock.
+Driven by its callers (``begin``, ``end``, ``expire``) and by the clock.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Call: TypeAlias = Callable[[], object]
 
 class SharedTimeout:
     """
-    Calls that are due after the same delay each.
+    Pending calls with the same delay.
 
-    A timer of the reactor's costs as much as a message; a crowd that comes and goes
-    within a second needs a few of these instead of one each.
+    A reactor timer costs as much as a message; connections that open and close within a
+    second share a few of these instead of one timer each.
 
     Attributes:
-        delay: For how long each waits, in seconds.
+        delay: The delay of each call, in seconds.
 
     """
 
@@ -38,11 +38,11 @@ class SharedTimeout:
 
     def __init__(self, clock: IReactorTime, delay: float) -> None:
         """
-        Make one that nobody waits for.
+        Make one without pending calls.
 
         Args:
-            clock: What to measure time with.
-            delay: For how long each waits, in seconds; 0 for the end of this turn.
+            clock: The clock that schedules the calls.
+            delay: The delay of each call, in seconds; 0 for the end of this turn.
 
         """
         self.delay = delay
@@ -53,19 +53,19 @@ class SharedTimeout:
 
     def begin(self, call: Call) -> float:
         """
-        Wait, and then call.
+        Schedule a call.
 
         Args:
-            call: Called once, without arguments; it is not waiting yet.
+            call: Called once, without arguments; must not be pending.
 
         Returns:
-            When that is due, on the clock.
+            The time at which it is due, on the clock.
 
         """
         due: float = self._clock.seconds() + self.delay
         self._due[call] = due
         if self._timer is None:
-            if len(self._due) == 1:  # else _fire, whose call this is, sees to it
+            if len(self._due) == 1:  # else _fire is running, and arms the timer
                 self._arm(self.delay, due)
         elif due < self._next:
             self._due = dict.fromkeys(self._due, due)
@@ -75,10 +75,10 @@ class SharedTimeout:
 
     def end(self, call: Call) -> None:
         """
-        Wait no longer; does nothing if it does not wait.
+        Cancel a call; does nothing if it is not pending.
 
         Args:
-            call: What ``begin`` was given.
+            call: The argument of ``begin``.
 
         """
         self._due.pop(call, None)
@@ -87,9 +87,9 @@ class SharedTimeout:
             self._timer = None
 
     def expire(self) -> None:
-        """Make all calls now, in the order in which they are due."""
+        """Make all pending calls now, in the order in which they are due."""
         for call in tuple(self._due):
-            if call in self._due:  # not ended by one before it
+            if call in self._due:  # not cancelled by an earlier one
                 self.end(call)
                 call()
 
@@ -98,7 +98,7 @@ class SharedTimeout:
         self._next = due
 
     def _fire(self) -> None:
-        """Make the calls that are due; one that raises keeps no other from its turn."""
+        """Make the calls that are due; an exception does not affect later calls."""
         self._timer = None
         now = self._clock.seconds()
         ready = []
@@ -108,7 +108,7 @@ class SharedTimeout:
             ready.append(each)
         try:
             for call, due in ready:
-                if self._due.get(call) == due:  # not ended, and begun again, meanwhile
+                if self._due.get(call) == due:  # not cancelled or rescheduled meanwhile
                     del self._due[call]
                     call()
         finally:

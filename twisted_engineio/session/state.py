@@ -1,7 +1,7 @@
 """
-What the halves of a session share: its state, and the server that it belongs to.
+The attributes that both halves of a session share, and its interface to the server.
 
-``session.py`` has the whole, ``sending.py`` and ``receiving.py`` the halves.
+``session.py`` has the session itself, ``sending.py`` and ``receiving.py`` its halves.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["SessionBase", "SessionOwner", "State"]
 
 
 class State(enum.Enum):
-    """Where a session is in its life; it only ever moves down this list."""
+    """The state of a session's lifecycle; it only moves down this list."""
 
     OPENING = "opening"
     OPEN = "open"
@@ -40,9 +40,9 @@ class State(enum.Enum):
 
 class SessionOwner(Protocol):
     """
-    What a session asks of the server that it belongs to.
+    The server, as its sessions see it.
 
-    Its sessions are ``Session``, which is made of ``SessionBase`` below.
+    Its sessions are instances of ``Session``, which derives from ``SessionBase`` below.
     """
 
     clock: IReactorTime
@@ -52,29 +52,29 @@ class SessionOwner(Protocol):
 
     @property
     def application(self) -> Handlers:
-        """What its sessions call."""
+        """The application whose methods its sessions call."""
 
-    def limit_handler(self, handler: Deferred[object]) -> None:
-        """Cancel a handler whose session is over, unless it finishes in time."""
+    def cancel_after_timeout(self, handler: Deferred[object]) -> None:
+        """Cancel a handler of a closed session unless it finishes in time."""
 
     def jitter(self) -> float:
-        """Choose the seconds by which a session's first ping comes early."""
+        """Return the seconds by which a session's first ping is sent early."""
 
     def broadcast(self, data: str | bytes, *, compress: bool = True) -> None:
-        """Send a message to every open session; the application's to call."""
+        """Send a message to every open session; for the application."""
 
-    def is_socketio(self, session: Any, data: str | bytes) -> bool:
-        """Look at a first message; return whether to keep it from the application."""
+    def check_first_message(self, session: Any, data: str | bytes) -> bool:
+        """Check for a Socket.IO client; return whether to drop its first message."""
 
     def limit_reached(self, limit: str, about: Any) -> None:
-        """Hear that a session went beyond one of the operator's limits."""
+        """Report that a session exceeded one of the operator's limits."""
 
     def session_ended(self, session: Any, reason: CloseReason) -> None:
-        """Forget a session; ``_finish`` calls it, once."""
+        """Remove a session; called once, by ``_finish``."""
 
 
 class SessionBase:
-    """A session's state, which its halves work on."""
+    """A session's attributes, and the methods that its halves call on each other."""
 
     __slots__ = (
         "__weakref__",
@@ -106,33 +106,32 @@ class SessionBase:
     reason: CloseReason | None
     data: Any
     _heartbeat: Heartbeat
-    # Made when something must wait: most sessions have none most of the time.
+    # Made when an item must wait: most sessions have none most of the time.
     _outbox: SendQueue | None
     _inbox: ReceiveQueue | None
-    _reading: (
-        ReceiveQueue | None
-    )  # an inbox that nothing holds any more, while it is read
+    # The former _inbox, while its items are delivered.
+    _reading: ReceiveQueue | None
     _ended: list[Deferred[CloseReason]] | None
-    _fresh: bool  # nothing has come yet; no State, for nothing else depends on it
-    _upgrades_due: float  # when the attempts to upgrade so far are used up
+    _fresh: bool  # no message received yet; not a State: only one check depends on it
+    _upgrades_due: float  # when the upgrade attempts so far are no longer counted
 
     def _finish(self, reason: CloseReason) -> None:
         """Close the session."""
 
     def is_over(self) -> bool:
-        """Return whether the client is gone, even if its messages still wait."""
+        """Return whether the client is disconnected, even if messages are queued."""
         if self.state is State.CLOSED:
             return True
-        inbox, reading = self._inbox, self._reading  # none, as a rule
+        inbox, reading = self._inbox, self._reading  # usually both None
         if inbox is not None and inbox.client is not ClientPresence.HERE:
             return True
         return reading is not None and reading.client is not ClientPresence.HERE
 
     def _too_slow(self) -> None:
-        """End a client that does not read what it is sent."""
+        """End the session: its client does not read what is sent."""
 
     def _paused_too_long(self) -> None:
-        """End a session whose application takes no message."""
+        """End the session: its application takes no message."""
 
-    def _beaten(self) -> None:
-        """Have a heart that has beaten."""
+    def _heartbeat_received(self) -> None:
+        """Called for each heartbeat of the client."""

@@ -3,11 +3,12 @@ The upgrade of a session from one transport to another.
 
 Rules of this file:
 
-1. A probe decides about its candidate only. Whatever goes wrong ends the candidate; the
-   session goes on where it was.
-2. It owns one timer, the upgrade timer, cancelled in ``_done`` and nowhere else. If it
-   fires late because the server slept, it begins anew: the client's step may be there.
-3. The swap itself is the session's: ``Session.swap``.
+1. A probe decides only about its candidate. Any failure closes the candidate; the
+   session continues on its current transport.
+2. It owns one timer, the upgrade timeout, cancelled in ``_done`` and nowhere else. If
+   it fires late because the server was stalled, it restarts: the client's packet may be
+   unread in the socket.
+3. The session replaces its transport itself: ``Session.swap``.
 
 A probe is driven by its candidate (``receive``, ``receive_packet``, ``fail``), by its
 clock, and by its session (``cancel``).
@@ -15,13 +16,13 @@ clock, and by its session (``cancel``).
 =================== ============================ ============================
 event               AWAITING_PROBE               AWAITING_UPGRADE
 =================== ============================ ============================
-``2probe``          answer ``3probe``,           end the candidate
+``2probe``          send ``3probe``,             close the candidate
                     -> AWAITING_UPGRADE
-``5``               end the candidate            swap
-anything else       end the candidate            end the candidate
-candidate lost      forget it                    forget it
-upgrade timer       end the candidate            end the candidate
-session over        end the candidate            end the candidate
+``5``               close the candidate          swap
+any other packet    close the candidate          close the candidate
+candidate lost      drop it                      drop it
+upgrade timeout     close the candidate          close the candidate
+session over        close the candidate          close the candidate
 =================== ============================ ============================
 
 Engine.IO protocol v4, "Upgrade".
@@ -34,7 +35,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..exceptions import CloseReason
 from ..protocol.packet import Packet, PacketType
-from .heartbeat import overslept
+from .heartbeat import was_stalled
 from .interfaces import READ_AHEAD
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ UPGRADE = Packet(PacketType.UPGRADE)
 
 
 class ProbeState(enum.Enum):
-    """How far an upgrade has come."""
+    """The progress of an upgrade."""
 
     AWAITING_PROBE = "awaiting probe"
     AWAITING_UPGRADE = "awaiting upgrade"
@@ -59,38 +60,38 @@ class ProbeState(enum.Enum):
 
 
 class Upgradable(Protocol):
-    """What a probe asks of its session."""
+    """The session, as its probe sees it."""
 
     @property
     def busy(self) -> bool:
-        """Whether its application holds the reading."""
+        """Whether its application keeps packets from being read."""
 
     def transport_ready(self) -> None:
-        """Let the client go, once what is queued has left."""
+        """Send the queue, and answer the client's pending request."""
 
     def swap(self, candidate: Transport) -> None:
-        """Move to the candidate."""
+        """Replace the session's transport by the candidate."""
 
     def probe_failed(self) -> None:
-        """Go on as before."""
+        """Continue on the current transport."""
 
     def limit_reached(self, limit: str) -> None:
-        """Hear that the client went beyond one of the operator's limits."""
+        """Called when the client exceeded one of the operator's limits."""
 
 
 class Probe:
     """
-    A candidate transport on trial; for its transport it is the receiver.
+    The receiver of a candidate transport, until the upgrade is complete or has failed.
 
     Attributes:
         candidate: The transport.
-        state: How far it has come.
+        state: The progress of the upgrade.
 
     """
 
-    __slots__ = ("_clock", "_patience", "_session", "_timer", "candidate", "state")
+    __slots__ = ("_clock", "_session", "_timeout", "_timer", "candidate", "state")
 
-    room = READ_AHEAD  # a candidate is not paused
+    room = READ_AHEAD  # constant, as a candidate is never paused
 
     def __init__(
         self,
@@ -104,20 +105,20 @@ class Probe:
         self.candidate = candidate
         candidate.receiver = self
         self._clock = clock
-        self._patience = config.upgrade_timeout
-        self._timer = clock.callLater(self._patience, self._too_long)
+        self._timeout = config.upgrade_timeout
+        self._timer = clock.callLater(self._timeout, self._timed_out)
 
     @property
-    def lets_go(self) -> bool:
-        """Whether the client must be let go, for it leaves the transport it is on."""
+    def awaits_upgrade(self) -> bool:
+        """Whether the client's pending request must be answered: it stops polling."""
         return self.state is ProbeState.AWAITING_UPGRADE
 
     def receive(self, data: str | bytes) -> None:
-        """Take a message: too early, so the candidate ends."""
-        self._give_up()
+        """Close the candidate: a message must not be sent before the upgrade."""
+        self._abandon()
 
     def receive_packet(self, packet: Packet) -> None:
-        """Take a step, or end the candidate."""
+        """Handle a packet of the upgrade, or close the candidate."""
         if self.state is ProbeState.AWAITING_PROBE and packet == PROBE_PING:
             self.state = ProbeState.AWAITING_UPGRADE
             self.candidate.send(PROBE_PONG)
@@ -126,41 +127,41 @@ class Probe:
             self._done()
             self._session.swap(self.candidate)
         else:
-            self._give_up()
+            self._abandon()
 
     def transport_ready(self) -> None:
-        """Hear that the candidate is writable: nothing waits to go over it yet."""
+        """Do nothing: no data is queued for the candidate."""
 
     @property
     def busy(self) -> bool:
-        """Whether the session's application holds the reading."""
+        """Whether the session's application keeps packets from being read."""
         return self._session.busy
 
     def control_frames(self, count: int) -> None:
-        """Count nothing: a candidate has ``upgrade_timeout``."""
+        """Do nothing: ``upgrade_timeout`` limits a candidate."""
 
     def reading_stopped(self) -> None:
-        """Ignore it: a candidate is not paused."""
+        """Do nothing: a candidate is never paused."""
 
     def limit_reached(self, limit: str) -> None:
-        """Pass it on."""
+        """Report the limit to the session."""
         self._session.limit_reached(limit)
 
     def fail(self, reason: CloseReason) -> None:
-        """Forget the candidate: it is lost, or what it read made no sense."""
-        self._give_up()
+        """Drop the candidate: it is lost, or received invalid data."""
+        self._abandon()
 
     def cancel(self) -> None:
-        """End the candidate: the session is over."""
-        self._give_up()
+        """Close the candidate: the session is over."""
+        self._abandon()
 
-    def _too_long(self) -> None:
-        if overslept(self._clock, self._timer.getTime(), self._patience):
-            self._timer = self._clock.callLater(self._patience, self._too_long)
+    def _timed_out(self) -> None:
+        if was_stalled(self._clock, self._timer.getTime(), self._timeout):
+            self._timer = self._clock.callLater(self._timeout, self._timed_out)
         else:
-            self._give_up()
+            self._abandon()
 
-    def _give_up(self) -> None:
+    def _abandon(self) -> None:
         if self.state is not ProbeState.DONE:
             self._done()
             self._session.probe_failed()

@@ -1,1 +1,1 @@
-"""One file for each kind of wire that carries a session, all ``Transport``s."""
+"""The transports of a session: polling, server-sent events and WebSocket."""

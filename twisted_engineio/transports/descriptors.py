@@ -1,21 +1,23 @@
 """
-Connections that are watched together: the reactor looks after all of them as one.
+A group of connections that the reactor polls as one descriptor.
 
 Rules of this file:
 
 1. To the reactor this is one descriptor, readable whenever one of its connections is
-   ready. Its ``doRead`` does for those what the reactor does for each, in its order,
-   but that it makes no log context: that is nine calls, more than an echo's own six.
-2. To a connection this is the reactor: whatever else is asked of that is passed on, and
-   so is what is not a connection of ours. It is here for reading and for writing.
-3. Whatever one of them raises ends that one, is logged, and reaches no other.
-4. It may be left out, and is with every reactor but Twisted's for epoll. asyncio's, for
-   one, gives each connection a context of its own, and they would share one here.
+   ready. Its ``doRead`` does for those what the reactor does for each, in the same
+   order, but without a log context: that takes nine calls, more than an echo's own six.
+2. To a connection this is the reactor: every other attribute is delegated to that, and
+   so is each descriptor that is not a connection of ours. It handles only reads and
+   writes.
+3. An exception of one connection closes that connection, is logged, and affects no
+   other.
+4. It is optional, and unused with every reactor but Twisted's for epoll. asyncio's, for
+   one, gives each connection its own context, which would be shared here.
 
 Driven by the reactor (``doRead``, ``connectionLost``) and by the connections
-(``addReader`` and its like).
+(``addReader`` and the similar methods).
 
-What it does for a connection is ``twisted.internet.posixbase``'s ``_doReadOrWrite``;
+For a connection it does what ``_doReadOrWrite`` of ``twisted.internet.posixbase`` does;
 measured: an echo on each of 100 connections takes a quarter less time.
 """
 
@@ -44,8 +46,9 @@ from zope.interface import directlyProvides, providedBy
 __all__ = ["TWISTED", "Descriptors"]
 
 TWISTED: Final = ("dataBuffer", "_tempDataBuffer", "reactor", "server")
-"""What is known here of a TCP or UNIX transport besides its interface. The port that
-it has as its ``server`` has a ``transport``, documented, that makes the next ones."""
+"""Attributes of a TCP or UNIX transport that are used here and are not in its
+interface. Its ``server`` is the port, whose documented ``transport`` attribute makes
+the next ones."""
 
 _IN: Final[int] = getattr(select, "EPOLLIN", 1)
 _OUT: Final[int] = getattr(select, "EPOLLOUT", 4)
@@ -60,11 +63,13 @@ _REASONS: Final[dict[type[BaseException], Failure]] = {
 
 class Descriptors:
     """
-    The connections of one reactor that are watched together.
+    The connections of one reactor that are polled together.
+
+    Driven by the reactor and by the connections.
 
     Attributes:
-        log: Where it logs.
-        fileno: Gives the file descriptor that is readable when one of them is ready.
+        log: The log for exceptions of connections.
+        fileno: Returns the file descriptor that is readable when a connection is ready.
 
     """
 
@@ -73,49 +78,51 @@ class Descriptors:
 
     def __init__(self, reactor: Any) -> None:
         """
-        Make one without connections.
+        Make a group without connections.
 
         Args:
-            reactor: What watches it. Connections of another reactor it leaves alone.
+            reactor: The reactor that polls it. Connections of other reactors are
+                rejected.
 
         """
         self._reactor = reactor
         self._epoll: Any = None
         if _is_for_epoll(reactor):
-            # Now, when there are descriptors: later it would be one more that stays.
+            # Now, while descriptors are available; made later, it would look like
+            # one more that is never closed.
             with suppress(OSError):
                 self._epoll = select.epoll()
                 self.fileno = self._epoll.fileno
         directlyProvides(self, IReadDescriptor, providedBy(reactor))
-        self._events: dict[int, int] = {}  # what is waited for, by file descriptor
+        self._events: dict[int, int] = {}  # the events polled for, by file descriptor
         self._selectables: dict[int, Any] = {}
 
     @property
     def connections(self) -> list[Any]:
-        """The connections that it watches; the reactor knows of none of them."""
+        """The connections in the group, which are not registered with the reactor."""
         return list(self._selectables.values())
 
     def __repr__(self) -> str:
-        """Name the connections to whoever finds this in a reactor that is not clean."""
+        """List the connections, for the error report of an unclean reactor."""
         return f"<Descriptors {self.connections!r}>"
 
     def __getattr__(self, name: str) -> Any:
-        """Be the reactor in all else that is public."""
+        """Delegate every other public attribute to the reactor."""
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._reactor, name)
 
-    # For whoever has a connection.
+    # For the owner of a connection.
 
     def take(self, connection: Any) -> bool:
         """
-        Watch a connection from now on, if that can be.
+        Poll a connection in this group from now on, if possible.
 
         Args:
-            connection: A plain TCP or UNIX transport that reads.
+            connection: A plain TCP or UNIX transport that is reading.
 
         Returns:
-            Whether it is watched here now.
+            Whether it is in the group now.
 
         """
         if (
@@ -132,7 +139,7 @@ class Descriptors:
 
     def take_all(self, connection: Any) -> None:
         """
-        Watch a connection, and all that its port will accept after it.
+        Poll a connection, and those that its port accepts later, in this group.
 
         Args:
             connection: As for ``take``; its port is ours.
@@ -148,28 +155,28 @@ class Descriptors:
     # For connections: IReactorFDSet.
 
     def addReader(self, reader: IReadDescriptor) -> None:
-        """Watch whether there is something to read."""
+        """Poll a connection for reading."""
         if getattr(reader, "reactor", None) is self:
             self._watch(reader, _IN)
         else:
             self._reactor.addReader(reader)
 
     def addWriter(self, writer: IReadWriteDescriptor) -> None:
-        """Watch whether something may be written."""
+        """Poll a connection for writing."""
         if getattr(writer, "reactor", None) is self:
             self._watch(writer, _OUT)
         else:
             self._reactor.addWriter(writer)
 
     def removeReader(self, reader: IReadDescriptor) -> None:
-        """Watch no longer whether there is something to read."""
+        """Stop polling a connection for reading."""
         if getattr(reader, "reactor", None) is self:
             self._ignore(reader, _IN)
         else:
             self._reactor.removeReader(reader)
 
     def removeWriter(self, writer: IReadWriteDescriptor) -> None:
-        """Watch no longer whether something may be written."""
+        """Stop polling a connection for writing."""
         if getattr(writer, "reactor", None) is self:
             self._ignore(writer, _OUT)
         else:
@@ -184,7 +191,7 @@ class Descriptors:
             self._epoll.modify(fd, events | event)
         else:
             self._epoll.register(fd, event)
-            # Each time: somebody may have had the reactor forget all that it watches.
+            # Each time: a call of removeAll() may have removed it from the reactor.
             self._reactor.addReader(self)
             self._selectables[fd] = selectable
         self._events[fd] = events | event
@@ -207,7 +214,7 @@ class Descriptors:
             self._reactor.removeReader(self)
 
     def _forget(self, selectable: object) -> None:
-        """Ignore what is closed, or what somebody has taken the socket from."""
+        """Remove a connection that is closed, or whose socket was taken over."""
         for fd, each in self._selectables.items():
             if each is selectable:
                 del self._events[fd], self._selectables[fd]
@@ -220,16 +227,16 @@ class Descriptors:
     # For the reactor: IReadDescriptor.
 
     def logPrefix(self) -> str:
-        """Name it in logs that know no better."""
+        """Return the name that the reactor logs."""
         return "Engine.IO"
 
     def doRead(self) -> None:
-        """Read from, and write to, all that are ready."""
+        """Read from and write to all connections that are ready."""
         selectables = self._selectables
         for fd, event in self._epoll.poll(0, max(len(selectables), 1)):
             selectable = selectables.get(fd)
             if selectable is None:
-                continue  # lost, or paused, by what another one said
+                continue  # closed or paused while an earlier one was handled
             reading = False
             lost: BaseException | None = None
             try:
@@ -245,10 +252,10 @@ class Descriptors:
                     lost = selectable.doWrite()
                     reading = False
             except BaseException as error:
-                self.log.failure("a connection failed; it is cut")
+                self.log.failure("a connection raised; it is closed")
                 lost = error
             if lost:
-                self._tell(self._end, selectable, lost, reading)
+                self._notify(self._end, selectable, lost, reading)
 
     def _end(self, selectable: Any, lost: BaseException, reading: bool) -> None:
         self._ignore(selectable, _IN)
@@ -260,17 +267,18 @@ class Descriptors:
             self._ignore(selectable, _OUT)
             selectable.connectionLost(reason)
 
-    def _tell(self, end: Callable[..., object], *about: object) -> None:
+    def _notify(self, end: Callable[..., object], *about: object) -> None:
         try:
             end(*about)
         except BaseException:
-            # Whatever it is: the reactor would take it for ours, and end us all.
-            self.log.failure("a connection failed when it was lost")
+            # BaseException: the reactor would attribute it to this descriptor, and
+            # disconnect the whole group.
+            self.log.failure("a connection raised while it was closed")
 
     def connectionLost(self, reason: Failure) -> None:
-        """End all connections: the reactor stops."""
+        """Close all connections: the reactor stops."""
         for each in self.connections:
-            self._tell(each.connectionLost, reason)
+            self._notify(each.connectionLost, reason)
         self._events.clear()
         self._selectables.clear()
 
@@ -278,7 +286,7 @@ class Descriptors:
 def _is_for_epoll(reactor: object) -> bool:
     if not hasattr(select, "epoll"):
         return False
-    # Not above: where there is no epoll this raises.
+    # Not at module level: without epoll this import raises.
     from twisted.internet.epollreactor import EPollReactor
 
     return isinstance(reactor, EPollReactor)

@@ -1,15 +1,15 @@
 """
-Delivery by POST: what polling and server-sent events have in common.
+Receiving packets by POST, as polling and server-sent events do.
 
 Rules of this file:
 
 1. At most one POST is in progress; a second one ends the session.
-2. A POST is answered once its packets are taken, and forgotten the moment it is
+2. A POST is answered once its packets are handled, and dropped as soon as it is
    answered or lost.
-3. A POST that is broken off delivers nothing, and ends the session.
+3. A POST that is aborted delivers nothing, and ends the session.
 
-Driven by the resource (``post``), by the site where it is ours (``begin``,
-``break_off``), and by the session.
+Driven by the resource (``post``), by our own site (``begin``, ``discard_post``), and by
+the session.
 
 Engine.IO protocol v4, "HTTP long-polling".
 """
@@ -32,7 +32,7 @@ __all__ = ["PostingTransport"]
 
 
 class PostStage(enum.Enum):
-    """How far the POST in progress has come."""
+    """The progress of the current POST."""
 
     ARRIVING = "arriving"
     READING = "reading"
@@ -41,18 +41,20 @@ class PostStage(enum.Enum):
 
 class PostingTransport:
     """
-    A session's POSTs; how packets go the other way is a subclass's affair.
+    A session's POSTs; a subclass sends packets to the client.
+
+    Driven by the resource, the site and the session.
 
     Attributes:
         writable: Whether ``send`` may be called now.
-        receiver: Whom it feeds.
+        receiver: The recipient of received packets.
 
     """
 
     __slots__ = (
-        "_busy",
         "_codec",
         "_max_packets",
+        "_paused",
         "_post",
         "_stage",
         "receiver",
@@ -64,8 +66,8 @@ class PostingTransport:
         Make a transport without a request.
 
         Args:
-            codec: Reads and writes payloads.
-            max_packets: How many packets one POST may hold.
+            codec: Parses and encodes payloads.
+            max_packets: The maximum number of packets in one POST.
 
         """
         self.receiver: Receiver = NULL_RECEIVER
@@ -74,16 +76,16 @@ class PostingTransport:
         self._max_packets = max_packets
         self._post: Request | None = None
         self._stage = PostStage.ARRIVING
-        self._busy = False  # the session's state, not this file's: it says so
+        self._paused = False  # whether the session has paused the transport
 
     # The resource's side.
 
     def post(self, request: Request, body: bytes) -> None:
         """
-        Deliver the packets of a POST, and answer it once they are taken.
+        Deliver the packets of a POST, and answer it once they are handled.
 
         Args:
-            request: The POST; it is answered at once if another is in progress.
+            request: The POST; it is refused at once if another is in progress.
             body: Its whole body.
 
         """
@@ -95,18 +97,18 @@ class PostingTransport:
             self.begin(request)
         self.cork()
         self._stage = PostStage.READING
-        good = self._read(request, body)
+        valid = self._read(request, body)
         self._stage = PostStage.READ
-        if not good:
+        if not valid:
             self._post = None
             self.receiver.fail(CloseReason.PARSE_ERROR)
             answer(request, 400, PLAIN, b"")
         else:
-            self._take_or_hold()
+            self._answer_or_delay()
         self.uncork()
 
     def _read(self, request: Request, body: bytes) -> bool:
-        """Feed the packets to the receiver; tell whether all were good."""
+        """Pass the packets to the receiver; return whether all were valid."""
         kind = request.getHeader(b"content-type") or b""
         binary = kind.lower().startswith(b"application/octet-stream")
         try:
@@ -126,10 +128,10 @@ class PostingTransport:
 
     def begin(self, request: Request) -> None:
         """
-        See a POST begin to arrive.
+        Register a POST whose headers have been received.
 
         Args:
-            request: The POST, its body still to come.
+            request: The POST, without its body.
 
         """
         if self._post is not None:
@@ -139,12 +141,12 @@ class PostingTransport:
             self._stage = PostStage.ARRIVING
             request.notifyFinish().addBoth(self._post_over, request)
 
-    def break_off(self, request: Request) -> None:
+    def discard_post(self, request: Request) -> None:
         """
-        Forget a POST that will not come to its end, though its client is there.
+        Drop a POST that was refused before its end; its client is still connected.
 
         Args:
-            request: The POST, refused.
+            request: The refused POST.
 
         """
         if self._post is request:
@@ -154,52 +156,52 @@ class PostingTransport:
 
     @property
     def buffered(self) -> int:
-        """None: the answer to a POST is two bytes."""
+        """Always 0: the answer to a POST is two bytes."""
         return 0
 
     def cork(self) -> bool:
-        """Hold back what is sent, so that it leaves together."""
+        """Buffer what is sent, to send it together."""
         raise NotImplementedError
 
     def uncork(self) -> None:
-        """Send what was held back."""
+        """Send what was buffered."""
         raise NotImplementedError
 
     @property
     def reads_ahead(self) -> bool:
-        """Whether the client may send a POST: none is held."""
+        """Whether the client may send a POST: none is waiting for its answer."""
         return self._post is None or self._stage is not PostStage.READ
 
     def pause(self) -> None:
-        """Hold the POST that is being read, or a later one, once there is no room."""
-        self._busy = True
+        """Delay the answer to the current or a later POST, once there is no room."""
+        self._paused = True
         if self._stage is PostStage.READ:
-            self._take_or_hold()
+            self._answer_or_delay()
 
     def resume(self) -> None:
-        """Answer the POST that was held."""
-        self._busy = False
+        """Answer the POST that was delayed."""
+        self._paused = False
         if self._stage is PostStage.READ:
-            self._take()
+            self._answer_post()
 
-    def _take_or_hold(self) -> None:
-        """Answer the POST if its session has room for the next."""
-        if not self._busy or self.receiver.room > 0:
-            self._take()
+    def _answer_or_delay(self) -> None:
+        """Answer the POST if the session has room for the next."""
+        if not self._paused or self.receiver.room > 0:
+            self._answer_post()
         else:
             self.receiver.reading_stopped()
 
-    def _take(self) -> None:
+    def _answer_post(self) -> None:
         request, self._post = self._post, None
         if request is not None:
             answer(request, 200, HTML, b"ok")
 
     def _packets(self, body: bytes, binary: bool) -> Iterator[str | bytes | Packet]:
-        """Read the packets of a POST's body."""
+        """Parse the packets of a POST's body."""
         return self._codec.decode_payload(body, binary=binary)
 
     def _post_over(self, result: Failure | None, request: Request) -> None:
-        """Hear that a POST was answered elsewhere, or that its client left."""
+        """Called when a POST was answered elsewhere, or its client has disconnected."""
         if request is self._post:
             self._post = None
             if result is not None:

@@ -1,7 +1,7 @@
 """
-One HTTP answer, written whole: status, the few headers that all answers have, body.
+Writing a complete HTTP answer: status, common headers and body.
 
-What a request's own circumstances add (CORS, cookies) is set on the request before.
+Headers that depend on the request (CORS, cookies) are set on it before.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ PLAIN: Final = b"text/plain; charset=UTF-8"
 JSON: Final = b"application/json"
 BINARY: Final = b"application/octet-stream"
 HTML: Final = b"text/html"
-"""What the answer to a POST is called: some browsers offer plain text as a file."""
+"""Content type of the answer to a POST: some browsers offer plain text as a
+download."""
 
 _PHRASES: Final = {
     each.value: each.phrase.encode() for each in HTTPStatus if each not in RESPONSES
 }
-"""What twisted.web calls "Unknown Status": 429, say."""
+"""Reason phrases that twisted.web lacks: it would send "Unknown Status" for 429,
+say."""
 
 
 def answer(request: Request, status: int, kind: bytes, body: bytes) -> None:
     """
-    Answer a request whose client is still there.
+    Answer a request whose client is still connected.
 
     Args:
         request: The request; it is finished afterwards.
@@ -50,15 +52,15 @@ def answer(request: Request, status: int, kind: bytes, body: bytes) -> None:
 
 def finish(request: Request) -> None:
     """
-    End a request that is answered; what was sent behind it is read in a later turn.
+    Finish a request; a pipelined request after it is handled in a later turn.
 
-    twisted.web reads the next request on a connection when it ends one. A GET ends when
-    the application sends: whoever had pipelined a request behind it would call the
-    application back from within its own ``send``.
+    twisted.web handles the next request of a connection when it finishes one. A GET is
+    finished when the application sends: a pipelined request would then call the
+    application from within its own ``send``.
     """
     channel: Any = getattr(request, "channel", None)
     reading = getattr(channel, "_busyReceiving", True)
-    # What stands behind a body is kept there even if it is nothing.
+    # twisted.web keeps the data after a body there, even if it is empty.
     if reading or not any(channel._dataBuffer):
         request.finish()
     else:
@@ -66,5 +68,5 @@ def finish(request: Request) -> None:
 
 
 def _finish_later(request: Request) -> None:
-    if request.channel is not None:  # else the client has left meanwhile
+    if request.channel is not None:  # else the client has disconnected meanwhile
         request.finish()

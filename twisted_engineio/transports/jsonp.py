@@ -1,9 +1,9 @@
 r"""
-JSONP: a polling answer dressed as a script, and a POST body dressed as a form.
+JSONP: a polling answer in a script, and a POST body in a form.
 
-Pure functions around a payload of text; nothing here knows what it holds. A page of any
-origin may read such an answer, so it is the one place where bytes must not be able to
-become code: the index is digits, the payload one string literal.
+Pure functions around a text payload, and independent of its contents. A page of any
+origin may load such an answer, so no byte of it must be able to become code: the index
+is digits, the payload one string literal.
 """
 
 from __future__ import annotations
@@ -25,49 +25,49 @@ if TYPE_CHECKING:
 __all__ = ["JAVASCRIPT", "JSONPTransport", "index_of", "unwrap", "wrap"]
 
 JAVASCRIPT: Final = b"text/javascript; charset=UTF-8"
-"""What an answer is called; it wants ``X-Content-Type-Options: nosniff`` beside it."""
+"""Content type of an answer; ``X-Content-Type-Options: nosniff`` must accompany it."""
 
 _MAX_DIGITS: Final = 16
-"""Digits of an index; as many as the largest number that JavaScript counts exactly."""
+"""Maximum digits of an index, those of JavaScript's largest safe integer."""
 
 _MAX_FIELDS: Final = 8
-"""Fields of a form that are read; the client's has one."""
+"""Maximum fields of a form that are parsed; the client sends one."""
 
 _NAMES: Final = (b"d", b"%64")
-"""How the field may be called."""
+"""The spellings of the field's name."""
 
-_NO_BYTE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 def index_of(query: Mapping[str, str]) -> str | None:
     """
-    Read which of a page's callbacks gets the answers.
+    Return the index of the page's callback that receives the answers.
 
     Args:
         query: The query of the handshake.
 
     Returns:
-        The digits, or ``None`` if the client doesn't ask for JSONP.
+        The digits, or ``None`` if the client does not use JSONP.
 
     Raises:
-        Refused: If there is an index and it isn't a few digits.
+        Refused: If the index is not a few digits.
 
     """
     index = query.get("j")
     if index is None:
         return None
     if not (index.isascii() and index.isdecimal()) or len(index) > _MAX_DIGITS:
-        raise Refused(ErrorCode.BAD_REQUEST, "the JSONP index is no number")
+        raise Refused(ErrorCode.BAD_REQUEST, "the JSONP index is not a number")
     return index
 
 
 def wrap(payload: str, index: str) -> bytes:
     """
-    Dress a payload as a script that hands it, unchanged, to a callback.
+    Return a script that passes a payload, unchanged, to a callback.
 
     Args:
-        payload: A payload of text.
-        index: What ``index_of`` gave.
+        payload: A text payload.
+        index: The result of ``index_of``.
 
     """
     literal = json.dumps(payload, ensure_ascii=False)
@@ -80,16 +80,16 @@ def wrap(payload: str, index: str) -> bytes:
 
 def unwrap(form: bytes) -> bytes:
     r"""
-    Take the payload out of a form.
+    Return the payload that a form contains.
 
-    A browser changes the newlines in a form's text, so the client writes them ``\n``,
-    and a backslash followed by an n ``\\n``.
+    A browser changes the newlines in a form's text, so the client escapes them as
+    ``\n``, and a backslash followed by an n as ``\\n``.
 
     Args:
         form: The body of a POST, ``application/x-www-form-urlencoded``.
 
     Raises:
-        InvalidPacket: If there isn't exactly one field ``d``, well encoded.
+        InvalidPacket: Unless there is exactly one field ``d``, correctly encoded.
 
     """
     fields = form.replace(b"+", b" ").split(b"&", _MAX_FIELDS)[:_MAX_FIELDS]
@@ -99,29 +99,29 @@ def unwrap(form: bytes) -> bytes:
         if name in _NAMES
     ]
     if len(found) != 1:
-        raise InvalidPacket("the form has not exactly one field d")
+        raise InvalidPacket("the form must have exactly one field d")
     parts = _unquote(found[0]).split(rb"\\n")
     return rb"\n".join(part.replace(rb"\n", b"\n") for part in parts)
 
 
 def _unquote(value: bytes) -> bytes:
     """
-    Undo percent-encoding, in C: a form as large as ``max_payload`` may be all of it.
+    Decode percent-encoding in C: a form of ``max_payload`` bytes may be all escapes.
 
-    Python's own is written in Python, and ten times as slow. Quoted-printable (RFC
-    2045, 6.7) is the same with another sign.
+    Python's own decoder is written in Python, and ten times as slow. Quoted-printable
+    (RFC 2045, 6.7) is the same encoding with another escape character.
 
     Raises:
-        InvalidPacket: If a percent sign has no two digits; no client sends that.
+        InvalidPacket: If two digits do not follow a percent sign; no client sends that.
 
     """
-    if _NO_BYTE.search(value):
+    if _BAD_ESCAPE.search(value):
         raise InvalidPacket("the form's percent-encoding is bad")
     return a2b_qp(value.replace(b"=", b"=3D").replace(b"%", b"="))
 
 
 class JSONPTransport(PollingTransport):
-    """Polling by script tags and forms, for browsers that have nothing better."""
+    """Polling by script tags and forms, for browsers that support no other way."""
 
     __slots__ = ("_index",)
 
@@ -130,9 +130,9 @@ class JSONPTransport(PollingTransport):
         Make a transport without a request.
 
         Args:
-            codec: Reads and writes payloads.
+            codec: Parses and encodes payloads.
             config: As for polling.
-            index: What ``index_of`` gave.
+            index: The result of ``index_of``.
 
         """
         super().__init__(codec, config, binary=False)
@@ -142,7 +142,7 @@ class JSONPTransport(PollingTransport):
         return self._codec.decode_payload(unwrap(body), binary=False)
 
     def _payload(self, items: list[Outgoing]) -> tuple[bytes, bytes]:
-        assert self._get is not None  # only called to answer one
+        assert self._get is not None  # only called to answer it
         self._get.setHeader(b"X-Content-Type-Options", b"nosniff")
         body, _ = self._codec.encode_payload(items, binary=False)
         return JAVASCRIPT, wrap(body.decode(), self._index)

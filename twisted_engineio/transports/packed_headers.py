@@ -1,11 +1,11 @@
 """
-A request that is held: a poll that waits, a stream of events that lasts for hours.
+Compact storage for the headers of pending requests: waiting polls and event streams.
 
 twisted.web keeps a request's headers, cookies and arguments as dictionaries of lists of
-bytes, each some 200 bytes besides its text. A client whose requests are held could make
-that a multiple of what it sent. The names that are taken of Twisted are private, and
-stand in ``TWISTED``; ``tests/transports/test_packed_headers.py`` asserts that they
-still exist.
+bytes, some 200 bytes each besides the text. For requests that are pending for long,
+that could be a multiple of what the client sent. The private names of Twisted that are
+used are listed in ``TWISTED``; ``tests/transports/test_packed_headers.py`` asserts that
+they still exist.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from twisted.web.http_headers import Headers
 __all__ = ["TWISTED", "PackedHeaders", "pack"]
 
 TWISTED: Final = ("_rawHeaders",)
-"""What is known here of twisted.web's ``Headers``."""
-_FEW: Final = 32
-"""Fields that may stay as they are; a browser behind two proxies sends some 25."""
+"""Private attributes of twisted.web's ``Headers`` that are used here."""
+_MAX_UNPACKED: Final = 32
+"""Fields that are not worth packing; a browser behind two proxies sends some 25."""
 
 
 class PackedHeaders(Headers):
-    """A request's headers as text: to be read like any others, and not changed."""
+    """A request's headers as text: read-only, with the interface of ``Headers``."""
 
     __slots__ = ("_packed",)
 
@@ -33,7 +33,7 @@ class PackedHeaders(Headers):
         Pack headers.
 
         Args:
-            headers: What is to be packed; their values have no line ends.
+            headers: The headers; their values contain no line ends.
 
         """
         self._packed = b"\r\n".join(
@@ -42,7 +42,7 @@ class PackedHeaders(Headers):
             for value in values
         )
 
-    # The attribute that all methods of Headers read.
+    # Every method of Headers reads this attribute.
     @property
     def _rawHeaders(self) -> dict[bytes, list[bytes]]:  # type: ignore[override]
         raw: dict[bytes, list[bytes]] = {}
@@ -52,21 +52,21 @@ class PackedHeaders(Headers):
         return raw
 
     def copy(self) -> Headers:
-        """Return a copy that may be changed."""
+        """Return a mutable copy."""
         return Headers(self._rawHeaders)
 
 
 def pack(request: Request) -> None:
     """
-    Keep of a request that is held no more than a small multiple of what it brought.
+    Reduce the memory of a pending request to a small multiple of what was sent.
 
     Args:
-        request: The request; what handles it still finds all of its headers.
+        request: The request; all of its headers remain readable.
 
     """
-    if len(request.requestHeaders._rawHeaders) > _FEW:
+    if len(request.requestHeaders._rawHeaders) > _MAX_UNPACKED:
         request.requestHeaders = PackedHeaders(request.requestHeaders)
-    if len(request.received_cookies) > _FEW:
-        request.received_cookies = {}  # they are in the header, too
-    if len(request.args) > _FEW:
-        request.args = {}  # they are in the URI, too
+    if len(request.received_cookies) > _MAX_UNPACKED:
+        request.received_cookies = {}  # the header has them, too
+    if len(request.args) > _MAX_UNPACKED:
+        request.args = {}  # the URI has them, too

@@ -3,15 +3,16 @@ HTTP long-polling: a GET waits for packets, a POST delivers them.
 
 Rules of this file:
 
-1. At most one GET waits; a second one ends the session. POSTs: see ``http_post.py``.
-2. A request is forgotten the moment it is answered or lost; nothing is written to one
-   whose client has gone.
-3. While a POST is read nothing is written, so that all its replies leave in one answer.
-4. An answer is buffered until the socket of its connection has taken it: a client may
-   poll on a new connection each time, and read nothing on any.
+1. At most one GET waits; a second one ends the session. For POSTs see ``http_post.py``.
+2. A request is dropped as soon as it is answered or lost; nothing is written to one
+   whose client has disconnected.
+3. While a POST is handled nothing is written, so that all replies are sent in one
+   answer.
+4. An answer counts as buffered until the socket of its connection has taken it: a
+   client may poll on a new connection each time, and read nothing on any.
 
-Driven by the resource (``poll``, ``post``), by the site where it is ours (``begin``,
-``break_off``), and by the session.
+Driven by the resource (``poll``, ``post``), by our own site (``begin``,
+``discard_post``), and by the session.
 
 Engine.IO protocol v4, "HTTP long-polling".
 """
@@ -41,11 +42,12 @@ if TYPE_CHECKING:
 
 __all__ = ["PollingTransport"]
 
-_COUNTED: Final = 512
-"""Bytes of an answer from which on it is buffered until its socket has taken it."""
-_APART: Final = 16_384
-"""Bytes of a broadcast from which on it does not share an answer with messages that are
-not: to compress it for each client would take longer than another poll."""
+_COUNT_FROM: Final = 512
+"""Bytes of an answer from which on it counts as buffered until its socket has taken
+it."""
+_SEPARATE_FROM: Final = 16_384
+"""Bytes of a broadcast from which on it does not share an answer with other messages:
+compressing it for each client would take longer than another poll."""
 _CLOSE: Final = Packet(PacketType.CLOSE)
 _NOOP: Final = Packet(PacketType.NOOP)
 
@@ -54,19 +56,21 @@ class PollingTransport(PostingTransport):
     """
     A session's polling requests.
 
+    Driven by the resource, the site and the session.
+
     Attributes:
         name: ``"polling"``.
-        leaving: Never: a goodbye goes alone, or behind little.
-        may_move: Always: whatever GET waits is answered when the client moves.
-        writable: Whether a GET waits and no POST is being read.
-        receiver: Whom it feeds.
+        close_pending: Always False: a close packet is sent alone, or after little data.
+        may_move: Always True: the waiting GET is answered when the client upgrades.
+        writable: Whether a GET waits and no POST is being handled.
+        receiver: The recipient of received packets.
 
     """
 
     __slots__ = ("_answered", "_binary", "_config", "_get")
 
     name = "polling"
-    leaving = False
+    close_pending = False
     may_move = True
 
     def __init__(self, codec: Codec, config: Config, *, binary: bool = True) -> None:
@@ -74,26 +78,27 @@ class PollingTransport(PostingTransport):
         Make a transport without a request.
 
         Args:
-            codec: Reads and writes payloads.
-            config: How much goes into one answer, and what is compressed.
-            binary: Whether the client takes binary payloads, where there are any.
+            codec: Parses and encodes payloads.
+            config: The limits of an answer, and what is compressed.
+            binary: Whether the client accepts binary payloads, if the revision has
+                them.
 
         """
         super().__init__(codec, config.max_packets)
         self._config = config
         self._binary = binary
         self._get: Request | None = None
-        # Bytes of answers, by the connection that has not sent all of them.
+        # Bytes of unsent answers, by connection.
         self._answered: dict[Any, int] = {}
 
     # The resource's side.
 
     def poll(self, request: Request) -> None:
         """
-        Let a GET wait until there is something to send.
+        Keep a GET until there is something to send.
 
         Args:
-            request: The GET; it is answered at once if another waits.
+            request: The GET; it is refused at once if another waits.
 
         """
         if self._get is not None:
@@ -111,14 +116,14 @@ class PollingTransport(PostingTransport):
 
     @property
     def buffered(self) -> int:
-        """The bytes of answers that no socket has taken."""
+        """Bytes of answers that no socket has taken."""
         if not self._answered:
             return 0
         self._forget_sent()
         return sum(self._answered.values())
 
     def _forget_sent(self) -> None:
-        # What else the connection has to send is not ours: another page, say.
+        # The connection may have more unsent data, of other resources.
         left = {
             connection: min(size, unsent(connection))
             for connection, size in self._answered.items()
@@ -127,7 +132,7 @@ class PollingTransport(PostingTransport):
 
     @property
     def corked(self) -> bool:
-        """Whether a GET waits for a POST to be read."""
+        """Whether a GET waits until a POST is handled."""
         return self._get is not None and not self.writable
 
     def send(self, item: Outgoing) -> None:
@@ -135,38 +140,40 @@ class PollingTransport(PostingTransport):
         self._answer([item])
 
     def flush(self, outbox: SendQueue) -> None:
-        """Answer the waiting GET with as much as one answer takes."""
+        """Answer the waiting GET with as many items as one answer may hold."""
         config = self._config
-        apart = _APART if config.http_compression else inf
-        self._answer(outbox.take(config.max_payload, config.low_water_mark, apart))
+        separate_from = _SEPARATE_FROM if config.http_compression else inf
+        self._answer(
+            outbox.take(config.max_payload, config.low_water_mark, separate_from)
+        )
 
     def cork(self) -> bool:
-        """Let the GET wait, so that what is sent leaves in one answer."""
+        """Keep the GET waiting, so that all that is sent leaves in one answer."""
         corked, self.writable = self.writable, False
         return corked
 
     def uncork(self) -> None:
-        """Answer the GET, if it is still there."""
+        """Make the transport writable if the GET is still waiting."""
         self.writable = self._get is not None
         self.receiver.transport_ready()
 
     def take_over(self, *, pinged: bool) -> None:
-        """Do nothing: no session moves to polling."""
+        """Do nothing: no session upgrades to polling."""
 
-    def let_go(self) -> None:
-        """Let the waiting GET go: the client has paused its polling, or is about to."""
+    def prepare_upgrade(self) -> None:
+        """Answer the waiting GET with a noop: the client stops polling to upgrade."""
         self._answer([_NOOP])
 
-    def take_back(self) -> None:
-        """Go on as before: the next GET waits again."""
+    def cancel_upgrade(self) -> None:
+        """Do nothing: the next GET waits again."""
 
     def retire(self) -> None:
-        """Let the waiting GET go: the session has moved."""
+        """Answer the waiting GET with a noop: the session has upgraded."""
         self._leave(_NOOP)
 
     def abandon(self, reason: CloseReason) -> None:
-        """Let the waiting GET go: the session is over."""
-        # A client that closed has no use for a close packet; the reference answers so.
+        """Answer the waiting GET: the session is over."""
+        # A client that closed needs no close packet; the reference sends a noop, too.
         self._leave(_NOOP if reason is CloseReason.TRANSPORT_CLOSE else _CLOSE)
 
     def _leave(self, last: Packet) -> None:
@@ -185,24 +192,25 @@ class PollingTransport(PostingTransport):
             body = _compressed(request, body, items)
         connection = request.transport or request.channel  # a stream of HTTP/2
         answer(request, 200, kind, body)
-        # What is small has room in a socket, or waits behind what counts.
-        if len(body) >= _COUNTED and unsent(connection):
+        # A small answer fits into the socket, or waits after one that is counted.
+        if len(body) >= _COUNT_FROM and unsent(connection):
             self._forget_sent()
             size = self._answered.get(connection, 0) + len(body)
             self._answered[connection] = size
 
-    # The dressing: what JSONP does otherwise.
+    # Encoding; overridden for JSONP.
 
     def _payload(self, items: list[Outgoing]) -> tuple[bytes, bytes]:
-        """Write an answer's content type and body."""
-        # A client learns with the open packet that it is understood: that is text.
+        """Return an answer's content type and body."""
+        # From the open packet the client learns that its revision is accepted: it is
+        # always text.
         opens = isinstance(items[0], Packet) and items[0].type is PacketType.OPEN
         binary = self._binary and not opens
         body, binary = self._codec.encode_payload(items, binary=binary)
         return BINARY if binary else PLAIN, body
 
     def _over(self, result: Failure | None, request: Request) -> None:
-        """Hear that a GET is over; one that still waits has lost its client."""
+        """Called when a GET is over; one that was still waiting lost its client."""
         if request is self._get:
             self._get = None
             self.writable = False
@@ -210,25 +218,25 @@ class PollingTransport(PostingTransport):
 
 
 def _compressed(request: Request, body: bytes, items: Iterable[Outgoing]) -> bytes:
-    """Compress a body if the client takes that, and not all in it is to be plain."""
+    """Compress a body if the client accepts that and not all items opt out."""
     if all(isinstance(item, Encoded) and not item.compress for item in items):
         return body
     if request.responseHeaders.hasHeader(b"Content-Encoding"):
-        return body  # somebody around us does it
+        return body  # a resource that wraps ours compresses it
     request.responseHeaders.addRawHeader(b"Vary", b"Accept-Encoding")
     accepted = request.getHeader(b"accept-encoding") or b""
     coding = choose_coding(accepted.decode("latin-1"))
     if coding is None:
         return body
     request.setHeader(b"Content-Encoding", coding.encode())
-    shared = _shared_by(items)
+    shared = _shared_message(items)
     if shared is None:
         return compress(body, coding)
     return compress_once(body, coding, shared.compressed)
 
 
-def _shared_by(items: Iterable[Outgoing]) -> Encoded | None:
-    """Return the last message of an answer that others may get; None if none may."""
+def _shared_message(items: Iterable[Outgoing]) -> Encoded | None:
+    """Return the last message of an answer that other clients may get, or ``None``."""
     last = None
     for item in items:
         if isinstance(item, Encoded) and item.compress:

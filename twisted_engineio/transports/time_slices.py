@@ -1,14 +1,14 @@
 """
-Time slices: work of many connections, a few milliseconds of it in each reactor turn.
+Time slices: connections with unfinished work share a few milliseconds per reactor turn.
 
 Rules of this file:
 
-1. A connection works until its slice is over, and adds itself if something is left.
-   Its slice is shorter the more connections have done so already: all of those whose
-   work begins in one turn take little longer together than one.
-2. In each turn the connections that have added themselves share one slice, in order:
-   however many they are, they hold up all others for no longer.
-3. While no connection waits there is no timer.
+1. A connection works until its slice is over, and adds itself if work is left. Its
+   slice is shorter the more connections are pending: all connections whose work begins
+   in one turn together take little longer than one.
+2. In each turn the pending connections share one slice, in order: however many they
+   are, they delay all other connections by no more.
+3. While no connection is pending there is no timer.
 
 Driven by connections (``begin``, ``add``, ``remove``) and by the clock.
 """
@@ -27,10 +27,10 @@ Call: TypeAlias = Callable[[], object]
 
 class TimeSlices:
     """
-    Calls that go on with a connection's work in a later turn.
+    Pending calls, each of which continues a connection's work in a later turn.
 
     Attributes:
-        length: Of a slice, in seconds.
+        length: The length of a slice, in seconds.
 
     """
 
@@ -38,11 +38,11 @@ class TimeSlices:
 
     def __init__(self, clock: IReactorTime, length: float) -> None:
         """
-        Make one without work.
+        Make one without pending calls.
 
         Args:
-            clock: What to measure time with.
-            length: Of a slice, in seconds.
+            clock: The clock that measures slices.
+            length: The length of a slice, in seconds.
 
         """
         self.length = length
@@ -52,7 +52,7 @@ class TimeSlices:
 
     @property
     def busy(self) -> bool:
-        """Whether any call waits."""
+        """Whether any call is pending."""
         return bool(self._waiting)
 
     def begin(self) -> float:
@@ -60,7 +60,7 @@ class TimeSlices:
         Begin a slice.
 
         Returns:
-            When it is over, for ``is_over``.
+            The time at which it is over, for ``is_over``.
 
         """
         # 1 + 1/2 + 1/3 + ...: ten that begin in one turn take three slices.
@@ -71,16 +71,16 @@ class TimeSlices:
         Return whether a slice is over.
 
         Args:
-            end: What ``begin`` returned.
+            end: The result of ``begin``.
 
         """
         left = end - self._clock.seconds()
-        # More than a slice, and what rounding adds: the clock was set back.
+        # More than rounding can add to a slice: the clock was set back.
         return left <= 0 or left > 2 * self.length
 
     def add(self, call: Call) -> None:
         """
-        Call in a later turn.
+        Schedule a call for a later turn.
 
         Args:
             call: Called once, without arguments.
@@ -92,10 +92,10 @@ class TimeSlices:
 
     def remove(self, call: Call) -> None:
         """
-        Cancel a call; does nothing if it does not wait.
+        Cancel a call; does nothing if it is not pending.
 
         Args:
-            call: What ``add`` was given.
+            call: The argument of ``add``.
 
         """
         self._waiting.pop(call, None)
@@ -104,13 +104,13 @@ class TimeSlices:
             self._timer = None
 
     def _turn(self) -> None:
-        """Make calls until one slice is over; a call that raises ends it early."""
+        """Make calls until one slice is over; an exception ends the turn early."""
         self._timer = None
         end = self._clock.seconds() + self.length
         try:
-            for _ in range(len(self._waiting)):  # none twice, but one at least
+            for _ in range(len(self._waiting)):  # each at most once, and one at least
                 if not self._waiting:
-                    break  # removed by another
+                    break  # removed by another call
                 call = next(iter(self._waiting))
                 del self._waiting[call]
                 call()

@@ -1,10 +1,10 @@
 """
-What was written and still waits in the process, because a socket is full.
+Measuring data that was written and is buffered in the process: the socket is full.
 
-Twisted's transports count it, and pause their producer above a limit, but tell nobody
-how much it is. What is read of them is named in ``TWISTED``, and a test asserts that it
-still exists. Of TLS, what it has encrypted counts; what it still collects until the end
-of a turn, 64,000 bytes at most, does not.
+Twisted's transports count it, and pause their producer above a limit, but have no
+public way to return the count. The attributes that are read are listed in ``TWISTED``,
+and a test asserts that they still exist. With TLS, encrypted data counts; plaintext
+that is collected until the end of a turn, 64,000 bytes at most, does not.
 """
 
 from __future__ import annotations
@@ -31,17 +31,19 @@ TWISTED: Final = (
     "bufferSize",
     "disconnected",
 )
-"""What is known here of ``FileDescriptor``, which a TCP or UNIX transport is."""
+"""Attributes of ``FileDescriptor``, the base of TCP and UNIX transports, that are used
+here."""
 STREAMS: Final = ("_conn", "streamID", "_outboundStreamQueues")
-"""What is known of a stream of HTTP/2, and of its connection."""
+"""Attributes of an HTTP/2 stream, and of its connection, that are used here."""
 
 
 Position: TypeAlias = tuple[bytes, int]
-"""Where a socket stands in what it is to take: the bytes, and how many it has taken."""
+"""The progress of a socket: the buffer that is being written, and the bytes written of
+it."""
 
 
 def _bare(transport: Any) -> Any:
-    """Find the transport that has the socket, under TLS and the like."""
+    """Return the transport that owns the socket, below TLS and other wrappers."""
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     return transport
@@ -49,12 +51,12 @@ def _bare(transport: Any) -> Any:
 
 def unsent(transport: Any) -> int:
     """
-    Count the bytes that a transport was given and its socket has not taken.
+    Return the bytes that a transport has buffered and its socket has not taken.
 
     Args:
-        transport: Any, or a stream of HTTP/2, whose connection keeps what its client
-            has given it no room for. Of one that is lost nothing waits any more, and
-            of another kind nothing is known.
+        transport: Any transport, or an HTTP/2 stream, for which the connection buffers
+            what its flow control window has no room for. 0 for a closed transport, and
+            for one of an unknown kind.
 
     """
     bare = _bare(transport)
@@ -67,29 +69,29 @@ def unsent(transport: Any) -> int:
 
 def position(transport: Any) -> Position | None:
     """
-    Return what stays the same for as long as a socket takes nothing.
+    Return a value that changes whenever the socket takes data.
 
-    How much waits does not tell: it is the same again when as much was taken as was
-    written.
+    The amount of buffered data is not enough: it is unchanged if as much was written as
+    the socket took.
 
     Args:
-        transport: Any.
+        transport: Any transport.
 
     Returns:
-        ``None`` if nothing waits that the socket was offered.
+        ``None`` if no data is buffered that the socket was offered.
 
     """
     bare = _bare(transport)
     if not isinstance(bare, FileDescriptor) or bare.disconnected:
         return None
     if len(bare.dataBuffer) <= bare.offset:
-        return None  # what was written in this turn it is still to be offered
+        return None  # data written in this turn has not been offered to the socket yet
     return bare.dataBuffer, bare.offset
 
 
 def has_moved(before: Position | None, now: Position) -> bool:
     """
-    Return whether a socket has taken something between two looks at its ``position``.
+    Return whether a socket has taken data between two values of ``position``.
 
     Args:
         before: The earlier one.
@@ -100,7 +102,7 @@ def has_moved(before: Position | None, now: Position) -> bool:
 
 
 def _unsent_of_stream(stream: Any) -> int:
-    # Not by its class: twisted.web has none where h2 is not installed.
+    # Duck typing: without h2, twisted.web has no class for it.
     queues = getattr(getattr(stream, "_conn", None), "_outboundStreamQueues", {})
     waiting = queues.get(getattr(stream, "streamID", None), ())
     return sum(len(each) for each in waiting if isinstance(each, bytes))
@@ -108,14 +110,14 @@ def _unsent_of_stream(stream: Any) -> int:
 
 def pause_above(transport: Any, size: int) -> bool:
     """
-    Have a transport pause its producer when more waits in it than this.
+    Set the buffer size above which a transport pauses its producer.
 
     Args:
-        transport: Any; what is no socket's is left as it is.
-        size: In bytes; Twisted's own is 65,536.
+        transport: Any transport; one without a socket is left unchanged.
+        size: In bytes; Twisted's default is 65,536.
 
     Returns:
-        Whether it will.
+        Whether it was set.
 
     """
     bare = _bare(transport)

@@ -53,7 +53,7 @@ from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.server import Request
 
 from ..exceptions import PayloadTooLarge
-from ..policy.limited_log import LimitedLog, tame
+from ..policy.limited_log import LimitedLog, sanitize
 from ..transports.http_response import finish
 from ..transports.polling import PollingTransport
 from ..transports.sse.transport import EventSourceTransport
@@ -244,7 +244,7 @@ class BoundedRequest(Request):
         self.method, self.uri, self.clientproto = self.__first_line()
         if self.__wanted is not None:
             _, transport = self.__wanted
-            transport.break_off(self)
+            transport.discard_post(self)
             self.__wanted = None
         self.__room = 0
         # Otherwise twisted.web would still answer 100 Continue.
@@ -343,7 +343,7 @@ class EngineIORequest(BoundedRequest):
         line = " ".join(
             each.decode("latin-1") if isinstance(each, bytes) else each for each in said
         )
-        return tame(f"<{type(self).__name__} at {id(self):#x} {line}>")
+        return sanitize(f"<{type(self).__name__} at {id(self):#x} {line}>")
 
     def answer_whole(self, kind: bytes, body: bytes) -> bool:
         """

@@ -36,7 +36,7 @@ from ..exceptions import Refused
 from ..policy.forwarded import TrustedProxies
 from ..protocol.fields import HeaderFields, lower
 from ..protocol.handshake import Handshake, QueryFields, parse_query
-from ..session.heartbeat import overslept
+from ..session.heartbeat import was_stalled
 from ..transports.websocket.opening_handshake import KEY, OpeningHandshake
 from .access_log import Upgrade
 from .connection_takeover import attach
@@ -381,7 +381,7 @@ class FastHTTPProtocol(protocol.Protocol):
 
     def _timed_out(self) -> None:
         clock = self.site.engineio_mounts.clock
-        slept = overslept(clock, self._due, self._first_byte_timeout.delay)
+        slept = was_stalled(clock, self._due, self._first_byte_timeout.delay)
         channel = self._leave_to_twisted_web()._channel
         if not slept:  # if the process slept, the first bytes may be in the socket
             channel.cut_off()

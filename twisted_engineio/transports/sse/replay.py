@@ -1,15 +1,16 @@
 """
-Events that may have to be sent again: what a stream lost on its way is replayed.
+Replay buffer: events that are written again if a stream lost them.
 
 Rules of this file:
 
-1. Pure state. Nothing here knows a request, a session or a clock.
-2. Events are numbered from 1, without gaps; the ring holds those that the client has
+1. Pure state: no request, session or clock.
+2. Events are numbered from 1, without gaps; the buffer holds those that the client has
    not acknowledged.
-3. A long payload is kept as it came: a broadcast's is one object for all sessions.
+3. A long payload is stored without a copy: a broadcast's is one object for all
+   sessions.
 
-HTML standard, "Server-sent events": a browser says the id of the last event it saw when
-it connects again.
+HTML standard, "Server-sent events": when a browser reconnects, it sends the id of the
+last event that it received.
 """
 
 from __future__ import annotations
@@ -20,49 +21,50 @@ from typing import Final, TypeAlias
 __all__ = ["Event", "ReplayBuffer", "escape", "read_event_id"]
 
 Event: TypeAlias = tuple[bytes, ...]
-"""What stands on the wire for it, in parts."""
+"""The bytes of an event, in parts."""
 
 _MAX_DIGITS: Final = 16
-"""Digits of an event's number: the largest that JavaScript counts exactly has them."""
+"""Maximum digits of an event's number, those of JavaScript's largest safe integer."""
 _LONG: Final = 4096
-"""Bytes of a payload from which on to write it by itself costs less than a copy."""
+"""Bytes of a payload from which on a separate write costs less than a copy."""
 
 
 def escape(payload: bytes) -> bytes:
-    """Write a payload so that it stands on one line."""
+    """Escape a payload so that it contains no line break."""
     return payload.replace(b"%", b"%25").replace(b"\r", b"%0D").replace(b"\n", b"%0A")
 
 
 def read_event_id(text: str) -> tuple[str, int]:
     """
-    Read an event's id, as a client gives it back.
+    Parse an event's id, as a client returns it.
 
     Args:
-        text: Whatever the client says: ``<sid>.<number>`` if it is honest.
+        text: The client's text: ``<sid>.<number>`` if it is valid.
 
     Returns:
         The session's id and the event's number.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is malformed.
 
     """
     sid, _, number = text.rpartition(".")
     if not sid or len(number) > _MAX_DIGITS or not number.isascii():
-        raise ValueError("no event has such an id")
-    if not number.isdecimal():  # int() takes signs, spaces and underscores
-        raise ValueError("no event has such a number")
+        raise ValueError("malformed event id")
+    if not number.isdecimal():  # int() accepts signs, spaces and underscores
+        raise ValueError("malformed event number")
     return sid, int(number)
 
 
 class ReplayBuffer:
     """
-    A session's events that are not acknowledged, ready to be written again.
+    A session's unacknowledged events, encoded for another write.
 
     Attributes:
-        first: The number of the oldest event that it holds, or of the next to come.
+        first: The number of the oldest event that it holds, or of the next one if it is
+            empty.
         last: The number of the newest event; 0 before there is one.
-        size: The bytes of all that it holds.
+        size: The bytes of all events that it holds.
 
     """
 
@@ -70,12 +72,12 @@ class ReplayBuffer:
 
     def __init__(self, sid: str, max_events: int, max_size: int) -> None:
         """
-        Make an empty ring.
+        Make an empty buffer.
 
         Args:
-            sid: The session's id: it stands in every event's.
-            max_events: How many events make it full.
-            max_size: How many bytes make it full.
+            sid: The session's id, which is part of every event's id.
+            max_events: The number of events at which it is full.
+            max_size: The number of bytes at which it is full.
 
         """
         self._sid = sid.encode()
@@ -94,16 +96,16 @@ class ReplayBuffer:
 
     @property
     def full(self) -> bool:
-        """Whether its bounds are reached."""
+        """Whether it holds the maximum number of events or bytes."""
         return len(self._events) >= self._max_events or self.size >= self._max_size
 
     def append(self, payload: bytes, more: bytes = b"") -> int:
         """
-        Make an event of a payload.
+        Encode a payload as an event, and store it.
 
         Args:
             payload: An escaped payload.
-            more: What is written behind it.
+            more: Bytes to append to it.
 
         Returns:
             The event's number.
@@ -121,11 +123,11 @@ class ReplayBuffer:
         return self.last
 
     def can_resume(self, after: int) -> bool:
-        """Tell whether a client that has seen events up to ``after`` misses nothing."""
+        """Return whether all events after ``after`` are available."""
         return self.first - 1 <= after <= self.last
 
     def acknowledge(self, number: int) -> None:
-        """Forget the events up to a number: the client has seen them."""
+        """Remove the events up to a number: the client has received them."""
         while self._events and self.first <= number:
             self.size -= sum(map(len, self._events.popleft()))
             self.first += 1

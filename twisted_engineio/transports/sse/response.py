@@ -1,24 +1,28 @@
 """
-One response that does not end: the GET of a client that listens for events.
+The unlimited response to a GET of an ``EventSource``.
 
 Rules of this file:
 
-1. It is over once: because its client left, because it was ended, or because it has
-   carried enough and the client had better connect anew. Nothing is written afterwards.
-2. When the socket is full it says so, and is written to no more until it has room.
-3. What was written before its end has ``close_timeout`` to leave.
-4. It owns one timer, for comments that keep a quiet connection alive, for its age, and
-   for its end.
+1. It ends once: because its client disconnected, because it was ended, or because it
+   has reached its maximum size or age and the client must reconnect. Nothing is written
+   afterwards.
+2. When the socket is full its owner is notified, and must not write until it has room.
+3. Data that was written before its end has ``close_timeout`` to be sent.
+4. It owns one timer, for comments that keep an idle connection open, for its maximum
+   age, and for its end.
+
+In this table, "notify" calls the owner.
 
 ====== =================== ===================== ===================== =======
 event  OPEN                FULL                  ENDING                OVER
 ====== =================== ===================== ===================== =======
-pause  tell, -> FULL       nothing               nothing               nothing
-resume nothing             tell, -> OPEN         finish, tell, -> OVER nothing
+pause  notify, -> FULL     nothing               nothing               nothing
+resume nothing             notify, -> OPEN       finish, notify,       nothing
+                                                 -> OVER
 end    finish, -> OVER     arm *late*, -> ENDING --                    --
 drop   finish, -> OVER     abort, -> OVER        abort, -> OVER        --
-lost   tell, -> OVER       tell, -> OVER         tell, -> OVER         nothing
-*late* --                  --                    drop, tell            --
+lost   notify, -> OVER     notify, -> OVER       notify, -> OVER       nothing
+*late* --                  --                    drop, notify          --
 ====== =================== ===================== ===================== =======
 
 Driven by its transport (``start``, ``write``, ``write_last``, ``drop``), by twisted.web
@@ -45,13 +49,13 @@ from ..write_buffer import pause_above, unsent
 if TYPE_CHECKING:
     from ...config import Config
 
-__all__ = ["EventStream", "Listened", "ResponseFlow"]
+__all__ = ["EventStream", "ResponseFlow", "StreamOwner"]
 
 _HEADERS: Final = {
     b"Content-Type": b"text/event-stream",
-    # A proxy that changes a stream (compresses it, say) must collect it first.
+    # A proxy that transforms a stream (compresses it, say) may buffer all of it.
     b"Cache-Control": b"no-store, no-transform",
-    b"X-Accel-Buffering": b"no",  # nginx's own word for it
+    b"X-Accel-Buffering": b"no",  # the same for nginx
     b"X-Content-Type-Options": b"nosniff",
 }
 _PREAMBLE: Final = b"retry: 1000\n:ok\n\n"
@@ -63,30 +67,32 @@ class ResponseFlow(enum.Enum):
 
     OPEN = "open"
     FULL = "full"
-    ENDING = "ending"  # full, and nothing more is to come
+    ENDING = "ending"  # full, and its last event is written
     OVER = "over"
 
 
-class Listened(Protocol):
-    """Whom a stream tells what becomes of it."""
+class StreamOwner(Protocol):
+    """The owner of a stream, which is notified of its state."""
 
     def stream_full(self) -> None:
-        """Hear that the stream takes no more for now."""
+        """Called when the socket is full."""
 
     def stream_ready(self) -> None:
-        """Hear that the stream takes more again."""
+        """Called when the socket has room again."""
 
     def stream_sent(self, stream: EventStream) -> None:
-        """Hear that an ended stream's socket has taken the rest of it."""
+        """Called when the socket has taken all data of an ended stream."""
 
     def stream_over(self, stream: EventStream) -> None:
-        """Hear that the stream is over, and the rest of it may be lost."""
+        """Called when the stream is over, and unsent data may be lost."""
 
 
 @implementer(IPushProducer)
 class EventStream:
     """
     A response of ``text/event-stream``.
+
+    Driven by its transport, by twisted.web and by its clock.
 
     Attributes:
         flow: Whether it may be written to.
@@ -106,16 +112,16 @@ class EventStream:
     )
 
     def __init__(
-        self, request: Request, owner: Listened, clock: IReactorTime, config: Config
+        self, request: Request, owner: StreamOwner, clock: IReactorTime, config: Config
     ) -> None:
         """
-        Make a stream that has not begun.
+        Make a stream that is not started.
 
         Args:
-            request: The GET; it is this stream's from now on.
-            owner: Whom it tells what becomes of it.
-            clock: What it measures time with.
-            config: How much it carries, how long it lives, when it speaks up.
+            request: The GET; the stream owns it from now on.
+            owner: The owner to notify.
+            clock: The clock of its timer.
+            config: Its maximum size and age, and the interval of comments.
 
         """
         self.flow = ResponseFlow.OPEN
@@ -131,7 +137,7 @@ class EventStream:
     # Its transport's side.
 
     def start(self) -> None:
-        """Answer the request with headers, and no end."""
+        """Send the response headers, without a content length."""
         request = self._request
         for name, value in _HEADERS.items():
             request.responseHeaders.setRawHeaders(name, [value])
@@ -144,12 +150,12 @@ class EventStream:
 
     @property
     def buffered(self) -> int:
-        """The bytes that were written and that the socket has not taken."""
+        """Bytes that were written and that the socket has not taken."""
         return unsent(self._request.transport)
 
     def write(self, *event: bytes) -> None:
         """
-        Write an event; only while it is open.
+        Write an event; only while the stream is open.
 
         Args:
             event: The event in parts, with the empty line that ends it.
@@ -161,20 +167,20 @@ class EventStream:
 
     def write_last(self, *event: bytes) -> bool:
         """
-        Write an event, only while it is open, and end once the socket has taken it.
+        Write an event, only while the stream is open, and end once the socket took it.
 
         Args:
             event: As for ``write``.
 
         Returns:
-            Whether the socket has taken it: else its owner hears of it.
+            Whether the socket has taken it; if not, ``stream_sent`` follows.
 
         """
-        # So that it is full with whatever waits, and hears when that has left. TLS
-        # collects what is written, and pauses us a turn later.
-        told = pause_above(self._request.transport, 0)
+        # With limit 0, twisted.web pauses us for any unsent byte, and resumes us when
+        # all is sent. TLS collects data, and pauses us only in the next turn.
+        is_limited = pause_above(self._request.transport, 0)
         self._put(event)
-        if told:
+        if is_limited:
             self.flow = ResponseFlow.FULL
         self._end()
         return self.flow is ResponseFlow.OVER
@@ -186,18 +192,18 @@ class EventStream:
             self._request.write(part)
 
     def drop(self) -> None:
-        """End it at once: what its socket was too full to take may be lost."""
+        """End the stream at once; if the socket was full, unsent data may be lost."""
         if self.flow is ResponseFlow.OPEN:
             self._finish()
             return
-        # What waits in its socket would otherwise stay for as long as TCP tries.
+        # Else unsent data would be kept until TCP gives up.
         self._over()
         request = self._request
         request.unregisterProducer()
         transport: Any = request.transport
         if transport is not None:
             transport.abortConnection()
-        else:  # a stream of HTTP/2, which ends alone, and tells nobody
+        else:  # an HTTP/2 stream: only it ends, and connectionLost is not called
             channel: Any = request.channel
             channel.abortConnection()
             request.connectionLost(Failure(ConnectionAborted()))
@@ -205,25 +211,25 @@ class EventStream:
     # twisted.web's side.
 
     def pauseProducing(self) -> None:
-        """Say that the socket is full."""
+        """Notify the owner that the socket is full."""
         if self.flow is ResponseFlow.OPEN:
             self.flow = ResponseFlow.FULL
             self._owner.stream_full()
 
     def resumeProducing(self) -> None:
-        """Say that the socket has room again."""
+        """Notify the owner that the socket has room again."""
         if self.flow is ResponseFlow.FULL:
             self.flow = ResponseFlow.OPEN
             self._owner.stream_ready()
         elif self.flow is ResponseFlow.ENDING and self._request.transport is not None:
             self._sent()
         elif self.flow is ResponseFlow.ENDING:
-            # HTTP/2 is just looking through its streams: it must not lose one now.
+            # HTTP/2 is iterating over its streams here: removing one would break that.
             self._stop_timer()
             self._timer = self._clock.callLater(0.0, self._sent)
 
     def stopProducing(self) -> None:
-        """Do nothing: ``notifyFinish`` says that the client left."""
+        """Do nothing: ``notifyFinish`` reports a disconnect."""
 
     def _lost(self, reason: Failure) -> None:
         if self.flow is not ResponseFlow.OVER:
@@ -249,26 +255,26 @@ class EventStream:
             self._wait()
 
     def _rotate(self) -> None:
-        """End, for the client to connect again where this stream left off."""
+        """End the stream; the client reconnects and resumes after its last event."""
         self._end()
         self._owner.stream_over(self)
 
-    def _late(self) -> None:
-        """Wait no longer for a socket."""
+    def _close_timed_out(self) -> None:
+        """Drop the stream: its socket has not taken the last data in time."""
         self.drop()
         self._owner.stream_over(self)
 
     # Its end.
 
     def _end(self) -> None:
-        """End the response behind what was written, once the socket has taken that."""
+        """End the response, once the socket has taken all data."""
         if self.flow is ResponseFlow.OPEN:
             self._finish()
         else:
             self._stop_timer()
             self.flow = ResponseFlow.ENDING
             late = self._config.close_timeout
-            self._timer = self._clock.callLater(late, self._late)
+            self._timer = self._clock.callLater(late, self._close_timed_out)
 
     def _sent(self) -> None:
         self._finish()

@@ -1,27 +1,28 @@
 """
-Server-sent events: a stream carries packets to the client, a POST the other way.
+Server-sent events: a stream carries packets to the client, POSTs carry them back.
 
 Rules of this file:
 
 1. The session does not end with its stream: without one it is detached, and its
-   heartbeat decides. The newest stream that attaches is the one.
-2. Every event stays in the ring until the client acknowledges it: by a pong for every
-   event up to the one with its ping, or by resuming after it.
-3. When the ring is full nothing more is taken, as if the socket were. Long before that
-   a ping of our own asks for an acknowledgement; if none comes in ``sse_ack_timeout``
-   while the ring is full and the client listens, the session ends.
-4. The noop that lets a client go is the last event that it waits for. If the client
-   stays, a ping behind it asks for an acknowledgement, and until that has come the
-   client may not move: it would take the old noop for the new one, and leave what
-   stands between them behind.
+   heartbeat decides. A newly attached stream replaces the current one.
+2. Every event stays in the ring until the client acknowledges it: by a pong, for all
+   events up to the one with its ping, or by resuming after it.
+3. When the ring is full the transport is not writable, as if the socket were full. Long
+   before that a ping of the transport's own requests an acknowledgement; if none
+   arrives in ``sse_ack_timeout`` while the ring is full and a stream is attached, the
+   session ends.
+4. The noop that prepares an upgrade is the last event that the client waits for. If the
+   upgrade fails, a ping after it requests an acknowledgement, and until that has
+   arrived the client cannot upgrade: it would take the old noop for the new one, and
+   miss the events between them.
 5. It owns one timer, for that; it is cancelled in ``_await_ack`` and nowhere else.
-6. A goodbye ends the stream once the socket has taken it. If the stream breaks before,
-   the client may come back and have it again.
+6. A close packet ends the stream once the socket has taken it. If the stream breaks
+   before, the client may reconnect and receive it again.
 
 Driven by the resource (``attach``, ``post``), by its stream (``stream_full``,
 ``stream_ready``, ``stream_sent``, ``stream_over``), by its clock, and by the session.
 
-There is no specification but this project's own: see ``docs/sse.rst``.
+It is specified only in this project's ``docs/sse.rst``.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ from twisted.web.http import Request
 
 from ...exceptions import CloseReason
 from ...protocol.codec import Codec
-from ...protocol.packet import Encoded, Outgoing, Packet, PacketType, is_goodbye
-from ...session.heartbeat import overslept
+from ...protocol.packet import Encoded, Outgoing, Packet, PacketType, is_close_packet
+from ...session.heartbeat import was_stalled
 from ...session.interfaces import NULL_RECEIVER
 from ...session.send_queue import SendQueue
 from ..http_post import PostingTransport
@@ -55,43 +56,45 @@ _PING: Final = Packet(PacketType.PING)
 _LAST: Final = (PacketType.CLOSE, PacketType.NOOP)
 _PROBE_PONG: Final = Packet(PacketType.PONG, "probe")
 
-_ASK_EVERY: Final = 8
-"""Into how many parts the ring is divided; each ends with a ping. A client on a slow
-line shows that it is alive with the first of them."""
+_RING_PARTS: Final = 8
+"""Number of parts of the ring, each of which ends with a ping. A client on a slow line
+proves that it is alive with the first of them."""
 
 
 class SSEPace(enum.Enum):
-    """Whether what the session has goes out."""
+    """Whether the session's items are written."""
 
     FLOWING = "flowing"
-    HELD = "held"  # its client moves to another transport
-    LAST = "last"  # the newest event says goodbye
+    HELD = "held"  # its client is upgrading
+    LAST = "last"  # the newest event has the close packet
 
 
 class EventSourceTransport(PostingTransport):
     """
-    A session's stream of events, whichever it is at the time, and its POSTs.
+    A session's current event stream, and its POSTs.
+
+    Driven by the resource, its stream, its clock and the session.
 
     Attributes:
         name: ``"sse"``.
-        leaving: Whether a goodbye is on its way to the socket.
-        writable: Whether there is a stream that takes more, and room in the ring.
-        receiver: Whom it feeds.
+        close_pending: Whether a close packet waits for the socket.
+        writable: Whether a stream is attached and has room, and the ring is not full.
+        receiver: The recipient of received packets.
 
     """
 
     __slots__ = (
+        "_cancelled_at",
         "_clock",
         "_config",
         "_next",
         "_pace",
         "_part",
         "_pings",
-        "_recalled",
         "_ring",
         "_stream",
         "_timer",
-        "leaving",
+        "close_pending",
     )
 
     name = "sse"
@@ -107,9 +110,9 @@ class EventSourceTransport(PostingTransport):
         Make a transport without a stream.
 
         Args:
-            codec: Reads and writes payloads.
-            config: Its bounds and intervals.
-            clock: What it measures time with.
+            codec: Parses and encodes payloads.
+            config: Its limits and intervals.
+            clock: The clock of its timer.
             sid: The session's id.
 
         """
@@ -117,12 +120,12 @@ class EventSourceTransport(PostingTransport):
         self._clock = clock
         self._config = config
         self._ring = ReplayBuffer(sid, config.sse_ring_events, config.sse_ring_bytes)
-        self._pings: deque[int] = deque()  # the events that are to be ponged
-        self._recalled = 0  # the event that says to a client that it stays
-        self._part = 0, 0  # events and bytes that are in the ring since the last ping
+        self._pings: deque[int] = deque()  # numbers of the events with unanswered pings
+        self._cancelled_at = 0  # the event with the ping of rule 4
+        self._part = 0, 0  # events and bytes since the last ping
         self._next = 1  # the number of the event to be written next
         self._pace = SSEPace.FLOWING
-        self.leaving = False
+        self.close_pending = False
         self._stream: EventStream | None = None
         self._timer: IDelayedCall | None = None
 
@@ -130,26 +133,26 @@ class EventSourceTransport(PostingTransport):
 
     def can_resume(self, after: int) -> bool:
         """
-        Tell whether a client may attach.
+        Return whether a client may attach.
 
         Args:
-            after: The number of the last event that it says it saw; 0 for none.
+            after: The number of the last event that it received; 0 for none.
 
         """
-        # Who has seen the goodbye has nothing to come back for.
+        # After the close packet there is nothing left to send.
         said_all = self._pace is SSEPace.LAST and after == self._ring.last
         return self._ring.can_resume(after) and not said_all
 
     def attach(self, request: Request, after: int) -> None:
         """
-        Stream to this GET from now on, and to no other.
+        Attach a stream, replacing the current one.
 
         Args:
             request: The GET.
-            after: As for ``can_resume``, which has agreed.
+            after: As for ``can_resume``, which returned True.
 
         """
-        self._drop_stream()  # its client gets what it missed from the new one
+        self._drop_stream()  # the new one replays what the client missed
         self._ring.acknowledge(after)
         self._next = after + 1
         self._stream = EventStream(request, self, self._clock, self._config)
@@ -160,22 +163,22 @@ class EventSourceTransport(PostingTransport):
     # The stream's side.
 
     def stream_full(self) -> None:
-        """Write no more: the socket is full."""
+        """Stop writing: the socket is full."""
         self.writable = False
 
     def stream_ready(self) -> None:
-        """Write again."""
+        """Resume writing."""
         self._settle()
 
     def stream_sent(self, stream: EventStream) -> None:
-        """Have said goodbye, if it was the stream of today."""
+        """Detach the current stream: the close packet was sent."""
         if stream is self._stream:
-            self.leaving = False
+            self.close_pending = False
             self._detach()
             self.receiver.transport_ready()
 
     def stream_over(self, stream: EventStream) -> None:
-        """Be detached, if it was the stream of today."""
+        """Detach the stream, if it is the current one."""
         if stream is self._stream:
             self._detach()
 
@@ -183,70 +186,70 @@ class EventSourceTransport(PostingTransport):
 
     @property
     def may_move(self) -> bool:
-        """Whether the client has seen that an earlier move of it has failed."""
-        return self._ring.first > self._recalled
+        """Whether the client knows that its last upgrade has failed."""
+        return self._ring.first > self._cancelled_at
 
     @property
     def corked(self) -> bool:
-        """Whether the stream would take what is held back."""
+        """Whether the stream could take the buffered items."""
         return not self.writable and self._can_write()
 
     @property
     def buffered(self) -> int:
-        """The bytes that were written and that the socket has not taken."""
+        """Bytes that were written and that the socket has not taken."""
         return 0 if self._stream is None else self._stream.buffered
 
     def send(self, item: Outgoing) -> None:
-        """Write an event with one packet; a probe's answer also while corked."""
+        """Write an event with one packet; a probe's pong even while corked."""
         if item == _PROBE_PONG:
-            # It is no part of the session's conversation, so it is not replayed.
-            self._write_aside(item)
+            # It belongs to the probe, not to the session, so it is not replayed.
+            self._write_unnumbered(item)
         else:
             self._write([item])
 
     def flush(self, outbox: SendQueue) -> None:
-        """Write what is queued, in events of some size, until there is no room."""
+        """Write the queue, in events of limited size, until there is no room."""
         config = self._config
         while outbox and self.writable:
             self._write(outbox.take(config.high_water_mark, config.low_water_mark))
 
     def cork(self) -> bool:
-        """Hold back what is sent, so that it leaves in one event."""
+        """Buffer what is sent, so that it leaves in one event."""
         corked, self.writable = self.writable, False
         return corked
 
     def uncork(self) -> None:
-        """Write what was held back, if there is a way."""
+        """Write what was buffered, if a stream is attached."""
         self._settle()
 
     def take_over(self, *, pinged: bool) -> None:
-        """Expect a pong that says nothing of our events, if one is on its way."""
+        """Expect a pong that acknowledges no event, if one is pending."""
         if pinged:
             self._pings.append(0)
 
-    def let_go(self) -> None:
-        """Write a noop as the last event: the client moves to another transport."""
+    def prepare_upgrade(self) -> None:
+        """Write a noop as the last event: the client is upgrading."""
         self._pace = SSEPace.HELD
         self._write([_NOOP])
 
-    def take_back(self) -> None:
-        """Flow on: the client did not move."""
+    def cancel_upgrade(self) -> None:
+        """Resume writing: the client's upgrade has failed."""
         if self._pace is SSEPace.HELD:
             self._pace = SSEPace.FLOWING
             self._write([_PING])
-            self._recalled = self._ring.last
+            self._cancelled_at = self._ring.last
             self._settle()
 
     def retire(self) -> None:
-        """End the stream: the session has moved."""
+        """End the stream: the session has upgraded."""
         self._drop_stream()
         self._leave()
 
     def abandon(self, reason: CloseReason) -> None:
-        """Say goodbye and end the stream: the session is over."""
+        """Write a close packet and end the stream: the session is over."""
         self.receiver = NULL_RECEIVER
         if self._stream is not None and self._stream.flow is ResponseFlow.OPEN:
-            self._write([_CLOSE])  # which may take its time: that is the stream's
+            self._write([_CLOSE])  # the stream has its own timeout for unsent data
         else:
             self._drop_stream()
         self._leave()
@@ -268,27 +271,28 @@ class EventSourceTransport(PostingTransport):
     # Events out.
 
     def _write(self, items: list[Outgoing]) -> None:
-        """Make an event of packets, and write it as soon as the stream takes it."""
-        if is_goodbye(items[-1]):
+        """Append an event to the ring, and write it as soon as the stream has room."""
+        if is_close_packet(items[-1]):
             self._pace = SSEPace.LAST
-            self.leaving = True
+            self.close_pending = True
         self._append(items)
         self._pump()
         self.writable = self._can_write()
         self._await_ack()
 
     def _append(self, items: list[Outgoing]) -> None:
-        """Put an event into the ring, with a ping at its end if one is due."""
+        """Append an event to the ring, with a ping at its end if one is due."""
         payload, more = self._payload(items), b""
         events, size = self._part[0] + 1, self._part[1] + len(payload)
         config = self._config
         full = (
-            events * _ASK_EVERY >= config.sse_ring_events
-            or size * _ASK_EVERY >= config.sse_ring_bytes
+            events * _RING_PARTS >= config.sse_ring_events
+            or size * _RING_PARTS >= config.sse_ring_bytes
         )
-        # More than one: the session took the pong to a ping of ours for its own.
+        # More than one is possible: the session may take the pong to our ping for its
+        # own, and ping again.
         pings = items.count(_PING)
-        # A noop or a close packet is the last that a client waits for.
+        # After a noop or a close packet the client reads nothing more.
         if full and not pings and not _is_last(items[-1]):
             pings, more = 1, b"\x1e2"
         self._part = (0, 0) if pings else (events, size)
@@ -296,7 +300,7 @@ class EventSourceTransport(PostingTransport):
         self._pings.extend([number] * pings)
 
     def _payload(self, items: list[Outgoing]) -> bytes:
-        """Write packets on one line, and what many sessions share only once."""
+        """Encode packets on one line; a shared message is encoded only once."""
         shared = items[0] if len(items) == 1 else None
         if isinstance(shared, Encoded) and shared.event is not None:
             return shared.event
@@ -305,15 +309,15 @@ class EventSourceTransport(PostingTransport):
             shared.event = payload
         return payload
 
-    def _write_aside(self, item: Packet) -> None:
-        """Write an event without an id."""
+    def _write_unnumbered(self, item: Packet) -> None:
+        """Write an event without an id, which is not replayed."""
         if self._stream is not None and self._stream.flow is ResponseFlow.OPEN:
             text = self._codec.encode_packet(item)
             self._stream.write(b"data: %b\n\n" % text.encode())
 
     def _pump(self) -> None:
-        """Write what is in the ring, as far as the stream takes it."""
-        self._next = max(self._next, self._ring.first)  # for a client may lie
+        """Write the events of the ring, as far as the stream has room."""
+        self._next = max(self._next, self._ring.first)  # a client may send any number
         while self._next <= self._ring.last:
             stream = self._stream
             if stream is None or stream.flow is not ResponseFlow.OPEN:
@@ -323,14 +327,14 @@ class EventSourceTransport(PostingTransport):
             if self._next <= self._ring.last or self._pace is not SSEPace.LAST:
                 stream.write(*event)
             elif stream.write_last(*event):
-                self.leaving = False
+                self.close_pending = False
                 self._detach()
 
     def _settle(self) -> None:
-        """Write what is in the ring, then what the session has queued."""
+        """Write the events of the ring, then the session's queue."""
         self._pump()
         self.writable = self._can_write()
-        if self.writable or (self._pace is SSEPace.LAST and not self.leaving):
+        if self.writable or (self._pace is SSEPace.LAST and not self.close_pending):
             self.receiver.transport_ready()
 
     def _can_write(self) -> bool:
@@ -348,21 +352,21 @@ class EventSourceTransport(PostingTransport):
     def _packets(self, body: bytes, binary: bool) -> Iterator[str | bytes | Packet]:
         for item in super()._packets(body, binary):
             if isinstance(item, Packet) and item.type is PacketType.PONG:
-                self._ponged()
+                self._pong_received()
             yield item
 
-    def _ponged(self) -> None:
-        # A client answers pings one by one, in the order of the events.
+    def _pong_received(self) -> None:
+        # A client answers each ping separately, in the order of the events.
         if self._pings:
             self._ring.acknowledge(self._pings.popleft())
             self._await_ack()
 
     def _await_ack(self) -> None:
-        """Begin anew to wait for an acknowledgement, or wait no longer."""
+        """Restart the timer for an acknowledgement, or cancel it."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
-        # A client that moves sends nothing until it has: the upgrade has its own time.
+        # A client that is upgrading acknowledges nothing: upgrade_timeout limits that.
         listens = self._stream is not None and self._pace is SSEPace.FLOWING
         if self._ring.full and listens:
             wait = self._config.sse_ack_timeout
@@ -372,8 +376,8 @@ class EventSourceTransport(PostingTransport):
         assert self._timer is not None  # it has just fired
         limit = self._config.sse_ack_timeout
         late = self._timer.getTime()
-        # The acknowledgement may wait in the socket, or behind a POST that we hold.
-        if self.receiver.busy or overslept(self._clock, late, limit):
+        # The acknowledgement may be unread in the socket, or after a delayed POST.
+        if self.receiver.busy or was_stalled(self._clock, late, limit):
             self._await_ack()
             return
         self.receiver.fail(CloseReason.REPLAY_OVERFLOW)

@@ -1,1 +1,1 @@
-"""WebSocket, with Autobahn beneath."""
+"""The WebSocket transport, on Autobahn."""

@@ -1,8 +1,8 @@
 """
-What all WebSockets of a server share: options, timers, and who watches them.
+What all WebSockets of a server share: options, timers, and the descriptor group.
 
-Autobahn asks its factory for all of it. The options stand on a class of transports that
-is made once, where a transport knows how (``for_factory``).
+Autobahn reads the options from its factory, or from a subclass of the transport that is
+made once, if the transport supports that (``for_factory``).
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
 
 __all__ = ["WebSocketFactory"]
 
-_GAP: Final = 0.001
+_OPENING_DELAY: Final = 0.001
 """Seconds between the answer to a handshake and the first message. With less, a client
-that is busy finds both in one read; the reference leaves no more."""
+that is busy receives both in one read; the reference leaves no more."""
 
-_SLICE: Final = 0.002
-"""Seconds that one connection may be read for in a turn of the reactor, and all of
-those that have more to read in the next one: some 500 echoes. A socket is read up to
-64 KiB at a time, which may be 10,000 frames."""
+_SLICE_LENGTH: Final = 0.002
+"""Seconds for which one connection is read in a turn of the reactor, and for which all
+connections with unread data are read in the next: some 500 echoes. Twisted reads a
+socket in pieces of up to 64 KiB, which may be 10,000 frames."""
 
 
 def _accept_deflate(config: Config) -> Callable[[list[Any]], Any]:
-    """Make what Autobahn asks how to take a client's offer of compression."""
+    """Return the function with which Autobahn accepts an offer of compression."""
     keep = config.per_message_deflate_takeover
 
     def accept(offers: list[Any]) -> PerMessageDeflateOfferAccept:
         (offer,) = offers  # the one that opening_handshake.py has chosen
         if not keep:
-            # RFC 7692, 7.1.1.2: a server may ask for it whatever was offered, and
-            # browsers offer nothing of the kind.
+            # RFC 7692, 7.1.1.2: a server may require it without an offer, and browsers
+            # never offer it.
             offer.accept_no_context_takeover = True
         return PerMessageDeflateOfferAccept(
             offer,
             request_no_context_takeover=not keep,
-            # None: as the client has asked.
+            # None: as the client requested.
             no_context_takeover=None if keep else True,
         )
 
@@ -57,10 +57,10 @@ def _accept_deflate(config: Config) -> Callable[[list[Any]], Any]:
 
 
 class _AutobahnLog(LimitedLog):
-    """What Autobahn's protocols log, which clients can cause."""
+    """The log of Autobahn's protocols: rate-limited, as clients cause its lines."""
 
     def debug(self, format: str, **values: Any) -> None:
-        """Write nothing, as Autobahn's own log: its level is info."""
+        """Do nothing, as Autobahn's own log does at its level, info."""
 
 
 class WebSocketFactory(WebSocketServerFactory):
@@ -69,17 +69,17 @@ class WebSocketFactory(WebSocketServerFactory):
 
     Attributes:
         protocol: Makes a transport; called as ``WebSocketTransport`` is.
-        max_fragments: Frames that one message may be cut into.
-        low_water_mark: Bytes that may wait for a socket before more is queued.
+        max_fragments: The maximum number of frames of one message.
+        low_water_mark: Bytes that a socket may have unsent before messages are queued.
         deflate_threshold: Bytes from which on a message is compressed, if at all.
         too_large: Called with the error when a message is over ``max_payload``.
-        lost: Called when a connection is gone.
-        opening: Opens those that are to speak first, a moment after their handshake.
-        closing: Closes those that have nothing more to say, at the end of a turn.
-        closes: Aborts those whose close takes longer than ``close_timeout``.
-        slices: Shares the time for what they have received and not read yet.
-        descriptors: Watches the plain connections among them.
-        client_log: Where Autobahn logs what clients do.
+        lost: Called when a connection is closed.
+        opening: Delays the opening of connections on which the server sends first.
+        closing: Closes connections without unsent data, at the end of a turn.
+        closes: Aborts connections whose close takes longer than ``close_timeout``.
+        slices: Schedules connections with unread data.
+        descriptors: The group that polls the plain connections.
+        client_log: The log for Autobahn.
 
     """
 
@@ -96,10 +96,10 @@ class WebSocketFactory(WebSocketServerFactory):
         log: LineLimit,
     ) -> None:
         super().__init__(server=None, reactor=clock)
-        self.opening = SharedTimeout(clock, _GAP)
+        self.opening = SharedTimeout(clock, _OPENING_DELAY)
         self.closing = SharedTimeout(clock, 0.0)
         self.closes = SharedTimeout(clock, config.close_timeout)
-        self.slices = TimeSlices(clock, _SLICE)
+        self.slices = TimeSlices(clock, _SLICE_LENGTH)
         self.descriptors = Descriptors(clock)
         self.descriptors.log = LimitedLog(Descriptors.log, log)
         self.client_log = _AutobahnLog(Logger("autobahn.websocket"), log)
@@ -110,11 +110,11 @@ class WebSocketFactory(WebSocketServerFactory):
         self.setProtocolOptions(
             webStatus=False,
             failByDrop=False,
-            openHandshakeTimeout=0,  # the request is there before the protocol is
+            openHandshakeTimeout=0,  # the request is read before the protocol is made
             closeHandshakeTimeout=0,  # every close has a deadline: ``closes``
             maxFramePayloadSize=config.max_payload,
             maxMessagePayloadSize=config.max_payload,
-            allowNullOrigin=True,  # origins are checked in resource.py, for all wires
+            allowNullOrigin=True,  # resource.py checks origins, for all transports
             perMessageCompressionAccept=_accept_deflate(config),
         )
         self.deflate_threshold = config.per_message_deflate_threshold
@@ -122,10 +122,10 @@ class WebSocketFactory(WebSocketServerFactory):
 
     def use(self, protocol: Any) -> None:
         """
-        Make transports of another class from now on.
+        Set the class of new transports.
 
         Args:
-            protocol: ``WebSocketTransport``, or one that does the same with less.
+            protocol: ``WebSocketTransport``, or an equivalent optimized subclass.
 
         """
         self.protocol = protocol.for_factory(self)

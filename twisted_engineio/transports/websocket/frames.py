@@ -1,18 +1,20 @@
 """
-Whole frames read and written without Autobahn's machine.
+The fast path for complete frames: parsing and writing them without Autobahn.
 
 Rules of this file:
 
-1. The lane takes whole, final, masked, uncompressed data frames that are within the
-   limit, and whole control frames between two messages. Whatever is anything else, it
-   leaves to Autobahn from that byte on, and waits until Autobahn stands between two
-   messages again.
-2. It may be left out: ``WebSocketTransport`` does the same with more calls.
+1. The fast path handles complete, final, masked, uncompressed data frames that are
+   within the limit, and complete control frames between two messages. From the first
+   byte of anything else, data goes to Autobahn, until Autobahn is between two messages
+   again.
+2. It is optional: ``WebSocketTransport`` does the same with more calls.
    ``tests/transports/test_frames.py`` feeds both the same bytes and compares.
-3. Frames that are written while bytes are read, or while the server corks, leave
+3. Frames that are written while data is read, or while the server corks, are sent
    together.
-4. The attributes of Autobahn and Twisted that it reads are named in ``AUTOBAHN`` and
+4. The attributes of Autobahn and Twisted that it uses are listed in ``AUTOBAHN`` and
    ``TWISTED``, and a test asserts that they still exist.
+
+Driven like ``limits.py`` and ``transport.py``, whose methods it overrides.
 
 RFC 6455, 5.2; measured: an echo makes six Python calls here, and ninety-five without.
 """
@@ -45,52 +47,52 @@ AUTOBAHN: Final = (
     "_onOpen",
     "CONFIG_ATTRS",
 )
-"""What the lane knows of Autobahn's ``WebSocketServerProtocol``."""
+"""Attributes of Autobahn's ``WebSocketServerProtocol`` that the fast path uses."""
 
 TWISTED: Final = ("TLS", "dataBuffer", "_tempDataBuffer", "producer", "disconnecting")
-"""What it reads of a TCP or UNIX transport, to see that nothing waits in it; the last
-it also sets, when it closes one in which nothing waits."""
+"""Attributes of a TCP or UNIX transport that it reads, to check that no data is unsent;
+it also sets the last, when it closes one without unsent data."""
 
 _from_bytes: Final = int.from_bytes
 _masker: Final[Any] = xormasker.create_xor_masker  # type: ignore[attr-defined]
 _KINDS: Final = (0x81, 0x82)
-"""First bytes that the lane reads: FIN, no reserved bit, text or binary."""
+"""First bytes of data frames of the fast path: FIN, no reserved bit, text or binary."""
 _PINGS: Final = (0x89, 0x8A)
-"""First bytes of control frames that it reads: FIN, ping or pong."""
+"""First bytes of its control frames: FIN, ping or pong."""
 _OPEN: Final = WebSocketTransport.STATE_OPEN
 _SMALL_MASK: Final = 1536
-"""Bytes up to which Python's integers unmask faster than Autobahn's C: the C takes
-2.3 microseconds to be set up, the integers 1.6 per 1,000 bytes."""
+"""Bytes up to which Python's integers unmask faster than Autobahn's C: the C takes 2.3
+microseconds to set up, the integers 1.6 per 1,000 bytes."""
 
 _STRIDE: Final = 1024
-"""Bytes of frames, if they are small, that are read between two looks at the clock."""
+"""Bytes of small frames that are handled between two reads of the clock."""
 
 _MAX_HELD: Final = 64
-_ROOM: Final = 16_384
-"""Frames, and bytes of them all, beyond which nothing is held back."""
-_LIGHT: Final = _ROOM // _MAX_HELD
-"""Bytes of a frame up to which only their number counts."""
+_MAX_HELD_BYTES: Final = 16_384
+"""Maximum number of corked frames, and of their bytes in total."""
+_SMALL_FRAME: Final = _MAX_HELD_BYTES // _MAX_HELD
+"""Bytes of a frame up to which only the number of frames is checked."""
 
 _TEXT: Final = [bytes((0x81, length, 0x34)) for length in range(126)]
-"""The head of a small text message by its length: FIN and text, length, ``4``."""
-_GOODBYES: Final = (1000 & 0xFF, 1001 & 0xFF)
-"""What a page says that closes its WebSocket, or goes away; the high byte is 3."""
-_FAREWELL: Final = b"\x88\x02\x03\xe8"
-"""What Autobahn answers: a close frame with 1000."""
+"""The header of a small text message by its length: FIN and text, length, ``4``."""
+_CLOSE_CODES: Final = (1000 & 0xFF, 1001 & 0xFF)
+"""Low bytes of the codes with which browsers close or leave; the high byte is 3."""
+_CLOSE_REPLY: Final = b"\x88\x02\x03\xe8"
+"""The close frame that Autobahn replies: code 1000."""
 _MORE: Final[int] = getattr(socket, "MSG_MORE", 0)
-"""Linux sends the last bytes together with the end of the connection, then."""
+"""On Linux, sends the last data in one segment with the FIN."""
 _BINARY: Final = [bytes((0x82, length)) for length in range(126)]
 
 
 def head(kind: int, length: int) -> bytes:
     """
-    Write the head of a final, unmasked frame.
+    Encode the header of a final, unmasked frame.
 
     RFC 6455, 5.2.
 
     Args:
         kind: 1 for text, 2 for binary.
-        length: The payload's, in bytes.
+        length: The length of the payload, in bytes.
 
     """
     if length < 126:
@@ -102,13 +104,13 @@ def head(kind: int, length: int) -> bytes:
 
 def unmask(payload: bytes, mask: bytes) -> bytes:
     """
-    Undo a client's mask.
+    Remove a client's mask.
 
     RFC 6455, 5.3.
 
     Args:
-        payload: What stands in the frame.
-        mask: The frame's four bytes.
+        payload: The masked payload.
+        mask: The masking key, four bytes.
 
     """
     length = len(payload)
@@ -120,21 +122,21 @@ def unmask(payload: bytes, mask: bytes) -> bytes:
 
 
 class FastWebSocketTransport(LowMemoryWebSocketTransport):
-    """A session's WebSocket, with a lane of its own for what is common."""
+    """A session's WebSocket, with a fast path for common frames."""
 
-    _held: list[bytes] | None  # frames to leave together, while corked
-    _begun: bytearray | None  # the beginning of a frame
-    _lacking = 0  # how many bytes it lacks, at least
-    _between: bool  # whether Autobahn stands between two messages
-    _socket: socket.socket | None = None  # under a plain transport
-    _bare: bool  # whether a binary message is a binary frame as it is
-    _small: int  # bytes of the largest payload whose length is one byte
+    _held: list[bytes] | None  # frames to send together; None unless corked
+    _begun: bytearray | None  # an incomplete frame
+    _lacking = 0  # minimum number of bytes that it lacks
+    _between: bool  # whether Autobahn is between two messages
+    _socket: socket.socket | None = None  # of a plain transport
+    _bare: bool  # whether a binary message is sent as a frame without a prefix
+    _small: int  # the largest payload, in bytes, whose length is one byte
 
     def connectionMade(self) -> None:
-        """Begin a connection."""
+        """Initialize a connection."""
         super().connectionMade()
-        # Not on the class, as other first values: these are looked at for each message,
-        # and Python finds them ten times as fast here.
+        # On the instance, unlike other initial values: these are read for each message,
+        # and Python finds instance attributes ten times as fast.
         self._begun = self._held = self._unread = self._pinged = None
         self._between = True
         self._bare = not (self.base64 or self.codec.BINARY_PREFIX)
@@ -147,7 +149,7 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
     # Reading.
 
     def dataReceived(self, data: bytes) -> None:  # noqa: C901  the message path
-        """Read frames for a time slice, and write together what is sent meanwhile."""
+        """Handle frames for a time slice; write what is sent meanwhile together."""
         if self._begun is not None:
             self._begun += data
             self._lacking -= len(data)
@@ -166,8 +168,8 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
         while position < end:  # once, for most reads
             began = position
             if self._between and self.state == _OPEN:
-                # Small messages, all in this one call: the message path. What is not
-                # one of them goes to _read, and what is not for _read to Autobahn.
+                # The message path: small messages are parsed inline, in this call.
+                # Other frames go to _read, and those it rejects to Autobahn.
                 small = self._small
                 last = (end if end - position <= _STRIDE else position + _STRIDE) - 6
                 while position < last:
@@ -208,7 +210,7 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
                 self._write(held[0] if len(held) == 1 else b"".join(held))
 
     def _feed(self, data: bytes, position: int) -> int:
-        """Feed Autobahn, until it stands between two messages again: rule 1."""
+        """Pass data to Autobahn, until it is between two messages again: rule 1."""
         position = super()._feed(data, position)
         self._between = (
             not self.data
@@ -220,16 +222,16 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
 
     def _read(self, data: bytes, position: int) -> int:  # noqa: C901  likewise
         """
-        Read some whole frames of any size.
+        Parse some complete frames of any size.
 
         Returns:
-            The position behind them; the same if the first is not for the lane.
+            The position after them; unchanged if the first is not for the fast path.
 
         """
         end = len(data)
         limit = position + _STRIDE
         while position < end and position < limit:
-            if data[position] == 0x88 and self._hangs_up(data, position):
+            if data[position] == 0x88 and self._answer_close(data, position):
                 return end
             if 0x88 <= data[position] <= 0x8A:
                 beyond = self._read_control(data, position, limit)
@@ -243,7 +245,7 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
                 return position
             if stop > end:
                 self._begun = bytearray(data[position:])
-                # The first byte alone does not tell whether there is a mask.
+                # After one byte it is unknown whether the frame is masked.
                 self._lacking = stop - end if end - position > 1 else 1
                 return end
             payload = unmask(data[start:stop], data[start - 4 : start])
@@ -257,7 +259,7 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
                 try:
                     text = payload[1:].decode() if is_message else payload.decode()
                 except UnicodeDecodeError:
-                    return position  # Autobahn's to refuse, with 1007
+                    return position  # Autobahn closes the connection with 1007
                 if is_message:
                     self.receiver.receive(text)
                 else:
@@ -267,13 +269,13 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
 
     def _read_control(self, data: bytes, position: int, limit: int) -> int:
         """
-        Read whole pings and pongs.
+        Parse complete pings and pongs.
 
-        A flood of them must cost less than to send it: of the pings only the last is
-        looked at, for it is the only one that is answered.
+        Handling a flood of them must cost less than sending it: of the pings only the
+        last is unmasked, for only that one is answered.
 
         Returns:
-            The position behind them.
+            The position after them.
 
         """
         end, ping, count = len(data), b"", 0
@@ -296,12 +298,11 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
 
     def _frame_at(self, data: bytes, position: int) -> tuple[int, int]:
         """
-        Read the head of a frame.
+        Parse the header of a frame.
 
         Returns:
-            Where its payload starts and how long that is; a negative length if it is
-            not for the lane. If the head is not there yet, a payload that is not there
-            either.
+            The start of its payload, and its length; a negative length if it is not for
+            the fast path. If the header is incomplete, a start beyond the data.
 
         """
         if data[position] not in _KINDS:
@@ -322,16 +323,16 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
         limit: int = self.maxMessagePayloadSize
         return (start, length) if length <= limit else (0, -1)
 
-    def _hangs_up(self, data: bytes, position: int) -> bool:
-        """Answer a close frame as browsers send it, and tell whether it was one."""
+    def _answer_close(self, data: bytes, position: int) -> bool:
+        """Reply to a close frame as browsers send it; return whether it was one."""
         frame = data[position : position + 8]
         if frame[1:2] != b"\x82" or len(frame) < 8 or self.state != _OPEN:
             return False
-        if frame[6] ^ frame[2] != 3 or frame[7] ^ frame[3] not in _GOODBYES:
+        if frame[6] ^ frame[2] != 3 or frame[7] ^ frame[3] not in _CLOSE_CODES:
             return False
-        # All that Autobahn does about it, and its order.
+        # The same steps as Autobahn's, in its order.
         self.wasClean = True
-        self.sendData(_FAREWELL)
+        self.sendData(_CLOSE_REPLY)
         self.transport.unregisterProducer()
         self.state = self.STATE_CLOSED
         self._closeConnection()
@@ -368,9 +369,11 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
             return
         held.append(frame)
         if len(held) > _MAX_HELD or (
-            len(frame) > _LIGHT and len(held) > 1 and sum(map(len, held)) > _ROOM
+            len(frame) > _SMALL_FRAME
+            and len(held) > 1
+            and sum(map(len, held)) > _MAX_HELD_BYTES
         ):
-            # Enough to go: else a socket that is full would never say so.
+            # Write now: else a full socket would not make the transport unwritable.
             self.uncork()
             self._held = []
 
@@ -383,14 +386,14 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
     def sendData(
         self, data: bytes, sync: bool = False, chopsize: int | None = None
     ) -> None:
-        """Write what Autobahn has to say, in its turn."""
+        """Write Autobahn's data, in order with corked frames."""
         if self._held is not None:
             self._held.append(data)
         else:
             self._write(data)
 
     def _write(self, data: bytes, flags: int = 0) -> None:
-        """Write bytes: straight to the socket if nothing waits before them."""
+        """Write data: directly to the socket if no data is unsent."""
         transport = self.transport
         if self._socket is not None:
             if not (
@@ -401,33 +404,33 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
                 try:
                     sent = self._socket.send(data, flags)
                 except OSError:
-                    sent = 0  # full, broken or closed: the transport knows
+                    sent = 0  # full, broken or closed: the transport handles it
                 if sent == len(data):
                     return
                 data = data[sent:]
             if transport.producer is None and self.state == _OPEN:
-                super()._heed_socket()
+                super()._watch_socket()
         transport.write(data)
 
-    def _heed_socket(self) -> None:
-        """Leave it for the first time that something waits for a plain socket."""
+    def _watch_socket(self) -> None:
+        """Do nothing for a plain socket: it is registered once data is unsent."""
         if self._socket is None:
-            super()._heed_socket()
+            super()._watch_socket()
 
     @property
     def buffered(self) -> int:
-        """The bytes that wait for the socket, or for the end of the turn."""
+        """Bytes that wait for the socket, or for the end of the turn."""
         return super().buffered + sum(map(len, self._held or ()))
 
     def cork(self) -> bool:
-        """Hold frames back from now on; False if they are held back already."""
+        """Buffer frames from now on; return False if they already are."""
         if self._held is not None:
             return False
         self._held = []
         return True
 
     def uncork(self, flags: int = 0) -> None:
-        """Write what was held back, in one piece."""
+        """Write the buffered frames, in one piece."""
         held, self._held = self._held, None
         if held:
             self._write(held[0] if len(held) == 1 else b"".join(held), flags)
@@ -445,10 +448,10 @@ class FastWebSocketTransport(LowMemoryWebSocketTransport):
         ):
             super()._closeConnection(abort)
             return
-        # What loseConnection comes to, but that it first waits until the socket would
-        # take what is not there: that is four system calls.
+        # As loseConnection, which would first wait until the socket is writable, though
+        # no data is unsent: that takes four system calls.
         transport.disconnecting = True
-        self.factory.closing.begin(self._hang_up)
+        self.factory.closing.begin(self._disconnect)
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         self.transport.connectionLost(connectionDone)

@@ -1,15 +1,17 @@
 """
-What a WebSocket connection costs to open and to keep, without what nobody asks for.
+Reduced cost of opening and keeping a WebSocket, without unused parts of Autobahn.
 
 Rules of this file:
 
-1. What Autobahn sets to the same value on each of its protocols stands on a class made
-   once for each factory, ``for_factory``: 29 options, copied and printed for a log, and
-   some forty first values.
-2. What only the handshake needs is forgotten once the WebSocket is open.
-3. It may be left out: ``WebSocketTransport`` does the same with more time and memory.
-   ``tests/transports/test_low_memory.py`` compares the two, and asserts that what it
-   knows of Autobahn, named in ``AUTOBAHN``, still exists.
+1. Attributes that Autobahn sets to the same value on each protocol are set on a class
+   that is made once per factory, ``for_factory``: 29 options, which it copies and
+   formats for a log, and some forty initial values.
+2. Attributes that only the handshake needs are deleted once the WebSocket is open.
+3. It is optional: ``WebSocketTransport`` does the same with more time and memory.
+   ``tests/transports/test_low_memory.py`` compares the two, and asserts that the names
+   of Autobahn that are used, listed in ``AUTOBAHN``, still exist.
+
+Driven like ``transport.py``, whose methods it overrides.
 """
 
 from __future__ import annotations
@@ -43,10 +45,10 @@ AUTOBAHN: Final = (
     "is_open",
     "is_closed",
 )
-"""What is known here of Autobahn's ``WebSocketServerProtocol``."""
+"""Attributes of Autobahn's ``WebSocketServerProtocol`` that are used here."""
 
 HANDSHAKE: Final = (
-    "_greets",
+    "_sends_first",
     "_headers",
     "_opened",
     "_wskey",
@@ -65,32 +67,33 @@ HANDSHAKE: Final = (
     "websocket_protocols",
     "websocket_version",
 )
-"""What is set by a handshake and not read after it; ``websocket_version`` is 13."""
+"""Attributes that a handshake sets and that are unused after it; ``websocket_version``
+is always 13."""
 
 
-class _Unheard:
-    """A Deferred for an event that nobody waits for."""
+class _UnusedDeferred:
+    """Stands for a Deferred of Autobahn's that has no callbacks."""
 
     def callback(self, result: object) -> None:
-        """Tell nobody."""
+        """Do nothing: there is no callback."""
 
 
 class LowMemoryWebSocketTransport(WebSocketTransport):
-    """A session's WebSocket, made with little."""
+    """A session's WebSocket, with few attributes of its own."""
 
-    is_open: Any = _Unheard()
-    is_closed: Any = _Unheard()
+    is_open: Any = _UnusedDeferred()
+    is_closed: Any = _UnusedDeferred()
     websocket_version = 13
     inside_message = False
     current_frame: Any = None
-    trafficStats = TrafficStats()  # one for all: nobody reads it
-    send_queue: Any = ()  # for writes in slices, which nobody asks for
-    _wskey: Any = None  # a handshake's key, where Autobahn has read it
+    trafficStats = TrafficStats()  # one shared instance, as it is never read
+    send_queue: Any = ()  # for chopped writes, which are unused
+    _wskey: Any = None  # a handshake's key, if Autobahn has parsed it
 
     @classmethod
     def for_factory(cls, factory: WebSocketFactory) -> type[WebSocketTransport]:
         """
-        Make a class that has on it what Autobahn would set on each instance.
+        Return a subclass with the attributes that Autobahn would set on each instance.
 
         Args:
             factory: The factory, with its options set.
@@ -98,9 +101,9 @@ class LowMemoryWebSocketTransport(WebSocketTransport):
         """
         options = {name: getattr(factory, name) for name in cls.CONFIG_ATTRS}
         options["log"] = factory.client_log
-        # A function in a class would be a method.
+        # A plain function in a class would become a method.
         accept = staticmethod(options.pop("perMessageCompressionAccept"))
-        lean: type[WebSocketTransport] = type(
+        subclass: type[WebSocketTransport] = type(
             cls.__name__,
             (cls,),
             {
@@ -110,13 +113,13 @@ class LowMemoryWebSocketTransport(WebSocketTransport):
                 "__module__": cls.__module__,
             },
         )
-        first = lean.__new__(lean)
-        first.factory = factory
-        WebSocketProtocol._connectionMade(first)
-        for name, value in vars(first).items():
+        template = subclass.__new__(subclass)
+        template.factory = factory
+        WebSocketProtocol._connectionMade(template)
+        for name, value in vars(template).items():
             if value is None or type(value) in (bool, int, bytes):
-                setattr(lean, name, value)
-        return lean
+                setattr(subclass, name, value)
+        return subclass
 
     def __init__(
         self,
@@ -125,31 +128,31 @@ class LowMemoryWebSocketTransport(WebSocketTransport):
         codec: Codec,
         *,
         base64: bool = False,
-        greets: bool = False,
+        sends_first: bool = False,
     ) -> None:
-        # Not Autobahn's __init__: it makes two Deferreds and a description.
+        # Without Autobahn's __init__, which makes two Deferreds and transport details.
         self.receiver: Receiver = NULL_RECEIVER
         self.writable = False
         self.base64 = base64
         self.codec = codec
-        self._greets = greets
+        self._sends_first = sends_first
         self._opened = opened
         self._headers = headers
 
     def connectionMade(self) -> None:
-        """Begin a connection: as Autobahn does, but for what stands on the class."""
+        """Initialize a connection, except for the attributes of the class."""
         self.state = self.STATE_CONNECTING
         self.data = b""
         self.factory.countConnections += 1
 
-    # Autobahn sets an attribute, and a cached property takes its place.
+    # Autobahn sets this as an attribute; a cached property makes it on first use.
     @cached_property
     def utf8validator(self) -> Utf8Validator:  # type: ignore[override]
-        """What Autobahn checks text with: most connections never need it."""
+        """Autobahn's validator of text: most connections never need it."""
         return Utf8Validator()
 
     def begin(self, opening: OpeningHandshake, rest: bytes) -> None:
-        """Open without Autobahn, which would read it all again."""
+        """Open without Autobahn, which would parse the handshake again."""
         if opening.deflate is not None:
             super().begin(opening, rest)
             return
@@ -159,29 +162,28 @@ class LowMemoryWebSocketTransport(WebSocketTransport):
         self._onOpen()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """End a connection."""
+        """Clean up a closed connection."""
         if self._unread is not None:
             self._read_rest()
         self._cancel_timers()
         if self.state == self.STATE_CLOSED:
-            self._lost(CloseReason.TRANSPORT_CLOSE)  # all that Autobahn would do now
+            self._lost(CloseReason.TRANSPORT_CLOSE)  # all that Autobahn would do here
         else:
             WebSocketProtocol._connectionLost(self, reason)  # type: ignore[arg-type]
         self.factory.countConnections -= 1
         self.factory.lost()
 
-    def _tell_opened(self) -> None:
+    def _notify_opened(self) -> None:
         if self._wskey is not None:
-            super()._tell_opened()
+            super()._notify_opened()
             return
-        # Autobahn had no part in it: without a call, for each connection.
+        # Opened without Autobahn: inlined, as this runs for each connection.
         opened = self._opened
-        del self._greets, self._opened, self._headers
+        del self._sends_first, self._opened, self._headers
         opened(self)
 
     def _forget_handshake(self) -> None:
-        # Not by asking for the dictionary: Python has made none so far.
-        # A new dictionary: one that was large stays large.
+        # Replaced, not emptied: a dictionary that was large never shrinks.
         self.__dict__ = {
             name: value
             for name, value in self.__dict__.items()

@@ -1,17 +1,17 @@
 """
-A client's opening handshake of a WebSocket: its checks, and the 101 that accepts it.
+The opening handshake of a WebSocket: its checks, and the 101 answer.
 
 Rules of this file:
 
-1. What RFC 6455, 4.2.1, demands is demanded here, each with an error of ours. Autobahn
-   is given a handshake that is written from what was read here, never the client's own
-   bytes: so it has nothing to refuse, and nothing to quote.
-2. Extensions are offers (RFC 6455, 9.1; RFC 7692, 5 and 7.1). One that is unknown,
-   malformed or not possible is declined, and the next is looked at; none is fine. Where
-   compression is off, the header is not read.
+1. All requirements of RFC 6455, 4.2.1, are checked here, each with its own error.
+   Autobahn gets a handshake that is generated from the parsed values, never the
+   client's own bytes: so it has no reason to refuse it, and no input to echo.
+2. Extensions are offers (RFC 6455, 9.1; RFC 7692, 5 and 7.1). An offer that is unknown,
+   malformed or unsupported is declined, and the next is considered; none need be
+   accepted. If compression is disabled, the header is not parsed.
 
-Driven by ``request_info.py``, before admission; ``fast_http.py`` knows by its own rules
-that what it takes would pass here.
+Driven by ``request_info.py``, before admission; the requests that ``fast_http.py``
+accepts by its own rules would pass here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 KEY: Final = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
-"""RFC 6455, 4.2.1: 16 bytes in base64; the bits behind the last of them are zero."""
+"""RFC 6455, 4.2.1: 16 bytes in base64; the bits after the last of them are zero."""
 _HOST: Final = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]*)?"
 )
@@ -52,12 +52,12 @@ _ONCE: Final = (b"origin", b"sec-websocket-key", b"sec-websocket-version")
 _VERSION: Final = {"Sec-WebSocket-Version": "13"}  # RFC 6455, 4.4
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-"""RFC 6455, 1.3: what a key is hashed with."""
+"""RFC 6455, 1.3: the constant that is hashed with the key."""
 _ANSWER: Final = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\n"
     b"Connection: Upgrade\r\n%bSec-WebSocket-Accept: %b\r\n\r\n"
 )
-"""RFC 6455, 4.2.2, to the letter as Autobahn writes it."""
+"""RFC 6455, 4.2.2, byte for byte as Autobahn writes it."""
 
 _DEFLATE: Final = "permessage-deflate"
 _BITS: Final = ("8", "9", "10", "11", "12", "13", "14", "15")
@@ -68,18 +68,18 @@ _PARAMETERS: Final[dict[str, Sequence[str | None]]] = {
     "server_max_window_bits": _BITS[1:],
     "server_no_context_takeover": (None,),
 }
-"""RFC 7692, 7.1: the parameters of an offer, and the values that can be met."""
+"""RFC 7692, 7.1: the parameters of an offer, and the supported values."""
 
 
 class OpeningHandshake(NamedTuple):
     """
-    What a WebSocket is opened with.
+    The parsed values of an opening handshake.
 
     Attributes:
         key: The ``Sec-WebSocket-Key``.
-        subprotocol: The first that the client offers, as it wrote it, or ``None``.
-        deflate: The first offer of ``permessage-deflate`` that can be taken, without
-            what it only hints at, or ``None``.
+        subprotocol: The first that the client offers, in its spelling, or ``None``.
+        deflate: The first acceptable offer of ``permessage-deflate``, without
+            parameters that are only hints, or ``None``.
 
     """
 
@@ -90,7 +90,7 @@ class OpeningHandshake(NamedTuple):
 
 def lists(headers: Headers, name: bytes, token: bytes) -> bool:
     """
-    Return whether a header that is a list has a token, whatever its case.
+    Return whether a list header contains a token, ignoring case.
 
     Args:
         headers: A request's headers.
@@ -107,16 +107,17 @@ def lists(headers: Headers, name: bytes, token: bytes) -> bool:
 
 def read_handshake(headers: Headers, *, deflate: bool) -> OpeningHandshake:
     """
-    Check a request's headers, and return what of them a WebSocket is opened with.
+    Check a request's headers, and return its opening handshake.
 
     RFC 6455, 4.2.1.
 
     Args:
         headers: The headers of a GET over HTTP/1.1.
-        deflate: Whether compression may be agreed on.
+        deflate: Whether compression may be negotiated.
 
     Raises:
-        Refused: If one is missing, repeated or malformed, or the version is not 13.
+        Refused: If a header is missing, repeated or malformed, or the version is not
+            13.
 
     """
     if not lists(headers, b"upgrade", b"websocket"):
@@ -125,7 +126,7 @@ def read_handshake(headers: Headers, *, deflate: bool) -> OpeningHandshake:
         raise _bad("Connection must list upgrade")
     hosts = headers.getRawHeaders(b"host", ())
     if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
-        raise _bad("Host must be there once: a host, and perhaps a port")
+        raise _bad("Host must occur once: a host, and perhaps a port")
     for name in _ONCE:
         if len(headers.getRawHeaders(name, ())) > 1:
             raise _bad(f"{name.decode()} must not be repeated")
@@ -147,13 +148,13 @@ def switching_protocols(
     opening: OpeningHandshake, headers: Mapping[str, Sequence[str]]
 ) -> bytes:
     """
-    Return the answer that accepts a handshake: 101, and what it agrees on.
+    Return the answer that accepts a handshake: 101, and the subprotocol.
 
-    RFC 6455, 4.2.2. Not for one that agrees on compression: Autobahn answers that.
+    RFC 6455, 4.2.2. Not for a handshake with compression: Autobahn answers that.
 
     Args:
         opening: The handshake.
-        headers: Headers of the answer besides.
+        headers: Additional headers of the answer.
 
     """
     more = ""
@@ -177,7 +178,7 @@ def _only(headers: Headers, name: bytes) -> str:
 
 
 def _elements(values: Sequence[bytes]) -> list[str]:
-    """Split a header that is a list; empty elements are none: RFC 9110, 5.6.1."""
+    """Split a list header; empty elements are ignored: RFC 9110, 5.6.1."""
     split = b",".join(values).decode("latin-1").split(",")
     return [each for each in (every.strip(" \t") for every in split) if each]
 
@@ -189,23 +190,24 @@ def _first_subprotocol(values: Sequence[bytes]) -> str:
         raise _bad("Sec-WebSocket-Protocol must be a list of tokens")
     if len(set(offered)) < len(offered):
         raise _bad("Sec-WebSocket-Protocol must not repeat a token")
-    # As the reference does: there is a client that takes no for an error.
+    # As the reference does: one client treats a missing subprotocol as an error.
     return offered[0]
 
 
 def choose_offer(values: Sequence[bytes]) -> str | None:
     """
-    Return the first offer of compression that can be taken, or ``None``.
+    Return the first acceptable offer of compression, or ``None``.
 
     Args:
         values: The values of ``Sec-WebSocket-Extensions``.
 
     Returns:
-        The offer with what binds the server; what a client only says about itself
-        (``client_max_window_bits``, ``client_no_context_takeover``) needs no answer.
+        The offer with the parameters that bind the server; parameters that describe
+        only the client (``client_max_window_bits``, ``client_no_context_takeover``)
+        need no answer.
 
     """
-    # A quoted value is a token, too (RFC 6455, 9.1): there is no comma in it.
+    # A quoted value must be a token (RFC 6455, 9.1), so it contains no comma.
     for element in _elements(values):
         name, *parameters = (each.strip(" \t") for each in element.split(";"))
         given = _read_parameters(parameters) if name.lower() == _DEFLATE else None

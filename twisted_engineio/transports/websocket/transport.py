@@ -1,17 +1,17 @@
 """
-WebSocket: Autobahn speaks RFC 6455, this file feeds a session.
+The WebSocket transport: Autobahn implements RFC 6455, this file drives a session.
 
 Rules of this file:
 
-1. Frames, masks, UTF-8, limits and the handshake are Autobahn's; only what happens to
-   a whole message, and to a broken one, is ours.
-2. A connection that breaks the rules is closed with a code and no reason, and its
-   session told, at once; what it still sends is not delivered.
+1. Frames, masks, UTF-8, limits and the handshake are Autobahn's; only the handling of
+   complete messages, and of protocol violations, is ours.
+2. A connection that violates the protocol is closed with a code and no reason, and its
+   session is notified at once; data that it sends afterwards is dropped.
 3. Twisted pauses us when more than ``low_water_mark`` bytes wait for the socket: then
-   ``writable`` is False and the session's queue, which is bounded, takes over. Of the
-   pings that come meanwhile one is answered.
-4. What a client may take of time and memory while it sends or closes is bounded in
-   ``limits.py``, beneath this file.
+   ``writable`` is False and the session's queue, which is bounded, is used. Of the
+   pings that are received meanwhile one is answered.
+4. The time and memory that a client may use while it sends or closes is limited in
+   ``limits.py``, the base class.
 
 Driven by Autobahn (``_onOpen``, ``onMessage``, ``onClose``), by the TCP transport as
 its producer (``pauseProducing``, ``resumeProducing``), and by the session.
@@ -51,7 +51,7 @@ DEFLATE: Final = (
     "client_no_context_takeover",
     "server_no_context_takeover",
 )
-"""What is known here of Autobahn's ``PerMessageDeflate``."""
+"""Attributes of Autobahn's ``PerMessageDeflate`` that are used here."""
 
 MESSAGE: Final = (
     "_isMessageCompressed",
@@ -60,7 +60,7 @@ MESSAGE: Final = (
     "message_is_binary",
     "utf8validateIncomingCurrentMessage",
 )
-"""What Autobahn sets on its protocol when a message begins."""
+"""Attributes that Autobahn sets on its protocol when a message begins."""
 
 _NORMAL: Final = 1000
 _POLICY_VIOLATION: Final = 1008
@@ -69,10 +69,10 @@ _HANDSHAKE: Final = (
     b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: %b\r\n"
 )
-"""RFC 6455, 4.2.1: what Autobahn must read to open a WebSocket."""
+"""RFC 6455, 4.2.1: the minimal handshake that Autobahn accepts."""
 _REASONS: Final = {1007: CloseReason.PARSE_ERROR, 1009: CloseReason.PAYLOAD_TOO_LARGE}
-"""Why a session ends when its WebSocket is failed with a code; else it is a
-transport error."""
+"""Close reasons of a session by the code with which its WebSocket fails; the default is
+a transport error."""
 
 
 @implementer(IPushProducer)
@@ -80,25 +80,27 @@ class WebSocketTransport(LimitedWebSocket):
     """
     A session's WebSocket.
 
+    Driven by Autobahn, the TCP transport and the session.
+
     Attributes:
         name: ``"websocket"``.
-        may_move: Always: from here a session moves nowhere.
-        leaving: Never: a goodbye has a time of its own here.
-        corked: Never: see ``cork``.
-        writable: Whether it is open and the socket takes more.
-        buffered: The bytes that wait for the socket.
-        receiver: Whom it feeds.
-        codec: Reads and writes packets.
-        base64: Whether binary goes out as text; the handshake's ``b64=1``.
+        may_move: Always True; unused, as there is no upgrade from a WebSocket.
+        close_pending: Always False: the closing handshake has its own timeout.
+        corked: Always False: see ``cork``.
+        writable: Whether it is open and the socket has room.
+        buffered: Bytes that wait for the socket.
+        receiver: The recipient of received packets.
+        codec: Parses and encodes packets.
+        base64: Whether binary is sent as text; the handshake's ``b64=1``.
 
     """
 
     name = "websocket"
     may_move = True
-    leaving = False
+    close_pending = False
     corked = False
     _fragments = 0
-    # Autobahn's own, which it sets where no type checker looks.
+    # Autobahn's attributes, which it does not declare.
     data: bytes
     _isMessageCompressed = False
     _perMessageCompress: Any
@@ -114,19 +116,20 @@ class WebSocketTransport(LimitedWebSocket):
         codec: Codec,
         *,
         base64: bool = False,
-        greets: bool = False,
+        sends_first: bool = False,
     ) -> None:
         """
-        Make a transport that waits for its handshake.
+        Make a transport whose handshake is not answered yet.
 
         Args:
             opened: Called once when the WebSocket is open.
             headers: Headers for the answer to the handshake.
-            codec: Reads and writes packets.
+            codec: Parses and encodes packets.
             base64: See the attribute.
-            greets: Whether the server speaks first. A client may hear "open" and a
-                message before it listens for messages, if both come in one piece (npm's
-                ws does): then the answer to the handshake leaves a moment sooner.
+            sends_first: Whether the server sends the first message. If the answer and a
+                message arrive together, a client may emit "open" and the message before
+                a listener is attached (npm's ws does): so the answer is sent a moment
+                earlier.
 
         """
         super().__init__()
@@ -134,17 +137,17 @@ class WebSocketTransport(LimitedWebSocket):
         self.writable = False
         self.base64 = base64
         self.codec = codec
-        self._greets = greets
+        self._sends_first = sends_first
         self._opened = opened
         self._headers = headers
 
     def begin(self, opening: OpeningHandshake, rest: bytes) -> None:
         """
-        Open, after a handshake that has been read and checked.
+        Open, after a handshake that was parsed and checked.
 
         Args:
-            opening: What of it a WebSocket is opened with.
-            rest: What the client sent right behind it.
+            opening: The opening handshake.
+            rest: Data that the client sent right after it.
 
         """
         data = _HANDSHAKE % opening.key.encode()
@@ -158,13 +161,13 @@ class WebSocketTransport(LimitedWebSocket):
 
     @property
     def log(self) -> Any:
-        """Where Autobahn logs: limited in rate, for clients cause its lines."""
+        """The log for Autobahn: rate-limited, as clients cause its lines."""
         return self.factory.client_log
 
     @classmethod
     def for_factory(cls, factory: WebSocketFactory) -> type[WebSocketTransport]:
         """
-        Give the class of which a factory's transports are.
+        Return the class of a factory's transports.
 
         Args:
             factory: The factory, with its options set.
@@ -173,14 +176,14 @@ class WebSocketTransport(LimitedWebSocket):
         return cls
 
     def onConnect(self, request: ConnectionRequest) -> Any:
-        """Accept: the client was admitted, and its subprotocol chosen."""
+        """Accept the handshake: the client is admitted, its subprotocol chosen."""
         return next(iter(request.protocols), None), self._headers
 
     def failHandshake(
         self, reason: str, code: int = 400, responseHeaders: Any = None
     ) -> None:
-        """Cut the connection: ``begin`` wrote what Autobahn does not understand."""
-        # Not Autobahn's own answer, which would be the reason in a status line.
+        """Abort the connection: Autobahn refused the handshake of ``begin``."""
+        # Not Autobahn's own answer, which echoes the reason in the status line.
         self.log.error(
             "Autobahn refused a handshake of ours: {reason}", reason=reason[:120]
         )
@@ -189,35 +192,35 @@ class WebSocketTransport(LimitedWebSocket):
     def _onOpen(self) -> None:
         self._unread = bytearray(self.data)
         self.data = b""
-        if self._greets:
+        if self._sends_first:
             self.factory.opening.begin(self._open)
         else:
             self._open()
 
     def _open(self) -> None:
-        """Say that it is open, to whom it concerns."""
+        """Open the transport, and handle data that was received before."""
         early, self._unread = self._unread, None
         self.writable = True
-        self._heed_socket()
-        self._tell_opened()
+        self._watch_socket()
+        self._notify_opened()
         if early:
             self.dataReceived(bytes(early))
 
-    def _heed_socket(self) -> None:
-        """Be told when the socket is full."""
+    def _watch_socket(self) -> None:
+        """Register with the socket, to be paused when it is full."""
         pause_above(self.transport, self.factory.low_water_mark)
         self.transport.registerProducer(self, True)
 
-    def _tell_opened(self) -> None:
+    def _notify_opened(self) -> None:
         opened = self._opened
-        self._forget_handshake()  # it leads to the whole request
+        self._forget_handshake()  # it refers to the whole request
         opened(self)
 
     def _forget_handshake(self) -> None:
-        del self._greets, self._opened, self._headers
+        del self._sends_first, self._opened, self._headers
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """Feed a whole message to the receiver."""
+        """Pass a complete message to the receiver."""
         if isBinary:
             prefix = self.codec.BINARY_PREFIX
             if payload.startswith(prefix):
@@ -237,41 +240,42 @@ class WebSocketTransport(LimitedWebSocket):
             self.receiver.receive_packet(packet)
 
     def onMessageBegin(self, isBinary: bool) -> None:
-        """Begin to count a message's fragments."""
+        """Reset the count of a message's fragments."""
         self._fragments = 0
         super().onMessageBegin(isBinary)
 
     def onMessageFrameBegin(self, length: int) -> None:
-        """Count a fragment: endless empty ones never reach the size limit."""
+        """Count a fragment: empty ones would never reach the size limit."""
         self._fragments += 1
         super().onMessageFrameBegin(length)
         if self._fragments > self.factory.max_fragments and not self.failedByMe:
             self.receiver.limit_reached("max_fragments")
             self._fail_connection(_POLICY_VIOLATION, "too many fragments")
-            # The flood goes on: leave it in the socket until the close times out.
+            # More may follow: leave it in the socket until the close times out.
             self._stop_reading()
 
     def onMessageEnd(self) -> None:
-        """Deliver a message; Autobahn would call listeners, and there are none."""
+        """Deliver a message, without Autobahn's listeners, which are unused."""
         data, self.message_data = bytes(self.message_data), None
         deflate = self._perMessageCompress
         if deflate is not None and deflate.client_no_context_takeover:
-            deflate._decompressor = None  # 7 to 40 KB; the next message has its own
+            # Frees 7 to 40 KB; the next message makes its own.
+            deflate._decompressor = None
         if not self.failedByMe:
             self.onMessage(data, self.message_is_binary)
 
     def onCloseFrame(self, code: Any, reasonRaw: Any) -> bool | None:
-        """Let Autobahn answer a close frame, and tell the receiver."""
+        """Reply to a close frame, as Autobahn does, and notify the receiver."""
         failed = super().onCloseFrame(code, reasonRaw)
         self._lost(CloseReason.TRANSPORT_CLOSE)
         return failed
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        """Hear that the connection is gone, with or without a close frame."""
+        """Called when the connection is closed, with or without a close frame."""
         self._lost(CloseReason.TRANSPORT_CLOSE)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Cancel its timers, and tell the receiver."""
+        """Cancel the timers, and notify the receiver."""
         if self._unread is not None:
             self._read_rest()
         self._cancel_timers()
@@ -283,27 +287,27 @@ class WebSocketTransport(LimitedWebSocket):
         if self._unread is not None:
             self.factory.slices.remove(self._read_on)
         if self._close_due:
-            self.factory.closes.end(self._cut_off)
+            self.factory.closes.end(self._abort_now)
 
     def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
-        # Of a compressed message Autobahn unpacks the limit and no more.
+        # The size is a lower bound: Autobahn decompresses no more than the limit.
         self.factory.too_large(PayloadTooLarge(max(size, limit + 1), limit))
         self._fail_connection(1009, reason)
 
     def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
-        """Close with a code and no reason: RFC 6455, 7.1.7, and the reference."""
+        """Close with a code and no reason, as RFC 6455, 7.1.7, and the reference."""
         if self.state == self.STATE_OPEN:
             self.failedByMe = True
             if self._isMessageCompressed or code == 1007:
-                # The rest of the message is skipped. Else each read of it was inflated,
-                # and a second broken rule: no close frame would be waited for.
+                # Skip the rest of the message. Else each read would be inflated, and
+                # be another violation, after which no close frame is awaited.
                 self._isMessageCompressed = False
                 self.utf8validateIncomingCurrentMessage = False
             self.sendCloseFrame(code=code)
             self._lost(_REASONS.get(code, CloseReason.TRANSPORT_ERROR))
         elif self.state == self.STATE_CLOSING:
-            # A second broken rule: no close frame is to be expected. Autobahn would
-            # write two lines to the log for each client that does it.
+            # A second violation: no close frame is awaited. Autobahn would write two
+            # log lines for each such client.
             self.failedByMe = True
             self.state = self.STATE_CLOSED
             self.unregisterProducer()
@@ -316,37 +320,37 @@ class WebSocketTransport(LimitedWebSocket):
     # The TCP transport's side.
 
     def pauseProducing(self) -> None:
-        """Write no more: the socket is full."""
+        """Stop writing: the socket is full."""
         self.writable = False
 
     def resumeProducing(self) -> None:
-        """Write again, if it is still open."""
+        """Resume writing, if the WebSocket is still open."""
         if self.state == self.STATE_OPEN:
             self.writable = True
             self._answer_ping()
             self.receiver.transport_ready()
 
     def stopProducing(self) -> None:
-        """Write no more: the connection is gone; ``connectionLost`` says the rest."""
+        """Stop writing: the connection is lost; ``connectionLost`` does the rest."""
         self.writable = False
 
     # The session's side.
 
     @property
     def buffered(self) -> int:
-        """The bytes that were written and that the socket has not taken."""
+        """Bytes that were written and that the socket has not taken."""
         return unsent(self.transport)
 
     def send(self, item: Outgoing) -> None:
         """Write one packet or message as a frame."""
         data = item.data if isinstance(item, Encoded) else item
-        # Not sendMessage: its limit, meant for what comes in, holds for what goes out.
+        # Not sendMessage, which applies the limit for received messages here as well.
         compress = not isinstance(item, Encoded) or item.compress
         if isinstance(data, bytes) and not self.base64:
             frame = self.codec.BINARY_PREFIX + data
             self._send_frame(self.MESSAGE_TYPE_BINARY, frame, compress)
         elif isinstance(data, Packet) and data.type is PacketType.CLOSE:
-            # A WebSocket has a goodbye of its own, and the reference says only that.
+            # As the reference: a close frame replaces the close packet.
             self.sendClose(int(data.data or _NORMAL))
             self.writable = False
         else:
@@ -363,63 +367,63 @@ class WebSocketTransport(LimitedWebSocket):
         body = deflate.compress_message_data(payload)
         body += deflate.end_compress_message()
         if deflate.server_no_context_takeover:
-            deflate._compressor = None  # some 260 KB, likewise
+            deflate._compressor = None  # frees some 260 KB, likewise
         self.sendFrame(opcode=opcode, payload=body, rsv=4)
 
-    def turn_away(self, code: int, message: str) -> None:
+    def close_with(self, code: int, message: str) -> None:
         """
-        Close the connection with a code and a message that a browser's page can read.
+        Close the connection with a code and a message, which a browser's page can read.
 
         Args:
             code: From 4000 to 4999.
-            message: Why.
+            message: The reason.
 
         """
         self.writable = False
         self.sendClose(code, message)
 
     def flush(self, outbox: SendQueue) -> None:
-        """Write what is queued, until the socket is full."""
+        """Write the queue, until the socket is full."""
         while outbox and self.writable:
             self.send(outbox.popleft())
 
     def cork(self) -> bool:
-        """Hold nothing back: each frame is a write of its own here."""
+        """Return False: each frame is a write of its own here."""
         return False
 
     def uncork(self) -> None:
-        """Send nothing: nothing was held back."""
+        """Do nothing: no frame was buffered."""
 
     def take_over(self, *, pinged: bool) -> None:
-        """Do nothing: a pong is a pong."""
+        """Do nothing: a pong acknowledges nothing on a WebSocket."""
 
-    def let_go(self) -> None:
-        """Do nothing: from here a session moves nowhere."""
+    def prepare_upgrade(self) -> None:
+        """Do nothing: there is no upgrade from a WebSocket."""
 
-    def take_back(self) -> None:
-        """Do nothing: it was not let go."""
+    def cancel_upgrade(self) -> None:
+        """Do nothing: there is no upgrade from a WebSocket."""
 
     def retire(self) -> None:
-        """Give way to another transport."""
+        """Close the connection: the session uses another transport."""
         self.abandon(CloseReason.TRANSPORT_CLOSE)
 
     def abandon(self, reason: CloseReason) -> None:
-        """Close the connection: the session is over, or will not have it."""
+        """Close the connection: the session is over, or rejected this transport."""
         self.receiver = NULL_RECEIVER
         self.writable = False
-        self.resume()  # the client's own goodbye is still to be read, or its TLS's
+        self.resume()  # to read the client's close frame, or its TLS close alert
         if self.state != self.STATE_OPEN:
             return
         if reason is CloseReason.SLOW_CLIENT:
-            # It reads nothing: it would not read a close frame either.
-            self._cut_off()
+            # It does not read, so it would not read a close frame either.
+            self._abort_now()
             return
         if reason is CloseReason.RATE_EXCEEDED:
             self.sendCloseFrame(code=_POLICY_VIOLATION)
         else:
             self.sendClose(_NORMAL)
         if reason in (CloseReason.PING_TIMEOUT, CloseReason.RATE_EXCEEDED):
-            # It answers nothing, or sends without end: no answer is waited for. Not the
-            # transport's loseConnection: TLS drops what is written after that.
+            # The client is silent, or sends too much: do not wait for its close frame.
+            # Not with loseConnection of the transport: TLS drops later writes.
             self.unregisterProducer()
             self._closeConnection()

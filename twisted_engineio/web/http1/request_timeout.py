@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.web.http import HTTPChannel
 
 from ...policy.limited_log import LimitedLog
-from ...session.heartbeat import overslept
+from ...session.heartbeat import was_stalled
 from ...transports.write_buffer import Position, has_moved, position
 from .close_timeout import ClosingChannel, ConnectionStage
 
@@ -122,7 +122,7 @@ class TimedChannel(ClosingChannel):
             self._wait(limit)
         elif spent < limit:
             self._wait(limit - spent)
-        elif overslept(mounts.clock, self._timer.getTime(), limit):
+        elif was_stalled(mounts.clock, self._timer.getTime(), limit):
             self._wait(limit)  # the process slept: the request may be in the socket
         else:
             self.cut_off()
