@@ -421,14 +421,15 @@ class EngineIOResource(Resource):
         opened: Callable[[WebSocketTransport], None],
     ) -> WebSocketTransport:
         websockets, query = self.engineio.websockets, info.query
-        greets = not query.get("sid")
+        sends_first = not query.get("sid")
         transport: WebSocketTransport = websockets.protocol(
             opened,
             info.extra_headers(),
             session.revision.codec,
             # In revision 3, b64 may be set for the session or for one transport.
-            base64=query.get("b64") == "1" or (not greets and session.handshake.base64),
-            greets=greets,
+            base64=query.get("b64") == "1"
+            or (not sends_first and session.handshake.base64),
+            sends_first=sends_first,
         )
         transport.factory = websockets
         return transport
@@ -527,7 +528,7 @@ class EngineIOResource(Resource):
     def _refuse_after_opening(self, info: RequestInfo, error: Reject) -> None:
         websockets = self.engineio.websockets
         transport = websockets.protocol(
-            lambda opened: opened.turn_away(error.close_code, error.message),
+            lambda opened: opened.close_with(error.close_code, error.message),
             info.extra_headers(),
             REVISION_4.codec,
         )
