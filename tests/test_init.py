@@ -24,6 +24,7 @@ MODULES = (
     "stream.consumer",
     "web.access_log",
     "web.resource",
+    "web.service",
     "web.site",
     "web.site_limits",
 )

@@ -36,6 +36,7 @@ from .session.session import Session, State
 from .stream.consumer import Flow
 from .web.access_log import redacted_log
 from .web.resource import EngineIOResource
+from .web.service import EngineIOService
 from .web.site import EngineIOSite
 from .web.site_limits import protect
 
@@ -83,6 +84,8 @@ __all__ = [  # noqa: RUF022  grouped by module, not by alphabet
     "SessionLog",
     # resource
     "EngineIOResource",
+    # service
+    "EngineIOService",
     # site
     "EngineIOSite",
 ]

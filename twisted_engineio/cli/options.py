@@ -35,9 +35,9 @@ from ..server.server import Server
 from ..server.socketio_hint import SocketIOHint
 from ..web.endpoint_string import check_description
 from ..web.http1.mount_points import PATH, put
+from ..web.listening import ListeningService
 from ..web.resource import EngineIOResource
 from ..web.site import EngineIOSite
-from .listening import ListeningService
 from .log_format import (
     check_access_log,
     check_log_format,

@@ -51,7 +51,7 @@ class CannotStart(SystemExit, Exception):
     def __init__(self, problem: str) -> None:
         # twistd gives the waiting process no more than 100 bytes of it.
         super().__init__(problem)
-        self.code = f"twistd engineio: {problem}"
+        self.code: str = problem
 
 
 class ListeningService(StreamServerEndpointService):
