@@ -289,7 +289,7 @@ def ask(watched, make_service, house):
         guard = guard or AccessControl(**options)
         root = Resource()
         root.putChild(b"status", StatusPage(make_service(guard, **options), guard))
-        site = EngineIOSite(root, watched)
+        site = EngineIOSite(root, watched, "/engine.io")
         browser = Browser(site, address=IPv4Address("TCP", address, 4711))
         house.append(browser)
         headers = {"Host": "localhost:3000", **headers}

@@ -92,7 +92,7 @@ class EngineIOServerEndpoint:
         server = Server(application, self.config, clock=self._reactor)
         root = Resource()
         put(root, self.path, EngineIOResource(server))
-        site = EngineIOSite(root, server, self.path, bounded=True)
+        site = EngineIOSite(root, server, bounded=True)
         site.noisy = False  # who started it is the one to say so
         listening: Deferred[Any] = self._endpoint.listen(site)
         return listening.addCallback(StreamPort, server, protocolFactory)

@@ -11,6 +11,8 @@ another.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.protocol import connectionDone
@@ -19,6 +21,7 @@ from twisted.web.http import HTTPFactory, Request, _GenericHTTPChannelProtocol
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from ..exceptions import ConfigError
 from ..policy.forwarded import TrustedProxies
 from .access_log import redact_log_of
 from .body_limit import EngineIORequest
@@ -37,6 +40,29 @@ if TYPE_CHECKING:
 __all__ = ["EngineIOSite"]
 
 _SID: Final = re.compile(rb"[?&]sid=([^&\s]*)")
+
+
+def _paths_of(
+    server: Server, node: object, path: bytes = b"", above: tuple[object, ...] = ()
+) -> Iterator[bytes]:
+    """Find the paths at which resources of a server stand in a tree."""
+    if isinstance(node, EngineIOResource) and node.engineio is server:
+        yield path
+    # A resource may be its own child: root.putChild(b"", root) is an idiom.
+    around = any(node is each for each in above)
+    if isinstance(node, Resource) and not node.isLeaf and not around:
+        for name, child in node.children.items():
+            yield from _paths_of(server, child, path + b"/" + name, (*above, node))
+
+
+def _require_limits(factory: object) -> None:
+    """Raise ``TypeError`` if a request factory would drop the limits on requests."""
+    if not isinstance(factory, type) or not issubclass(factory, EngineIORequest):
+        name = getattr(factory, "__qualname__", None) or repr(factory)
+        raise TypeError(
+            f"EngineIOSite: requestFactory {name} would drop the limits on requests;"
+            f" protect(Site(root, requestFactory={name}), server) keeps both"
+        )
 
 
 class Connection(_GenericHTTPChannelProtocol):
@@ -84,7 +110,7 @@ class EngineIOSite(Site):
         self,
         root: IResource,
         server: Server,
-        path: str = "/engine.io",
+        path: str | None = None,
         *,
         lean: bool = True,
         door: bool = True,
@@ -95,9 +121,12 @@ class EngineIOSite(Site):
         Make a site.
 
         Args:
-            root: The root of the site; somewhere in it stands an ``EngineIOResource``.
+            root: The root of the site, with an ``EngineIOResource`` of the server
+                somewhere in it already.
             server: The server of that resource.
-            path: Where it stands, from the root.
+            path: The path of that resource. Leave it out: it is found in the tree of
+                ``putChild``. It is needed only where it is not in that tree, as inside
+                a wrapper, or where ``getChild`` returns it.
             lean: Whether requests of a session lose the headers that no answer of ours
                 depends on. Say False if a resource around ours reads them.
             door: Whether WebSockets are let in before twisted.web reads them, where
@@ -105,17 +134,35 @@ class EngineIOSite(Site):
             bounded: Whether no other resource of the site takes bodies, so that none is
                 collected for them either.
             options: As for twisted.web's Site. There is an access log only if
-                ``logPath`` is given; session ids are redacted in it.
+                ``logPath`` is given; session ids are redacted in it. ``timeout``, in
+                seconds, is that of an idle connection, instead of the server's
+                ``keep_alive_timeout``; None for none. ``reactor`` is the server's clock
+                if left out.
+
+        Raises:
+            ConfigError: If no ``EngineIOResource`` of the server is in the tree, and no
+                path is given.
+            TypeError: If ``requestFactory`` would drop the limits on requests.
 
         """
         config = server.config
-        # For HTTP/2, which twisted.web times as idle while a poll is held.
-        idle = max(
-            config.request_timeout,
-            config.keep_alive_timeout,
-            config.ping_interval + config.ping_timeout,
-        )
-        super().__init__(root, timeout=idle, reactor=server.clock, **options)
+        paths = [*_paths_of(server, root)] if path is None else [path.encode()]
+        if not paths:
+            raise ConfigError(
+                "root",
+                "no EngineIOResource of this server is in its tree; put it there before"
+                " the site is made, or give path= if a resource of yours returns it",
+            )
+        idle = options.pop("timeout", config.keep_alive_timeout)
+        if idle is not None:
+            # For HTTP/2, which twisted.web times as idle while a poll is held.
+            held = config.ping_interval + config.ping_timeout
+            options["timeout"] = max(idle, config.request_timeout, held)
+        else:
+            options["timeout"], idle = None, inf
+        options.setdefault("reactor", server.clock)
+        super().__init__(root, **options)
+        _require_limits(self.requestFactory)
         self.logs_upgrades = self.logPath is not None
         own_log = options.get("logFormatter") is None
         # A formatter that is not ours may read any part of twisted.web's request.
@@ -123,11 +170,15 @@ class EngineIOSite(Site):
         trusted = config.trusted_proxies if own_log else ()
         redact_log_of(self, TrustedProxies(trusted) if trusted else None)
         self.server = server
-        self.engineio_places = MountPoints(server, path, server if bounded else None)
+        first, *others = paths
+        elsewhere = server if bounded else None
+        self.engineio_places = MountPoints(server, first, elsewhere, idle)
+        for each in others:
+            self.engineio_places.add(server, each)
         self._lean = lean
         self._door = door
-        self._path = b"/" + path.strip("/").encode()
-        self._names = self._path.split(b"/")[1:]
+        steps = [[name for name in each.split(b"/") if name] for each in paths]
+        self._steps = {b"".join(b"/" + name for name in each): each for each in steps}
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make what reads a connection's first bytes."""
@@ -166,7 +217,8 @@ class EngineIOSite(Site):
             The resource, or None: then only twisted.web knows who answers this.
 
         """
-        if path.rstrip(b"/") != self._path or path[-2:] == b"//":
+        names = self._steps.get(path.rstrip(b"/"))
+        if names is None or path[-2:] == b"//":
             return None
         server = self.server
         if not self._undressed or server.hearing.headers:
@@ -178,7 +230,7 @@ class EngineIOSite(Site):
         if type(self).getResourceFor is not Site.getResourceFor:
             return None
         node: object = self.resource
-        for name in self._names:
+        for name in names:
             if not isinstance(node, Resource) or node.isLeaf:
                 return None
             if type(node).getChildWithDefault is not Resource.getChildWithDefault:

@@ -81,7 +81,11 @@ class MountPoints:
     """
 
     def __init__(
-        self, server: Server, path: str, elsewhere: Server | None = None
+        self,
+        server: Server,
+        path: str | bytes,
+        elsewhere: Server | None = None,
+        keep_alive_timeout: float | None = None,
     ) -> None:
         """
         Know one server.
@@ -90,9 +94,12 @@ class MountPoints:
             server: The server.
             path: Where its resource stands, from the root of the site.
             elsewhere: Whose ``max_payload`` holds for the rest of the site.
+            keep_alive_timeout: Seconds that a connection may stay idle between
+                requests, instead of what its servers' ``Config`` says.
 
         """
         self.elsewhere = elsewhere
+        self._idle = keep_alive_timeout
         self._servers: dict[bytes, Server] = {}
         self.clock: IReactorTime = server.clock
         self.log_limit = server.log.limit
@@ -101,7 +108,7 @@ class MountPoints:
         self.connections = ConnectionLimit(limit_of(server.config), self._websockets)
         self.add(server, path)
 
-    def add(self, server: Server, path: str) -> None:
+    def add(self, server: Server, path: str | bytes) -> None:
         """
         Know one more; again what is known already is nothing new.
 
@@ -113,7 +120,8 @@ class MountPoints:
             ConfigError: If another server stands there.
 
         """
-        place = b"/" + path.strip("/").encode()
+        name = path.encode() if isinstance(path, str) else path
+        place = b"/" + name.strip(b"/")
         if self._servers.setdefault(place.rstrip(b"/"), server) is not server:
             raise ConfigError(
                 "path", f"{path!r} is another server's; give each a path of its own"
@@ -122,7 +130,8 @@ class MountPoints:
         self._websockets[:] = {each.websockets for each in servers}
         configs = [each.config for each in servers]
         self.request_timeout = min(each.request_timeout for each in configs)
-        self.keep_alive_timeout = max(each.keep_alive_timeout for each in configs)
+        idle = max(each.keep_alive_timeout for each in configs)
+        self.keep_alive_timeout = idle if self._idle is None else self._idle
         self.patience = min(self.request_timeout, self.keep_alive_timeout)
         self.high_water_mark = min(each.high_water_mark for each in configs)
         self.silent = SharedTimeout(self.clock, self.request_timeout)
