@@ -353,9 +353,10 @@ class Config:
         first = self.initial_packet
         if first is not None:
             try:
-                Encoded(first)
+                first = Encoded(first).data
             except (TypeError, UnicodeEncodeError) as error:
                 raise ConfigError("initial_packet", str(error)) from None
+            object.__setattr__(self, "initial_packet", first)
         if self.cookie is not None and not isinstance(self.cookie, Cookie):
             raise ConfigError("cookie", f"must be a Cookie, not {self.cookie!r}")
 

@@ -296,6 +296,51 @@ def test_a_slow_client_holds_no_broadcast_up(make_server, open_session, clock):
     assert isinstance(quick.transport.written[0], Encoded)
 
 
+@pytest.mark.parametrize("kind", [bytearray, lambda data: memoryview(bytearray(data))])
+def test_a_buffer_is_broadcast_as_it_is_now(server, open_session, clock, kind):
+    """It is copied once, for all sessions."""
+    session = open_session(server)
+    session.transport.writable = False
+    data = kind(b"one")
+    server.broadcast(data)
+    data[:] = b"two"
+    session.transport.ready()
+    assert [each.data for each in session.transport.written] == [b"one"]
+    clock.advance(0)
+
+
+@pytest.mark.parametrize("kind", ["session", "sid", "sessions", "sids", "generator"])
+def test_a_broadcast_leaves_some_out(server, open_session, clock, kind):
+    """Sessions or ids, one or several; an id that is unknown is nobody's."""
+    first, second, third = (open_session(server) for _ in range(3))
+    some = {
+        "session": first,
+        "sid": first.sid,
+        "sessions": [first, second],
+        "sids": {first.sid, second.sid, "unknown"},
+        "generator": (each for each in (first, second.sid)),
+    }
+    server.broadcast("x", except_=some[kind])
+    clock.advance(0)
+    several = kind not in ("session", "sid")
+    assert first.transport.written == []
+    assert bool(second.transport.written) is not several
+    assert len(third.transport.written) == 1
+
+
+def test_an_open_session_is_found_by_its_id(server, open_session, clock):
+    """One that is closing is still in ``sessions``, but can't be sent to."""
+    session = open_session(server)
+    assert server.session(session.sid) is session
+    assert server.session("unknown") is None
+    session.close()
+    assert session.sid in server.sessions
+    assert server.session(session.sid) is None
+    clock.advance(0)
+    assert session.sid not in server.sessions
+    assert server.session(session.sid) is None
+
+
 # Stopping.
 
 

@@ -16,7 +16,7 @@ Driven by the resource (``admit``, ``open``, ``find``), by its sessions
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import ref
@@ -48,7 +48,7 @@ from ..policy.forwarded import TrustedProxies
 from ..policy.limited_log import LimitedLog, LineLimit
 from ..policy.quota import Quota
 from ..protocol.handshake import Handshake
-from ..protocol.packet import Encoded, Outgoing
+from ..protocol.packet import Buffer, Encoded, Outgoing
 from ..session.open_packet import open_packet
 from ..session.rate_limited import session_class
 from ..session.session import Session, State
@@ -287,7 +287,30 @@ class Server(AdmissionControl):
 
     # For whoever runs it.
 
-    def broadcast(self, data: str | bytes, *, compress: bool = True) -> None:
+    def session(self, sid: str) -> Session | None:
+        """
+        Return the open session with an id.
+
+        Args:
+            sid: The id.
+
+        Returns:
+            The session; None if there is none, or if it is closing: nothing can be
+            sent to it any more. ``sessions`` has those that are closing, too.
+
+        """
+        session = self._sessions.get(sid)
+        if session is None or session.state is not State.OPEN:
+            return None
+        return session
+
+    def broadcast(
+        self,
+        data: str | bytes | Buffer,
+        *,
+        compress: bool = True,
+        except_: Session | str | Iterable[Session | str] = (),
+    ) -> None:
         """
         Send a message to every open session.
 
@@ -297,6 +320,7 @@ class Server(AdmissionControl):
         Args:
             data: The message.
             compress: As for ``Session.send``.
+            except_: Sessions, or their ids, that are not sent it; one, or several.
 
         Raises:
             TypeError: If ``data`` is no message.
@@ -304,9 +328,12 @@ class Server(AdmissionControl):
 
         """
         message = Encoded(data, compress=compress)
+        if isinstance(except_, (Session, str)):
+            except_ = (except_,)
+        skipped = {each if isinstance(each, str) else each.sid for each in except_}
         corked = self._corked
         for session in list(self._sessions.values()):
-            if session.state is State.OPEN:
+            if session.state is State.OPEN and session.sid not in skipped:
                 transport = session.transport
                 if transport.cork():
                     if not corked:

@@ -17,8 +17,11 @@ from ..policy.limited_log import LimitedLog
 from .receive_queue import ClientPresence, ReceiveQueue
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..config import Config
     from ..protocol.handshake import Handshake
+    from ..protocol.packet import Buffer
     from .heartbeat import Heartbeat
     from .interfaces import Handlers, Transport
     from .revision import Revision
@@ -60,7 +63,20 @@ class SessionOwner(Protocol):
     def jitter(self) -> float:
         """Choose the seconds by which a session's first ping comes early."""
 
-    def broadcast(self, data: str | bytes, *, compress: bool = True) -> None:
+    @property
+    def sessions(self) -> Mapping[str, Any]:
+        """Every session by its id; the application's to read."""
+
+    def session(self, sid: str) -> Any:
+        """Return the open session with an id, or None; the application's to call."""
+
+    def broadcast(
+        self,
+        data: str | bytes | Buffer,
+        *,
+        compress: bool = True,
+        except_: Any = (),
+    ) -> None:
         """Send a message to every open session; the application's to call."""
 
     def is_mistaken(self, session: Any, data: str | bytes) -> bool:
