@@ -35,7 +35,7 @@ HERE = {"Host": "localhost"}
 @pytest.fixture
 def metrics(clock):
     """Give metrics with the test's time, in a registry of their own."""
-    return Metrics(CollectorRegistry(), seconds=clock.seconds)
+    return Metrics(CollectorRegistry(), clock=clock)
 
 
 @pytest.fixture

@@ -146,7 +146,7 @@ def test_an_initial_packet_follows_the_open_packet(make_server):
 
 def test_jitter_brings_the_first_ping_early(make_server, clock):
     """By at most ping_jitter, at random; the next ones come as ever."""
-    server = make_server(ping_jitter=4.0, chance=lambda: 0.5)
+    server = make_server(ping_jitter=4.0, random=lambda: 0.5)
     transport = RecordingTransport()
     session = join(server, transport)
     clock.advance(22.5)
@@ -385,7 +385,7 @@ def test_stop_may_be_called_again(server, session, clock):
 def test_stop_has_an_end(server, session, clock):
     """Sessions that nobody fetches the last words of are cut off."""
     session.transport.writable = False
-    stopped = outcome_of(server.stop(within=5))
+    stopped = outcome_of(server.stop(timeout=5))
     clock.advance(0)
     clock.advance(4.5)
     assert stopped == []

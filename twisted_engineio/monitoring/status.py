@@ -270,7 +270,7 @@ class StatusService(Service):
         """Take no more, and close what is open."""
         super().stopService()
         self._ticking.stop()
-        return self.server.stop(within=0)
+        return self.server.stop(timeout=0)
 
     def _tick(self) -> None:
         sample = self.status.take_sample()

@@ -15,8 +15,8 @@ Driven by the resource (``admit``, ``open``, ``find``), by its sessions
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import random
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import ref
@@ -116,7 +116,7 @@ class Server(AdmissionControl):
         clock: IReactorTime | None = None,
         observers: Sequence[Observer] = (),
         make_sid: Callable[[Handshake], object] = make_sid,
-        chance: Callable[[], float] = random.random,
+        random: Callable[[], float] = random,
     ) -> None:
         """
         Make a server without sessions.
@@ -128,7 +128,7 @@ class Server(AdmissionControl):
             observers: Onlookers, told every event in this order.
             make_sid: Makes the id of a new session; may be async. It must be
                 unguessable: whoever knows it is that client.
-            chance: Gives a random number from 0 to 1, for the jitter.
+            random: Gives a random number from 0 to 1, for the jitter.
 
         Raises:
             TypeError: If ``application`` is no Application, or ``config`` no Config.
@@ -164,11 +164,11 @@ class Server(AdmissionControl):
         trusted = self.config.trusted_proxies
         self.proxies = TrustedProxies(trusted) if trusted else None
         self._make_sid = make_sid
-        self._chance = chance
+        self._random = random
         self._sessions: dict[str, Session] = {}
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
         self._quota = Quota(self.config, clock.seconds)
-        self._drain = Shutdown(self, chance)
+        self._drain = Shutdown(self, random)
         self.handlers = SharedTimeout(clock, self.config.handler_timeout)
         # The lane reads and writes what is not compressed.
         plain = not self.config.per_message_deflate
@@ -267,7 +267,7 @@ class Server(AdmissionControl):
 
     def jitter(self) -> float:
         """Choose the seconds by which a session's first ping comes early."""
-        return self.config.ping_jitter * self._chance()
+        return self.config.ping_jitter * self._random()
 
     def find(self, sid: str) -> Session:
         """
@@ -347,12 +347,12 @@ class Server(AdmissionControl):
         for transport in corked:
             transport.uncork()
 
-    def stop(self, within: float | None = None) -> Deferred[None]:
+    def stop(self, timeout: float | None = None) -> Deferred[None]:
         """
         Refuse new sessions and close all there are, spread over the time if many.
 
         Args:
-            within: Seconds after which what is left is cut off: sessions that nobody
+            timeout: Seconds after which what is left is cut off: sessions that nobody
                 fetches the last words of, WebSockets that their clients don't close;
                 ``drain_timeout`` if left out. The first call decides.
 
@@ -363,7 +363,7 @@ class Server(AdmissionControl):
             not read them by then are aborted.
 
         """
-        self._drain.begin(self.config.drain_timeout if within is None else within)
+        self._drain.begin(self.config.drain_timeout if timeout is None else timeout)
         return self._drain.over().addCallback(self._end_what_is_left)
 
     def _end_what_is_left(self, _: None) -> Deferred[None] | None:
