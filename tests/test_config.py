@@ -246,11 +246,3 @@ def test_a_pattern_of_bytes_is_no_origin():
     """It could not be compared: every request with an Origin would fail."""
     with pytest.raises(ConfigError, match="a pattern of text, not of bytes"):
         Config(cors=[re.compile(b"https://a.example")])
-
-
-def test_an_initial_packet_stays_as_it_is():
-    """A buffer is copied: it may be changed afterwards."""
-    data = bytearray(b"one")
-    config = Config(initial_packet=data)
-    data[:] = b"two"
-    assert config.initial_packet == b"one"

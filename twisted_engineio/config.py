@@ -353,10 +353,9 @@ class Config:
         first = self.initial_packet
         if first is not None:
             try:
-                first = Encoded(first).data
+                Encoded(first)
             except (TypeError, UnicodeEncodeError) as error:
                 raise ConfigError("initial_packet", str(error)) from None
-            object.__setattr__(self, "initial_packet", first)
         if self.cookie is not None and not isinstance(self.cookie, Cookie):
             raise ConfigError("cookie", f"must be a Cookie, not {self.cookie!r}")
 

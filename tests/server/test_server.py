@@ -137,11 +137,13 @@ def test_the_application_may_say_more_of_who_it_admits(server, listener, clock):
     assert listener.reasons == [CloseReason.PING_TIMEOUT]
 
 
-def test_an_initial_packet_follows_the_open_packet(make_server):
+@pytest.mark.parametrize("first", ["hello", b"hello", bytearray(b"hello")])
+def test_an_initial_packet_follows_the_open_packet(make_server, first):
     """In the same payload, before the application's greeting."""
     transport = RecordingTransport()
-    join(make_server(initial_packet="hello"), transport)
-    assert transport.written[1:] == ["hello"]
+    join(make_server(initial_packet=first), transport)
+    assert transport.written[1:] == [first]
+    assert type(transport.written[1]) in (str, bytes)
 
 
 def test_jitter_brings_the_first_ping_early(make_server, clock):

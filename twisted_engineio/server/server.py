@@ -48,7 +48,7 @@ from ..policy.forwarded import TrustedProxies
 from ..policy.limited_log import LimitedLog, LineLimit
 from ..policy.quota import Quota
 from ..protocol.handshake import Handshake
-from ..protocol.packet import Buffer, Encoded, Outgoing
+from ..protocol.packet import Buffer, Encoded, Outgoing, as_data
 from ..session.open_packet import open_packet
 from ..session.rate_limited import session_class
 from ..session.session import Session, State
@@ -262,7 +262,7 @@ class Server(AdmissionControl):
             )
         ]
         if self.config.initial_packet is not None:
-            packets.append(self.config.initial_packet)
+            packets.append(as_data(self.config.initial_packet))
         return packets
 
     def jitter(self) -> float:
