@@ -23,6 +23,7 @@ MODULES = (
     "session.session",
     "stream.consumer",
     "web.access_log",
+    "web.listening",
     "web.resource",
     "web.service",
     "web.site",

@@ -35,6 +35,7 @@ from .session.interfaces import Admission
 from .session.session import Session, State
 from .stream.consumer import Flow
 from .web.access_log import redacted_log
+from .web.listening import CannotStart
 from .web.resource import EngineIOResource
 from .web.service import EngineIOService
 from .web.site import EngineIOSite
@@ -82,6 +83,8 @@ __all__ = [  # noqa: RUF022  grouped by module, not by alphabet
     "State",
     # session_log
     "SessionLog",
+    # listening
+    "CannotStart",
     # resource
     "EngineIOResource",
     # service

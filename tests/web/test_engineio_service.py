@@ -14,6 +14,7 @@ from zope.interface.verify import verifyObject
 
 from twisted_engineio import (
     Application,
+    CannotStart,
     CloseReason,
     ConfigError,
     EngineIOResource,
@@ -22,7 +23,6 @@ from twisted_engineio import (
     Server,
     protect,
 )
-from twisted_engineio.web.listening import CannotStart
 
 
 @pytest.fixture

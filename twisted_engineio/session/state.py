@@ -79,6 +79,9 @@ class SessionOwner(Protocol):
     ) -> None:
         """Send a message to every open session; the application's to call."""
 
+    def stop(self, timeout: float | None = None) -> Deferred[None]:
+        """Close every session; the application's to call."""
+
     def is_mistaken(self, session: Any, data: str | bytes) -> bool:
         """Look at a first message; return whether to keep it from the application."""
 
