@@ -298,12 +298,13 @@ def test_a_site_without_its_server_is_not_made(server, make_server, kind):
         ({"timeout": None}, math.inf, None),
     ],
 )
-def test_a_site_takes_a_timeout(server, options, idle, http2):
+def test_a_site_takes_a_timeout(server, make_server, options, idle, http2):
     """Of an idle connection; over HTTP/2 a poll that is held looks like one."""
     root = nest(b"engine.io", child=EngineIOResource(server))
     site = EngineIOSite(root, server, **options)
-    site.engineio_places.add(server, "/other")
     assert site.engineio_places.keep_alive_timeout == idle
+    site.engineio_places.add(make_server(keep_alive_timeout=300.0), "/other")
+    assert site.engineio_places.keep_alive_timeout == (idle if options else 300.0)
     assert site.timeOut == http2
 
 

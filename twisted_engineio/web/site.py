@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
     from twisted.web.resource import IResource
 
+    from ..config import Config
     from ..server.server import Server
 
 __all__ = ["EngineIOSite"]
@@ -42,17 +43,36 @@ __all__ = ["EngineIOSite"]
 _SID: Final = re.compile(rb"[?&]sid=([^&\s]*)")
 
 
-def _paths_of(
+def _paths_of(server: Server, root: object) -> list[bytes]:
+    """Return the paths at which resources of a server stand in a tree."""
+    paths = [*_walk(server, root)]
+    if not paths:
+        raise ConfigError(
+            "root",
+            "no EngineIOResource of this server is in its tree; put it there before"
+            " the site is made, or give path= if a resource of yours returns it",
+        )
+    return paths
+
+
+def _walk(
     server: Server, node: object, path: bytes = b"", above: tuple[object, ...] = ()
 ) -> Iterator[bytes]:
-    """Find the paths at which resources of a server stand in a tree."""
     if isinstance(node, EngineIOResource) and node.engineio is server:
         yield path
     # A resource may be its own child: root.putChild(b"", root) is an idiom.
     around = any(node is each for each in above)
     if isinstance(node, Resource) and not node.isLeaf and not around:
         for name, child in node.children.items():
-            yield from _paths_of(server, child, path + b"/" + name, (*above, node))
+            yield from _walk(server, child, path + b"/" + name, (*above, node))
+
+
+def _http2_timeout(config: Config, idle: float | None) -> float | None:
+    """Return the seconds after which twisted.web closes an idle HTTP/2 connection."""
+    idle = config.keep_alive_timeout if idle is None else idle
+    # To twisted.web, a connection on which a poll is held is idle.
+    held = config.ping_interval + config.ping_timeout
+    return None if idle == inf else max(idle, config.request_timeout, held)
 
 
 def _require_limits(factory: object) -> None:
@@ -146,20 +166,10 @@ class EngineIOSite(Site):
 
         """
         config = server.config
-        paths = [*_paths_of(server, root)] if path is None else [path.encode()]
-        if not paths:
-            raise ConfigError(
-                "root",
-                "no EngineIOResource of this server is in its tree; put it there before"
-                " the site is made, or give path= if a resource of yours returns it",
-            )
-        idle = options.pop("timeout", config.keep_alive_timeout)
-        if idle is not None:
-            # For HTTP/2, which twisted.web times as idle while a poll is held.
-            held = config.ping_interval + config.ping_timeout
-            options["timeout"] = max(idle, config.request_timeout, held)
-        else:
-            options["timeout"], idle = None, inf
+        paths = [path.encode()] if path is not None else _paths_of(server, root)
+        # timeout=None is never, to twisted.web; without it, keep_alive_timeout holds.
+        idle = inf if options.get("timeout", 0) is None else options.get("timeout")
+        options["timeout"] = _http2_timeout(config, idle)
         options.setdefault("reactor", server.clock)
         super().__init__(root, **options)
         _require_limits(self.requestFactory)
