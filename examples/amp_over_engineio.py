@@ -29,8 +29,7 @@ class Arithmetic(AMP):
 
 async def serve(reactor, port=3000):
     endpoint = serverFromString(reactor, rf"engineio:tcp\:{port}")
-    listening = await endpoint.listen(Factory.forProtocol(Arithmetic))
-    reactor.addSystemEventTrigger("before", "shutdown", listening.stopListening)
+    await endpoint.listen(Factory.forProtocol(Arithmetic))
     print(f"AMP: over Engine.IO at http://localhost:{port}/engine.io/", flush=True)
     await Deferred()  # until somebody stops it
 

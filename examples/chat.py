@@ -9,7 +9,7 @@ from twisted.python.log import startLogging
 from twisted.web.resource import Resource
 from twisted.web.static import File
 
-from twisted_engineio import Application, EngineIOResource, EngineIOSite, Server
+from twisted_engineio import Application, EngineIOResource, EngineIOService, Server
 
 
 class Chat(Application):
@@ -32,8 +32,7 @@ server = Server(Chat())
 root = Resource()
 root.putChild(b"", File(str(Path(__file__).with_name("chat.html"))))
 root.putChild(b"engine.io", EngineIOResource(server))
-reactor.listenTCP(port, EngineIOSite(root, server))
-reactor.addSystemEventTrigger("before", "shutdown", server.stop)
+EngineIOService(server, f"tcp:{port}", root).startService()
 print(f"Chatting: open http://localhost:{port}/ in two tabs", flush=True)
 startLogging(sys.stdout)
 reactor.run()

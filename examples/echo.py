@@ -14,7 +14,7 @@ from twisted.python.log import startLogging
 from twisted.web.resource import Resource
 from twisted.web.static import File
 
-from twisted_engineio import Application, EngineIOResource, EngineIOSite, Server
+from twisted_engineio import Application, EngineIOResource, EngineIOService, Server
 
 
 class Echo(Application):
@@ -29,8 +29,7 @@ root.putChild(
     b"", File(str(files("twisted_engineio") / "web" / "static" / "live.html"))
 )
 root.putChild(b"engine.io", EngineIOResource(server))
-reactor.listenTCP(port, EngineIOSite(root, server))
-reactor.addSystemEventTrigger("before", "shutdown", server.stop)
+EngineIOService(server, f"tcp:{port}", root).startService()
 print(f"Echoing: open http://localhost:{port}/", flush=True)
 startLogging(sys.stdout)
 reactor.run()

@@ -14,9 +14,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.wsgi import WSGIResource
 
-from twisted_engineio import Application, EngineIOResource, Server, protect
+import twisted_engineio as eio
 
-flask, server = Flask(__name__), Server(Application())
+flask, server = Flask(__name__), eio.Server(eio.Application())
 
 
 @flask.post("/say/<word>")
@@ -32,9 +32,9 @@ class Root(Resource):
 
 
 root, port = Root(), int(sys.argv[1]) if len(sys.argv) > 1 else 3000
-root.putChild(b"engine.io", EngineIOResource(server))
-reactor.listenTCP(port, protect(Site(root), server))
-reactor.addSystemEventTrigger("before", "shutdown", server.stop)
+root.putChild(b"engine.io", eio.EngineIOResource(server))
+site = eio.protect(Site(root), server)
+eio.EngineIOService(server, f"tcp:{port}", site).startService()
 print(f"Flask's site: open http://localhost:{port}/", flush=True)
 startLogging(sys.stdout)
 reactor.run()

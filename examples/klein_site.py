@@ -11,15 +11,15 @@ from twisted.internet import reactor
 from twisted.python.log import startLogging
 from twisted.web.server import Site
 
-from twisted_engineio import Application, EngineIOResource, Server, protect
+import twisted_engineio as eio
 
 
-class Shout(Application):
+class Shout(eio.Application):
     def message_received(self, session, data):
         session.send(data.upper())
 
 
-app, resource = Klein(), EngineIOResource(server := Server(Shout()))
+app, resource = Klein(), eio.EngineIOResource(server := eio.Server(Shout()))
 
 
 @app.route("/")
@@ -33,8 +33,8 @@ def engineio(request):
 
 
 port = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
-reactor.listenTCP(port, protect(Site(app.resource()), server))
-reactor.addSystemEventTrigger("before", "shutdown", server.stop)
+site = eio.protect(Site(app.resource()), server)
+eio.EngineIOService(server, f"tcp:{port}", site).startService()
 print(f"Klein's site: open http://localhost:{port}/", flush=True)
 startLogging(sys.stdout)
 reactor.run()

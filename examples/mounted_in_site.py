@@ -13,10 +13,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.static import Data
 
-from twisted_engineio import Application, EngineIOResource, Server, protect
+import twisted_engineio as eio
 
 
-class Shout(Application):
+class Shout(eio.Application):
     def message_received(self, session, data):
         session.send(data.upper())
 
@@ -27,13 +27,13 @@ class Count(Resource):
 
 
 port = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
-server = Server(Shout())
+server = eio.Server(Shout())
 root = Resource()
 root.putChild(b"", Data(b"<h1>A page of the site</h1>", "text/html"))
 root.putChild(b"count", Count())
-root.putChild(b"engine.io", EngineIOResource(server))
-reactor.listenTCP(port, protect(Site(root), server))
-reactor.addSystemEventTrigger("before", "shutdown", server.stop)
+root.putChild(b"engine.io", eio.EngineIOResource(server))
+site = eio.protect(Site(root), server)
+eio.EngineIOService(server, f"tcp:{port}", site).startService()
 print(f"The site: open http://localhost:{port}/", flush=True)
 startLogging(sys.stdout)
 reactor.run()

@@ -7,13 +7,18 @@ Run ``twistd -ny examples/site.tac``: it serves port 3000, or what ``LISTEN`` sa
 
 import os
 
-from twisted.application import service, strports
-from twisted.internet import reactor
+from twisted.application import service
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.static import Data
 
-from twisted_engineio import Application, EngineIOResource, Server, protect
+from twisted_engineio import (
+    Application,
+    EngineIOResource,
+    EngineIOService,
+    Server,
+    protect,
+)
 
 
 class Shout(Application):
@@ -25,9 +30,8 @@ server = Server(Shout())
 root = Resource()
 root.putChild(b"", Data(b"<h1>A page of the site's</h1>", "text/html"))
 root.putChild(b"engine.io", EngineIOResource(server))
-reactor.addSystemEventTrigger("before", "shutdown", server.stop)
 application = service.Application("site")
 listen = os.environ.get("LISTEN", "tcp:3000")
 # Longer than a proxy keeps an idle connection: nginx and AWS do for 60 seconds.
 site = protect(Site(root, timeout=75), server)
-strports.service(listen, site).setServiceParent(application)
+EngineIOService(server, listen, site).setServiceParent(application)

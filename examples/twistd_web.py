@@ -9,11 +9,10 @@ front, or say what ``site.tac`` says.
 
 from __future__ import annotations
 
-from twisted.internet import reactor
 from twisted.web.resource import Resource
 from twisted.web.static import Data
 
-from twisted_engineio import Application, EngineIOResource, Server
+from twisted_engineio import Application, EngineIOResource, EngineIOService, Server
 
 
 class Shout(Application):
@@ -25,6 +24,6 @@ class Root(Resource):
     def __init__(self):
         super().__init__()
         server = Server(Shout())
-        reactor.addSystemEventTrigger("before", "shutdown", server.stop)
+        EngineIOService(server).startService()  # twistd listens; this drains
         self.putChild(b"", Data(b"<h1>A page of twistd's</h1>", "text/html"))
         self.putChild(b"engine.io", EngineIOResource(server))

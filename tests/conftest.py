@@ -99,7 +99,7 @@ def make_server(
     def make(application: Any = None, **options: Any) -> Server:
         given = {
             name: options.pop(name)
-            for name in ("observers", "make_sid", "chance")
+            for name in ("observers", "make_sid", "random")
             if name in options
         }
         made = Server(application or listener, Config(**options), clock=clock, **given)

@@ -23,7 +23,9 @@ MODULES = (
     "session.session",
     "stream.consumer",
     "web.access_log",
+    "web.listening",
     "web.resource",
+    "web.service",
     "web.site",
     "web.site_limits",
 )

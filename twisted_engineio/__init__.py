@@ -35,7 +35,9 @@ from .session.interfaces import Admission
 from .session.session import Session, State
 from .stream.consumer import Flow
 from .web.access_log import redacted_log
+from .web.listening import CannotStart
 from .web.resource import EngineIOResource
+from .web.service import EngineIOService
 from .web.site import EngineIOSite
 from .web.site_limits import protect
 
@@ -81,8 +83,12 @@ __all__ = [  # noqa: RUF022  grouped by module, not by alphabet
     "State",
     # session_log
     "SessionLog",
+    # listening
+    "CannotStart",
     # resource
     "EngineIOResource",
+    # service
+    "EngineIOService",
     # site
     "EngineIOSite",
 ]

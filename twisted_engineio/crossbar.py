@@ -14,8 +14,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
-from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.static import File
 
@@ -27,6 +25,7 @@ from .server.load_application import load
 from .server.server import Server
 from .wamp import WampApplication, connect
 from .web.resource import EngineIOResource
+from .web.service import EngineIOService
 
 __all__ = ["mount", "root"]
 
@@ -63,7 +62,7 @@ def mount(
     # As Crossbar does for its own services: nobody else starts a factory that stands
     # inside a resource.
     server.websockets.startFactory()
-    service = _Service(server)
+    service = EngineIOService(server)
     if isinstance(application, WampApplication) and "router" in ours:
         connect(
             application,
@@ -72,8 +71,7 @@ def mount(
             authentication=ours.get("authentication"),
             reactor=reactor,
         ).setServiceParent(service)
-    service.startService()
-    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    service.startService()  # without a parent: it stops with the reactor
     return EngineIOResource(server)
 
 
@@ -104,18 +102,6 @@ def root(extra: Mapping[str, Any] | None = None, *, reactor: Any = None) -> Reso
     top = Resource() if static is None else File(static)
     top.putChild(found[1].encode(), mount(options, reactor=reactor))
     return top
-
-
-class _Service(MultiService):
-    """Closes the sessions, and then what they stood on."""
-
-    def __init__(self, server: Server) -> None:
-        super().__init__()
-        self._server = server
-
-    def stopService(self) -> Deferred[Any]:
-        stopped = self._server.stop()
-        return stopped.addCallback(lambda _: super(_Service, self).stopService())
 
 
 def _known(extra: Mapping[str, Any] | None, besides: tuple[str, ...]) -> dict[str, Any]:

@@ -358,7 +358,9 @@ def usr1():
 @pytest.fixture
 def site(server, tmp_path, clock):
     """A site with an access log."""
-    site = EngineIOSite(Resource(), server, logPath=str(tmp_path / "access.log"))
+    site = EngineIOSite(
+        Resource(), server, "/engine.io", logPath=str(tmp_path / "access.log")
+    )
     site.startFactory()
     yield site
     site.stopFactory()
@@ -390,7 +392,7 @@ def test_a_log_that_cannot_be_opened_again_is_gone_on_with(site, tmp_path, logge
 def test_what_is_not_open_is_not_opened(server, tmp_path, clock, log_path):
     """A site without a log, or one that does not listen."""
     path = None if log_path is None else str(tmp_path / log_path)
-    site = EngineIOSite(Resource(), server, logPath=path)
+    site = EngineIOSite(Resource(), server, "/engine.io", logPath=path)
     if path is None:
         site.startFactory()
     site._logFile = None if path else site._logFile

@@ -123,7 +123,7 @@ async def test_a_server_that_stops_leaves_no_connection(
         peer.write(frame(CLOSE, b"\x03\xe8"))
         await until(lambda: not stage.server.sessions)
     assert stage.server.connected == 1
-    await stage.server.stop(within=0.2)
+    await stage.server.stop(timeout=0.2)
     assert stage.server.connected == 0
     peer.drop()
     await turn()

@@ -173,7 +173,7 @@ async def test_a_stop_waits_for_who_reads_slowly(
         said += 1
         await turn(0.02)  # for the kernel takes some later
     assert session.transport.writable
-    stopped = stage.server.stop(within=10)
+    stopped = stage.server.stop(timeout=10)
     await turn(0.5)
     assert not stopped.called
     socket.resumeProducing()

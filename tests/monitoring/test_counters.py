@@ -31,7 +31,7 @@ POLLING = "EIO=4&transport=polling"
 @pytest.fixture
 def counters(clock):
     """Give a tally with the test's time."""
-    return Counters(seconds=clock.seconds)
+    return Counters(clock=clock)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ HERE = {"Host": "localhost"}
 @pytest.fixture
 def metrics(clock):
     """Give metrics with the test's time, in a registry of their own."""
-    return Metrics(CollectorRegistry(), seconds=clock.seconds)
+    return Metrics(CollectorRegistry(), clock=clock)
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ def ask(watched, metrics, house):
     def get(*guards, path="/metrics", **headers):
         root = Resource()
         root.putChild(b"metrics", MetricsResource(metrics.registry, *guards))
-        browser = Browser(EngineIOSite(root, watched))
+        browser = Browser(EngineIOSite(root, watched, "/engine.io"))
         house.append(browser)
         lines = [f"GET {path} HTTP/1.1", *map(": ".join, headers.items())]
         browser.send("\r\n".join([*lines, "", ""]).encode())

@@ -30,7 +30,7 @@ POLLING = "EIO=4&transport=polling"
 @pytest.fixture
 def counters(clock):
     """Give a tally with the test's time."""
-    return Counters(seconds=clock.seconds)
+    return Counters(clock=clock)
 
 
 @pytest.fixture
@@ -293,7 +293,7 @@ def ask(watched, make_service, house):
         access = access or AccessControl(**options)
         root = Resource()
         root.putChild(b"status", StatusPage(make_service(access, **options), access))
-        site = EngineIOSite(root, watched)
+        site = EngineIOSite(root, watched, "/engine.io")
         browser = Browser(site, address=IPv4Address("TCP", address, 4711))
         house.append(browser)
         headers = {"Host": "localhost:3000", **headers}

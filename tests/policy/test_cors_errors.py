@@ -212,7 +212,7 @@ def test_that_another_poll_waits_may_be_read(make, browse):
 def test_that_it_stops_may_be_read(make, browse, clock):
     """It is worth to come back then."""
     server, _ = make(cors=[LISTED])
-    server.stop(within=0)
+    server.stop(timeout=0)
     clock.advance(1)
     answer = browse(server).get(POLLING, Origin=LISTED).answer
     assert answer.status == 503

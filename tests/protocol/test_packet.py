@@ -38,7 +38,16 @@ def test_encoded_knows_that_it_must_not_be_compressed():
     assert not Encoded("", compress=False).compress
 
 
-@pytest.mark.parametrize("data", [None, 4, bytearray(b"x"), {"a": 1}])
+@pytest.mark.parametrize("kind", [bytearray, lambda data: memoryview(bytearray(data))])
+def test_an_encoded_buffer_is_copied(kind):
+    """What changes it later does not change the message."""
+    data = kind(b"one")
+    message = Encoded(data)
+    data[:] = b"two"
+    assert (message.data, type(message.data)) == (b"one", bytes)
+
+
+@pytest.mark.parametrize("data", [None, 4, Encoded("x"), {"a": 1}])
 def test_what_is_no_message_is_refused_by_name(data):
     """The sentence says what came instead of str or bytes."""
     with pytest.raises(TypeError, match=f"not {type(data).__name__}: encode it"):

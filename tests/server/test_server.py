@@ -137,16 +137,18 @@ def test_the_application_may_say_more_of_who_it_admits(server, listener, clock):
     assert listener.reasons == [CloseReason.PING_TIMEOUT]
 
 
-def test_an_initial_packet_follows_the_open_packet(make_server):
+@pytest.mark.parametrize("first", ["hello", b"hello", bytearray(b"hello")])
+def test_an_initial_packet_follows_the_open_packet(make_server, first):
     """In the same payload, before the application's greeting."""
     transport = RecordingTransport()
-    join(make_server(initial_packet="hello"), transport)
-    assert transport.written[1:] == ["hello"]
+    join(make_server(initial_packet=first), transport)
+    assert transport.written[1:] == [first]
+    assert type(transport.written[1]) in (str, bytes)
 
 
 def test_jitter_brings_the_first_ping_early(make_server, clock):
     """By at most ping_jitter, at random; the next ones come as ever."""
-    server = make_server(ping_jitter=4.0, chance=lambda: 0.5)
+    server = make_server(ping_jitter=4.0, random=lambda: 0.5)
     transport = RecordingTransport()
     session = join(server, transport)
     clock.advance(22.5)
@@ -296,6 +298,51 @@ def test_a_slow_client_holds_no_broadcast_up(make_server, open_session, clock):
     assert isinstance(quick.transport.written[0], Encoded)
 
 
+@pytest.mark.parametrize("kind", [bytearray, lambda data: memoryview(bytearray(data))])
+def test_a_buffer_is_broadcast_as_it_is_now(server, open_session, clock, kind):
+    """It is copied once, for all sessions."""
+    session = open_session(server)
+    session.transport.writable = False
+    data = kind(b"one")
+    server.broadcast(data)
+    data[:] = b"two"
+    session.transport.ready()
+    assert [each.data for each in session.transport.written] == [b"one"]
+    clock.advance(0)
+
+
+@pytest.mark.parametrize("kind", ["session", "sid", "sessions", "sids", "generator"])
+def test_a_broadcast_leaves_some_out(server, open_session, clock, kind):
+    """Sessions or ids, one or several; an id that is unknown is nobody's."""
+    first, second, third = (open_session(server) for _ in range(3))
+    some = {
+        "session": first,
+        "sid": first.sid,
+        "sessions": [first, second],
+        "sids": {first.sid, second.sid, "unknown"},
+        "generator": (each for each in (first, second.sid)),
+    }
+    server.broadcast("x", except_=some[kind])
+    clock.advance(0)
+    several = kind not in ("session", "sid")
+    assert first.transport.written == []
+    assert bool(second.transport.written) is not several
+    assert len(third.transport.written) == 1
+
+
+def test_an_open_session_is_found_by_its_id(server, open_session, clock):
+    """One that is closing is still in ``sessions``, but can't be sent to."""
+    session = open_session(server)
+    assert server.session(session.sid) is session
+    assert server.session("unknown") is None
+    session.close()
+    assert session.sid in server.sessions
+    assert server.session(session.sid) is None
+    clock.advance(0)
+    assert session.sid not in server.sessions
+    assert server.session(session.sid) is None
+
+
 # Stopping.
 
 
@@ -340,7 +387,7 @@ def test_stop_may_be_called_again(server, session, clock):
 def test_stop_has_an_end(server, session, clock):
     """Sessions that nobody fetches the last words of are cut off."""
     session.transport.writable = False
-    stopped = outcome_of(server.stop(within=5))
+    stopped = outcome_of(server.stop(timeout=5))
     clock.advance(0)
     clock.advance(4.5)
     assert stopped == []

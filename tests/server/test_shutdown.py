@@ -34,7 +34,7 @@ def serving(clock):
 
 @pytest.fixture
 def drain(serving):
-    """Give a drain that has not begun, and whose chance is always the middle."""
+    """Give a drain that has not begun, and whose random number is always one half."""
     return Shutdown(serving, lambda: 0.5)
 
 
@@ -151,9 +151,9 @@ def test_few_sessions_end_at_once(make_server, clock, listener):
 
 def test_many_are_spread_no_longer_than_need_be(make_server, clock, listener):
     """A hundred a second, the oldest first."""
-    server = make_server(chance=lambda: 0.5)
+    server = make_server(random=lambda: 0.5)
     opened = [server.sessions[sid] for sid in (crowd(server, 210), server.sessions)[1]]
-    server.stop(within=60)
+    server.stop(timeout=60)
     clock.pump([0.01] * 100)
     assert 100 <= len(listener.closed) <= 115
     clock.pump([0.01] * 110)
@@ -164,9 +164,9 @@ def test_many_are_spread_no_longer_than_need_be(make_server, clock, listener):
 
 def test_very_many_are_spread_over_most_of_the_time(make_server, clock, listener):
     """Evenly over three quarters of it; the rest is for last words."""
-    server = make_server(chance=lambda: 0.5)
+    server = make_server(random=lambda: 0.5)
     crowd(server, 600)
-    server.stop(within=1)
+    server.stop(timeout=1)
     counts = []
     for _ in range(4):
         before = len(listener.closed)
@@ -179,7 +179,7 @@ def test_very_many_are_spread_over_most_of_the_time(make_server, clock, listener
 def test_the_times_have_jitter(make_server, clock, listener):
     """Two servers that stop together do not close their sessions in step."""
     chances = iter([0.0, 1.0] * 100)
-    server = make_server(chance=lambda: next(chances))
+    server = make_server(random=lambda: next(chances))
     crowd(server, 14)
     chances = iter([0.0, 1.0] * 100)
     server.stop()
@@ -202,7 +202,7 @@ def test_what_is_queued_leaves_first(make_server, clock, listener):
         each.writable = False
         each.receiver.send("last words")
     stopped = []
-    server.stop(within=5).addCallback(stopped.append)
+    server.stop(timeout=5).addCallback(stopped.append)
     clock.advance(1)
     ready.ready()
     assert ready.written[1:] == ["last words", GOODBYE]
@@ -219,7 +219,7 @@ def test_sessions_not_closed_yet_are_cut_off_too(make_server, clock, listener):
     server = make_server()
     crowd(server, 50)
     stopped = []
-    server.stop(within=0).addCallback(stopped.append)
+    server.stop(timeout=0).addCallback(stopped.append)
     clock.advance(0)
     assert stopped == []
     clock.advance(0.1)
@@ -263,7 +263,7 @@ def test_cutting_off_before_a_stop_does_nothing(server, session, clock, listener
     st.floats(0, 10),
     st.lists(st.floats(0, 1), min_size=1),
 )
-def test_it_always_ends_in_time(kinds, within, chances):
+def test_it_always_ends_in_time(kinds, timeout, chances):
     """Whatever clients do, each session ends once, and no timer is left."""
     clock, ends = Clock(), []
 
@@ -272,13 +272,13 @@ def test_it_always_ends_in_time(kinds, within, chances):
             ends.append(session)
 
     rolls = iter(chances * 1000)
-    server = Server(Told(), Config(), clock=clock, chance=lambda: next(rolls))
+    server = Server(Told(), Config(), clock=clock, random=lambda: next(rolls))
     for kind, transport in zip(kinds, crowd(server, len(kinds)), strict=True):
         transport.writable = kind == "ready"
         if kind == "gone":
             clock.callLater(0.02, transport.receiver.fail, CloseReason.TRANSPORT_CLOSE)
     stopped = []
-    server.stop(within).addCallback(stopped.append)
+    server.stop(timeout).addCallback(stopped.append)
     clock.pump([0.005] * 20 + [0.1] * 110)
     assert stopped == [None]
     assert len(ends) == len(set(ends)) == len(kinds)

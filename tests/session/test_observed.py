@@ -139,6 +139,15 @@ def test_what_is_sent_is_told(session, onlooker):
     assert onlooker.calm == sent
 
 
+def test_a_buffer_that_is_sent_is_told_as_it_was(session, onlooker):
+    """What changes it later changes neither what is sent nor what is told."""
+    data = bytearray(b"one")
+    session.send(data)
+    session.send_many([data])
+    data[:] = b"two"
+    assert onlooker.calm == [("packet_sent", b"one")] * 2
+
+
 def test_a_volatile_message_that_goes_is_told(session, onlooker):
     """Only dropping it is silent."""
     session.send("now", volatile=True)

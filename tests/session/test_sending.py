@@ -58,7 +58,23 @@ def test_a_message_never_overtakes_the_queue(held):
     assert held.transport.written == ["one", "two"]
 
 
-@pytest.mark.parametrize("data", [None, 4, bytearray(b"x"), ["x"], {"a": 1}])
+@pytest.mark.parametrize("kind", [bytearray, lambda data: memoryview(bytearray(data))])
+@pytest.mark.parametrize("compress", [True, False])
+def test_a_buffer_is_sent_as_it_is_now(session, kind, compress):
+    """It is copied, wherever the message waits: what changes later is not sent."""
+    data = kind(b"one")
+    session.send(data, compress=compress)
+    session.transport.writable = False
+    session.send(data, compress=compress)
+    session.send_many([data, "text", data])
+    data[:] = b"two"
+    session.transport.ready()
+    written = [getattr(each, "data", each) for each in session.transport.written]
+    assert written == [b"one", b"one", b"one", "text", b"one"]
+    assert {type(each) for each in written} == {bytes, str}
+
+
+@pytest.mark.parametrize("data", [None, 4, ["x"], {"a": 1}])
 def test_what_is_no_message_is_refused(session, data):
     """The sentence says what it was instead of str or bytes."""
     with pytest.raises(TypeError, match=f"not {type(data).__name__}: encode it first"):
@@ -566,7 +582,7 @@ def test_a_goodbye_may_leave_by_the_new_transport(held, clock, listener):
     assert listener.reasons == [CloseReason.SERVER_CLOSE]
 
 
-@pytest.mark.parametrize("bad", [None, bytearray(b"x"), 1, "\ud800"])
+@pytest.mark.parametrize("bad", [None, ["x"], 1, "\ud800"])
 def test_of_many_messages_all_go_or_none(session, bad):
     """What is no message is refused before anything is queued."""
     with pytest.raises((TypeError, UnicodeEncodeError)):

@@ -235,6 +235,21 @@ def test_stopping_ends_the_sessions(reactor, factory):
     late.lose()
 
 
+def test_a_shutdown_ends_the_sessions(reactor, factory):
+    """The reactor waits for them, whether or not the port is told to stop."""
+    listen(reactor, factory, "tcp:3000")
+    browser = Browser(reactor.tcpServers[0][1])
+    browser.get(f"{POLLING}&sid={browser.get(POLLING).answer.open()['sid']}")
+    [(function, args, kwargs)] = reactor.triggers["before"]["shutdown"]
+    stopped = []
+    function(*args, **kwargs).addCallback(stopped.append)
+    reactor.advance(0)
+    assert browser.answers[-1].body == b"1"
+    reactor.advance(0.1)
+    assert len(stopped) == 1
+    browser.lose()
+
+
 @pytest.mark.parametrize(
     ("options", "seconds"), [({}, 5.0), ({"drain_timeout": "2"}, 2.0)]
 )

@@ -71,7 +71,7 @@ def test_off_an_index_means_nothing_elsewhere(make_server, browse):
 @pytest.fixture
 def status_browse(clock, house):
     """Connect to a status page without a token, from this machine."""
-    access, counters = AccessControl(), Counters(seconds=clock.seconds)
+    access, counters = AccessControl(), Counters(clock=clock)
     service = StatusService(counters, access, clock=clock)
     service.startService()
     root = Resource()

@@ -314,7 +314,7 @@ def test_a_server_that_stops_aborts_what_is_left(connect, clock):
     browser = connect()
     server = browser.site.server
     left = []
-    server.stop(within=5).addCallback(lambda _: left.append(server.connected))
+    server.stop(timeout=5).addCallback(lambda _: left.append(server.connected))
     passes(clock, 5)
     for _ in range(20):
         clock.advance(0.1)
@@ -330,7 +330,7 @@ def test_a_server_that_stops_aborts_what_had_ended_before(connect, clock):
     browser.send(frame(b"\x03\xe8", CLOSE_FRAME))
     assert (server.sessions, server.connected) == ({}, 1)
     left = []
-    server.stop(within=5).addCallback(lambda _: left.append(server.connected))
+    server.stop(timeout=5).addCallback(lambda _: left.append(server.connected))
     passes(clock, 4.9)
     assert left == []
     passes(clock, 0.1)

@@ -173,7 +173,7 @@ def test_a_resource_elsewhere_in_the_site_is_served_too(make_server, house, list
     """Without the guard, which knows one path; and by twisted.web's own means."""
     server, root = make_server(max_payload=100), Resource()
     root.putChild(b"other", EngineIOResource(server))
-    browser = Browser(EngineIOSite(root, server))
+    browser = Browser(EngineIOSite(root, server, "/engine.io"))
     house.append(browser)
     browser.send(f"GET /other?{POLLING} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     sid = browser.answer.open()["sid"]
@@ -194,7 +194,7 @@ def bounded(make_server, house):
     server = make_server(max_payload=100, observers=[onlooker])
     root = Resource()
     root.putChild(b"", Data(b"home", "text/plain"))
-    browser = Browser(EngineIOSite(root, server, bounded=True))
+    browser = Browser(EngineIOSite(root, server, "/engine.io", bounded=True))
     house.append(browser)
     return browser, onlooker
 

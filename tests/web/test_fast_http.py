@@ -232,7 +232,7 @@ def wrapped(server: Server) -> EngineIOSite:
     root = Resource()
     inner = EncodingResourceWrapper(EngineIOResource(server), [GzipEncoderFactory()])
     root.putChild(b"engine.io", inner)
-    return EngineIOSite(root, server)
+    return EngineIOSite(root, server, "/engine.io")
 
 
 def guarded(server: Server) -> EngineIOSite:
@@ -266,7 +266,7 @@ def behind_a_leaf(server: Server) -> EngineIOSite:
 
 
 def elsewhere(server: Server) -> EngineIOSite:
-    return EngineIOSite(Resource(), server)
+    return EngineIOSite(Resource(), server, "/engine.io")
 
 
 def not_lean(server: Server) -> EngineIOSite:

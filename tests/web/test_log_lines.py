@@ -236,7 +236,7 @@ def test_a_head_request_is_described_without_what_it_holds(
     """Twisted writes the request itself, with its URI, into a warning."""
     root = Resource()
     root.putChild(b"page", Page())
-    browser = Browser(EngineIOSite(root, server))
+    browser = Browser(EngineIOSite(root, server, "/engine.io"))
     house.append(browser)
     browser.send(f"HEAD /page?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     (line,) = texts(events)
@@ -252,7 +252,7 @@ def test_a_request_of_any_bytes_can_stand_in_a_line(server, house, byte):
     root, page = Resource(), Resource()
     page.render_GET = lambda request: said.append(repr(request)) or b""
     root.putChild(b"page", page)
-    browser = Browser(EngineIOSite(root, server))
+    browser = Browser(EngineIOSite(root, server, "/engine.io"))
     house.append(browser)
     browser.send(b"GET /page?%b HTTP/1.1\r\nHost: x\r\n\r\n" % byte)
     (line,) = said
@@ -263,7 +263,7 @@ def test_a_request_of_any_bytes_can_stand_in_a_line(server, house, byte):
 
 def test_a_request_that_has_not_come_can_stand_in_a_line(server, house):
     """It has no method yet."""
-    site = EngineIOSite(Resource(), server)
+    site = EngineIOSite(Resource(), server, "/engine.io")
     browser = Browser(site)
     house.append(browser)
     browser.send(b"GET /page HTTP/1.1\r\n")

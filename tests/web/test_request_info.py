@@ -17,7 +17,7 @@ def ask(server):
 
     def ask_for(uri, proxies=None, method=b"GET", **headers):
         channel = DummyChannel()
-        channel.site = Site(None, server)
+        channel.site = Site(None, server, "/engine.io")
         request = EngineIORequest(channel)
         request.method, request.uri = method, uri
         for name, value in headers.items():

@@ -355,7 +355,7 @@ def test_a_session_that_cannot_open_is_a_bad_request(make_server, browse, logged
     def unlucky():
         raise ZeroDivisionError
 
-    server = make_server(chance=unlucky)
+    server = make_server(random=unlucky)
     browser = browse(server).get(POLLING)
     assert (browser.answer.status, browser.answer.json()["code"]) == (400, 3)
     assert server.sessions == {}

@@ -193,7 +193,7 @@ def test_who_compresses_around_us_does_it_alone(server, house):
     root, compressing = Resource(), [GzipEncoderFactory()]
     ours = EngineIOResource(server)
     root.putChild(b"engine.io", EncodingResourceWrapper(ours, compressing))
-    browser = Browser(EngineIOSite(root, server))
+    browser = Browser(EngineIOSite(root, server, "/engine.io"))
     house.append(browser)
     browser.get(POLLING)
     (session,) = server.sessions.values()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from fakes import Browser, Onlooker
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 from twisted.web.resource import Resource
+from twisted.web.server import Request
 from twisted.web.static import Data
 
-from twisted_engineio import EngineIOResource, EngineIOSite, Observer
+from twisted_engineio import ConfigError, EngineIOResource, EngineIOSite, Observer
+from twisted_engineio.web.body_limit import EngineIORequest
 
 POLLING = "EIO=4&transport=polling"
 
@@ -192,7 +197,7 @@ def test_a_held_get_with_much_behind_it_is_reaped(server, browse, clock):
 def test_there_is_no_access_log_unless_it_is_asked_for(server, house, tmp_path):
     """A poll a second is no news; who wants a log gives logPath."""
     for options in ({}, {"logPath": str(tmp_path / "access.log")}):
-        site = EngineIOSite(Resource(), server, **options)
+        site = EngineIOSite(Resource(), server, "/engine.io", **options)
         site.startFactory()
         browser = Browser(site)
         house.append(browser)
@@ -212,3 +217,135 @@ def test_a_handshake_keeps_its_headers(server, browse, listener, extra):
     for shake in listener.admitted:
         assert shake.headers["user-agent"] == "me"
     assert len(listener.admitted) == (0 if "unknown" in extra else 1)
+
+
+# Where the server stands in it.
+
+
+def nest(*path, child):
+    """Return a root with a resource below it."""
+    for name in reversed(path):
+        child, inner = Resource(), child
+        child.putChild(name, inner)
+    return child
+
+
+@pytest.mark.parametrize(
+    ("path", "at"),
+    [
+        ((b"engine.io",), b"/engine.io"),
+        ((b"a", b"b c", b"\xff"), b"/a/b c/\xff"),
+        ((), b"/"),
+    ],
+)
+def test_a_site_finds_where_its_server_stands(server, path, at):
+    """At any depth, and whatever else is in the tree."""
+    resource = EngineIOResource(server)
+    root = nest(*path, child=resource)
+    if path:
+        root.putChild(b"", root)  # an idiom: a resource that is its own child
+        root.putChild(b"page", Data(b"home", "text/plain"))
+    site = EngineIOSite(root, server)
+    assert site.engineio_places.server_at(at) is server
+    assert site.resource_at(at) is resource
+    assert site.resource_at(b"/elsewhere") is None
+
+
+def test_a_server_may_stand_in_several_places(server):
+    """Each of them has the limits."""
+    root = nest(b"a", b"b", child=EngineIOResource(server))
+    root.putChild(b"engine.io", EngineIOResource(server))
+    site = EngineIOSite(root, server)
+    for at in (b"/a/b", b"/engine.io"):
+        assert site.engineio_places.server_at(at) is server
+        assert type(site.resource_at(at)) is EngineIOResource
+
+
+class Dynamic(Resource):
+    """A resource that makes its children when they are asked for."""
+
+    def getChild(self, name, request):
+        return EngineIOResource(self.server)
+
+
+@pytest.mark.parametrize("kind", ["nothing", "another", "behind a leaf", "dynamic"])
+def test_a_site_without_its_server_is_not_made(server, make_server, kind):
+    """Its limits would hold nowhere."""
+    root = Resource()
+    if kind == "another":
+        root.putChild(b"engine.io", EngineIOResource(make_server()))
+    elif kind == "behind a leaf":
+        root = Form()
+        root.putChild(b"engine.io", EngineIOResource(server))
+    elif kind == "dynamic":
+        root.putChild(b"engine.io", Dynamic())
+    with pytest.raises(ConfigError, match="no EngineIOResource of this server") as it:
+        EngineIOSite(root, server)
+    assert it.value.option == "root"
+    site = EngineIOSite(root, server, "/engine.io")
+    assert site.engineio_places.server_at(b"/engine.io") is server
+
+
+# What twisted.web's Site takes.
+
+
+@pytest.mark.parametrize(
+    ("options", "idle", "http2"),
+    [
+        ({}, 75.0, 75.0),
+        ({"timeout": 30}, 30, 60.0),
+        ({"timeout": 200}, 200, 200),
+        ({"timeout": None}, math.inf, None),
+    ],
+)
+def test_a_site_takes_a_timeout(server, make_server, options, idle, http2):
+    """Of an idle connection; over HTTP/2 a poll that is held looks like one."""
+    root = nest(b"engine.io", child=EngineIOResource(server))
+    site = EngineIOSite(root, server, **options)
+    assert site.engineio_places.keep_alive_timeout == idle
+    site.engineio_places.add(make_server(keep_alive_timeout=300.0), "/other")
+    assert site.engineio_places.keep_alive_timeout == (idle if options else 300.0)
+    assert site.timeOut == http2
+
+
+def test_an_idle_connection_has_the_site_s_timeout(server, house):
+    """Less, or more, than the server's keep_alive_timeout."""
+    root = nest(b"engine.io", child=EngineIOResource(server))
+    for timeout, closed in ((10, True), (None, False)):
+        browser = Browser(EngineIOSite(root, server, timeout=timeout))
+        house.append(browser)
+        browser.get("EIO=1&transport=polling")
+        for _ in range(20):
+            server.clock.advance(10)
+        assert browser.wire.disconnecting is closed
+
+
+def test_a_site_takes_a_reactor(server):
+    """What it times with; the server's clock if left out."""
+    root = nest(b"engine.io", child=EngineIOResource(server))
+    other = Clock()
+    assert EngineIOSite(root, server).reactor is server.clock
+    assert EngineIOSite(root, server, reactor=other).reactor is other
+
+
+class OwnRequest(Request):
+    """A request class of the application's."""
+
+
+@pytest.mark.parametrize("factory", [OwnRequest, lambda channel: OwnRequest(channel)])
+def test_a_request_factory_without_limits_is_refused(server, factory):
+    """Bodies of any size would be collected before our resource is called."""
+    root = nest(b"engine.io", child=EngineIOResource(server))
+    inherited = type("OwnSite", (EngineIOSite,), {"requestFactory": factory})
+    message = r"would drop the limits.* protect\(Site\(root"
+    with pytest.raises(TypeError, match=message):
+        EngineIOSite(root, server, requestFactory=factory)
+    with pytest.raises(TypeError, match=message):
+        inherited(root, server)
+
+
+def test_a_request_factory_with_the_limits_is_taken(server):
+    """A subclass of the site's own request class."""
+    root = nest(b"engine.io", child=EngineIOResource(server))
+    kind = type("Limited", (EngineIORequest,), {})
+    assert EngineIOSite(root, server, requestFactory=kind).requestFactory is kind

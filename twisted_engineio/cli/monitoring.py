@@ -78,7 +78,7 @@ class Monitoring:
         _check_paths(options)
         token = _read_token(options["token-file"])
         trusted = options["config"].trusted_proxies
-        counters = Counters(seconds=clock.seconds)
+        counters = Counters(clock=clock)
         if options["metrics"] is not None:
             counters = self._add_metrics(options, clock, token)
         if options["status"] is not None:
@@ -112,7 +112,7 @@ class Monitoring:
             )
         from ..monitoring.metrics import Metrics, MetricsResource
 
-        metrics = Metrics(seconds=clock.seconds)
+        metrics = Metrics(clock=clock)
         apart = options["metrics-listen"] is not None
         # Who reaches an endpoint of its own is decided by where that is.
         access = None

@@ -35,9 +35,9 @@ from ..server.server import Server
 from ..server.socketio_hint import SocketIOHint
 from ..web.endpoint_string import check_description
 from ..web.http1.mount_points import PATH, put
+from ..web.listening import ListeningService
 from ..web.resource import EngineIOResource
 from ..web.site import EngineIOSite
-from .listening import ListeningService
 from .log_format import (
     check_access_log,
     check_log_format,
@@ -317,7 +317,7 @@ def makeService(options: Options) -> IService:
         put(root, path, page)
     _put_hint(root, server, options)
     access_log = options["access-log"]
-    site = EngineIOSite(root, server, options["path"], bounded=True, logPath=access_log)
+    site = EngineIOSite(root, server, bounded=True, logPath=access_log)
     for path, fed in watching.servers.items():
         site.engineio_mounts.add(fed, path)
     make_observer = None
@@ -348,7 +348,8 @@ def _serve_apart(options: Options, service: ServerService) -> None:
         root = Resource()
         for path, page in apart.items():
             put(root, path, page)
-        site = EngineIOSite(root, service.server, bounded=True)
+        # For the limits alone: the server does not stand there.
+        site = EngineIOSite(root, service.server, "/engine.io", bounded=True)
         # A flood of the other port must not lock the operator out of this one.
         site.engineio_mounts.connections.limit = None
         description = options["metrics-listen"]

@@ -24,7 +24,6 @@ from functools import partial
 from types import FrameType
 from typing import Any, Final
 
-from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import (
@@ -40,7 +39,8 @@ from twisted.python.logfile import LogFile
 from .._version import __version__
 from ..exceptions import counted
 from ..server.server import Server
-from .listening import CannotStart, ListeningService
+from ..web.listening import CannotStart
+from ..web.service import EngineIOService
 from .log_format import BoundedObserver
 from .log_rotation import log_files, renew
 
@@ -53,7 +53,7 @@ _TWISTD: Final = "twisted.scripts._twistd_unix"
 """Where twistd's own handler of SIGUSR1 comes from."""
 
 
-class ServerService(MultiService):
+class ServerService(EngineIOService):
     """Everything that ``twistd engineio`` runs; stopping it closes the sessions."""
 
     log = Logger()
@@ -76,8 +76,7 @@ class ServerService(MultiService):
                  becomes a part of; ``None`` for twistd's own.
 
         """
-        super().__init__()
-        self.server = server
+        super().__init__(server)
         self._level = level
         self._reactor = reactor
         self._log_files: list[LogFile] = []
@@ -131,19 +130,13 @@ class ServerService(MultiService):
         """
         try:
             super().privilegedStartService()
-        except CannotStart:
-            for each in self:
-                if isinstance(each, ListeningService):
-                    each.release()
+        except CannotStart as error:
+            error.code = f"twistd engineio: {error}"
             raise
 
     def stopService(self) -> Deferred[Any]:
-        """Close every session, then listen no more."""
-        # Not the other way round: a client may need a new connection to fetch its last
-        # words. New sessions are refused meanwhile.
-        stopped = self.server.stop()
-        stopped.addCallback(lambda _: super(ServerService, self).stopService())
-        return stopped.addBoth(self._flush_log)
+        """Close every session, then listen no more, and write the log's last lines."""
+        return super().stopService().addBoth(self._flush_log)
 
     def _flush_log(self, result: Any) -> Any:
         for each in self._bounds:

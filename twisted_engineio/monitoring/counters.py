@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..exceptions import CloseReason, ErrorCode, PayloadTooLarge, Refused, Reject
@@ -25,6 +24,8 @@ from ..observer import Observer
 from ..protocol.packet import Encoded, Outgoing, PacketType
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
     from ..protocol.handshake import Handshake
     from ..session.session import Session
 
@@ -115,16 +116,15 @@ class Counters(Observer):
 
     whole_requests = False
 
-    def __init__(self, *, seconds: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, clock: IReactorTime | None = None) -> None:
         """
         Create the counters, all zero.
 
         Args:
-            seconds: Returns the current time; pass a reactor's ``seconds`` to use its
-                clock.
+            clock: The clock to measure time with; the time of day if omitted.
 
         """
-        self.seconds = seconds
+        self.seconds = time.time if clock is None else clock.seconds
         self.sessions: dict[Session, Seen] = {}
         self.carried = Counter[tuple[str, int]]()
         self.opened = Counter[tuple[str, int]]()

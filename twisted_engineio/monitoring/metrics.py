@@ -8,8 +8,7 @@ number of series does not grow with the number of clients.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from prometheus_client import (
@@ -27,6 +26,7 @@ from ..transports.http_response import answer
 from .counters import Counters
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
     from twisted.web.server import Request
 
     from ..session.session import Session
@@ -67,7 +67,7 @@ class Metrics(Counters):
         self,
         registry: CollectorRegistry | None = None,
         *,
-        seconds: Callable[[], float] = time.time,
+        clock: IReactorTime | None = None,
     ) -> None:
         """
         Create the metrics, and register them.
@@ -75,13 +75,13 @@ class Metrics(Counters):
         Args:
             registry: The registry, such as ``prometheus_client.REGISTRY``. If omitted,
                 a new one that also contains the metrics of the process.
-            seconds: As for ``Counters``.
+            clock: As for ``Counters``.
 
         Raises:
             ValueError: If the registry already contains these metrics.
 
         """
-        super().__init__(seconds=seconds)
+        super().__init__(clock=clock)
         if registry is None:
             registry = CollectorRegistry()
             ProcessCollector(registry=registry)

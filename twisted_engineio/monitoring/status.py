@@ -269,7 +269,7 @@ class StatusService(Service):
         """Stop taking samples, and close the viewers' sessions."""
         super().stopService()
         self._ticking.stop()
-        return self.server.stop(within=0)
+        return self.server.stop(timeout=0)
 
     def _tick(self) -> None:
         sample = self.status.take_sample()

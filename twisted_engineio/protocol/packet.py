@@ -11,13 +11,15 @@ import enum
 from typing import NamedTuple, TypeAlias
 
 __all__ = [
+    "Buffer",
     "Encoded",
     "Message",
     "Outgoing",
     "Packet",
     "PacketType",
+    "as_data",
+    "as_message",
     "is_close_packet",
-    "require_message",
 ]
 
 
@@ -50,18 +52,35 @@ class Packet(NamedTuple):
     data: str | bytes = ""
 
 
-def require_message(data: object) -> None:
+def as_message(data: object) -> Message:
     """
-    Raise ``TypeError`` unless the data is a message.
+    Return a message as ``as_data`` does, or an ``Encoded`` unchanged.
 
     Raises:
-        TypeError: If it is neither text nor bytes, nor an ``Encoded``.
+        TypeError: If it is no message.
 
     """
-    if not isinstance(data, (str, bytes, Encoded)):
-        raise TypeError(
-            f"a message is str or bytes, not {type(data).__name__}: encode it first"
-        )
+    if isinstance(data, (str, bytes, Encoded)):
+        return data
+    return as_data(data)
+
+
+def as_data(data: object) -> str | bytes:
+    """
+    Return the data of a message: text, or bytes, copied if they may change.
+
+    Raises:
+        TypeError: If it is neither str nor bytes, nor a bytearray or memoryview.
+
+    """
+    if isinstance(data, (str, bytes)):
+        return data
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)
+    raise TypeError(
+        "a message is str, bytes, bytearray or memoryview, not"
+        f" {type(data).__name__}: encode it first"
+    )
 
 
 class Encoded:
@@ -69,7 +88,7 @@ class Encoded:
     A message for many sessions, encoded at most once per kind of framing.
 
     Attributes:
-        data: The message, as the application passed it.
+        data: The message, as the application passed it; a copy of a buffer.
         compress: Whether a transport may compress it.
         frame: The WebSocket frame, once a transport has encoded it.
         polled: The packet's textual form, once a transport has encoded it.
@@ -84,11 +103,10 @@ class Encoded:
 
     __slots__ = ("compress", "compressed", "data", "event", "frame", "polled")
 
-    def __init__(self, data: str | bytes, *, compress: bool = True) -> None:
-        require_message(data)
-        if isinstance(data, str):
-            data.encode()  # raises now, not in the middle of a broadcast
-        self.data = data
+    def __init__(self, data: str | bytes | Buffer, *, compress: bool = True) -> None:
+        self.data = as_data(data)
+        if isinstance(self.data, str):
+            self.data.encode()  # raises now, not in the middle of a broadcast
         self.compress = compress
         self.frame: bytes | None = None
         self.polled: str | None = None
@@ -96,6 +114,8 @@ class Encoded:
         self.compressed: list[tuple[str, bytes, bytes]] = []
 
 
+Buffer: TypeAlias = bytearray | memoryview
+"""Bytes that may change: they are copied when they are sent."""
 Message: TypeAlias = str | bytes | Encoded
 Outgoing: TypeAlias = Message | Packet
 

@@ -16,8 +16,8 @@ Driven by the resource (``admit``, ``open``, ``find``), by its sessions
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import random
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import ref
@@ -49,7 +49,7 @@ from ..policy.forwarded import TrustedProxies
 from ..policy.limited_log import LimitedLog, LineLimit
 from ..policy.quota import Quota
 from ..protocol.handshake import Handshake
-from ..protocol.packet import Encoded, Outgoing
+from ..protocol.packet import Buffer, Encoded, Outgoing, as_data
 from ..session.open_packet import open_packet
 from ..session.rate_limited import session_class
 from ..session.session import Session, State
@@ -118,7 +118,7 @@ class Server(AdmissionControl):
         clock: IReactorTime | None = None,
         observers: Sequence[Observer] = (),
         make_sid: Callable[[Handshake], object] = make_sid,
-        chance: Callable[[], float] = random.random,
+        random: Callable[[], float] = random,
     ) -> None:
         """
         Create a server without sessions.
@@ -130,7 +130,7 @@ class Server(AdmissionControl):
             observers: Observers, notified of every event in this order.
             make_sid: Returns the id of a new session; may be async. The id must be
                 unguessable: a client that knows it can take part in the session.
-            chance: Returns a random number from 0 to 1, for the ping jitter and the
+            random: Returns a random number from 0 to 1, for the ping jitter and the
                 spread of a shutdown.
 
         Raises:
@@ -167,11 +167,11 @@ class Server(AdmissionControl):
         trusted = self.config.trusted_proxies
         self.proxies = TrustedProxies(trusted) if trusted else None
         self._make_sid = make_sid
-        self._chance = chance
+        self._random = random
         self._sessions: dict[str, Session] = {}
         self.sessions: Mapping[str, Session] = MappingProxyType(self._sessions)
         self._quota = Quota(self.config, clock.seconds)
-        self._drain = Shutdown(self, chance)
+        self._drain = Shutdown(self, random)
         self.handlers = SharedTimeout(clock, self.config.handler_timeout)
         # The fast path reads and writes uncompressed frames only.
         plain = not self.config.per_message_deflate
@@ -269,12 +269,12 @@ class Server(AdmissionControl):
             )
         ]
         if self.config.initial_packet is not None:
-            packets.append(self.config.initial_packet)
+            packets.append(as_data(self.config.initial_packet))
         return packets
 
     def jitter(self) -> float:
         """Return the number of seconds by which a session's first ping is advanced."""
-        return self.config.ping_jitter * self._chance()
+        return self.config.ping_jitter * self._random()
 
     def find(self, sid: str) -> Session:
         """
@@ -294,7 +294,30 @@ class Server(AdmissionControl):
 
     # Called by the code that runs the server.
 
-    def broadcast(self, data: str | bytes, *, compress: bool = True) -> None:
+    def session(self, sid: str) -> Session | None:
+        """
+        Return the open session with an id.
+
+        Args:
+            sid: The id.
+
+        Returns:
+            The session; None if there is none, or if it is closing: nothing can be
+            sent to it any more. ``sessions`` has those that are closing, too.
+
+        """
+        session = self._sessions.get(sid)
+        if session is None or session.state is not State.OPEN:
+            return None
+        return session
+
+    def broadcast(
+        self,
+        data: str | bytes | Buffer,
+        *,
+        compress: bool = True,
+        except_: Session | str | Iterable[Session | str] = (),
+    ) -> None:
         """
         Send a message to every open session.
 
@@ -304,6 +327,7 @@ class Server(AdmissionControl):
         Args:
             data: The message.
             compress: As for ``Session.send``.
+            except_: Sessions, or their ids, that are not sent it; one, or several.
 
         Raises:
             TypeError: If ``data`` is neither text nor bytes.
@@ -311,9 +335,12 @@ class Server(AdmissionControl):
 
         """
         message = Encoded(data, compress=compress)
+        if isinstance(except_, (Session, str)):
+            except_ = (except_,)
+        skipped = {each if isinstance(each, str) else each.sid for each in except_}
         corked = self._corked
         for session in list(self._sessions.values()):
-            if session.state is State.OPEN:
+            if session.state is State.OPEN and session.sid not in skipped:
                 transport = session.transport
                 if transport.cork():
                     if not corked:
@@ -327,14 +354,15 @@ class Server(AdmissionControl):
         for transport in corked:
             transport.uncork()
 
-    def stop(self, within: float | None = None) -> Deferred[None]:
+    def stop(self, timeout: float | None = None) -> Deferred[None]:
         """
         Refuse new sessions and close all open ones, spread over time if there are many.
 
         Args:
-            within: Seconds until the remaining connections are aborted: sessions whose
-                unsent data no poll has fetched, and WebSockets that the client has not
-                closed. ``drain_timeout`` if omitted. Ignored after the first call.
+            timeout: Seconds until the remaining connections are aborted: sessions
+                whose unsent data no poll has fetched, and WebSockets that the client
+                has not closed. ``drain_timeout`` if omitted. Ignored after the first
+                call.
 
         Returns:
             A Deferred that fires when the last session has ended, its WebSocket is
@@ -343,7 +371,7 @@ class Server(AdmissionControl):
             clients have not read them by then are aborted.
 
         """
-        self._drain.begin(self.config.drain_timeout if within is None else within)
+        self._drain.begin(self.config.drain_timeout if timeout is None else timeout)
         return self._drain.over().addCallback(self._end_what_is_left)
 
     def _end_what_is_left(self, _: None) -> Deferred[None] | None:

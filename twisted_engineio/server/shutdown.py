@@ -97,18 +97,18 @@ class Shutdown:
 
     """
 
-    def __init__(self, server: ShutdownTarget, chance: Callable[[], float]) -> None:
+    def __init__(self, server: ShutdownTarget, random: Callable[[], float]) -> None:
         """
         Create a shutdown that has not begun.
 
         Args:
             server: The server to shut down.
-            chance: Returns a random number from 0 to 1.
+            random: Returns a random number from 0 to 1.
 
         """
         self.stage = ShutdownStage.SERVING
         self._server = server
-        self._chance = chance
+        self._random = random
         self._left: deque[Session] = deque()
         self._began = 0.0
         self._closed = 0
@@ -119,12 +119,12 @@ class Shutdown:
         self._pending_handlers: set[Deferred[object]] = set()
         self._waiters: list[Deferred[None]] = []
 
-    def begin(self, within: float) -> None:
+    def begin(self, timeout: float) -> None:
         """
         Begin to close the sessions; has no effect after the first call.
 
         Args:
-            within: Seconds until the remaining sessions are aborted.
+            timeout: Seconds until the remaining sessions are aborted.
 
         """
         if self.stage is not ShutdownStage.SERVING:
@@ -133,8 +133,8 @@ class Shutdown:
         clock = self._server.clock
         self._left.extend(self._server.sessions.values())
         self._began = clock.seconds()
-        self._rate = max(len(self._left) / max(within * _SPREAD, _STEP), _PER_SECOND)
-        self._end = clock.callLater(within, self.cut_off)
+        self._rate = max(len(self._left) / max(timeout * _SPREAD, _STEP), _PER_SECOND)
+        self._end = clock.callLater(timeout, self.cut_off)
         self._step()
         self.settle()
 
@@ -187,7 +187,7 @@ class Shutdown:
             self._closed += 1
             due -= 1
         if self._left:
-            delay = max(_STEP, 1 / self._rate) * (0.5 + self._chance())
+            delay = max(_STEP, 1 / self._rate) * (0.5 + self._random())
             self._next = clock.callLater(delay, self._step)
 
     def _finish(self) -> None:

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from ..protocol.packet import Message, Outgoing, Packet, PacketType
+from ..protocol.packet import Buffer, Message, Outgoing, Packet, PacketType, as_message
 from .interfaces import Transport
 from .session import Session, SessionOwner, State
 
 __all__ = ["ObservedSession", "ObserverHooks"]
+
+_BUFFERS = (bytearray, memoryview)
 
 Hooks: TypeAlias = tuple[Callable[..., None], ...]
 
@@ -93,9 +95,15 @@ class ObservedSession(Session):
         super().receive_packet(packet)
 
     def send(
-        self, data: Message, *, compress: bool = True, volatile: bool = False
+        self,
+        data: Message | Buffer,
+        *,
+        compress: bool = True,
+        volatile: bool = False,
     ) -> bool:
         """Send a message, and notify observers unless it was dropped."""
+        if isinstance(data, _BUFFERS):
+            data = bytes(data)  # observers get what was sent, whatever changes later
         hooks = self.server.hooks
         direct = (hooks.flushing or hooks.flushed) and self._notify_flushing()
         sent = super().send(data, compress=compress, volatile=volatile)
@@ -109,11 +117,11 @@ class ObservedSession(Session):
             self._notify(hooks.flushed)
         return sent
 
-    def send_many(self, messages: Iterable[Message]) -> bool:
+    def send_many(self, messages: Iterable[Message | Buffer]) -> bool:
         """Send messages together, and notify observers of each."""
         messages = list(messages)
         sent = super().send_many(messages)
-        for data in messages:
+        for data in map(as_message, messages):
             self._notify(self.server.hooks.packet_sent, data)
         return sent
 

@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from twisted.internet.defer import Deferred, fail, succeed
 
 from ..exceptions import SessionClosed
-from ..protocol.packet import Encoded, Message, Outgoing, require_message
+from ..protocol.packet import Buffer, Encoded, Message, Outgoing, as_message
 from .heartbeat import Waiting
 from .send_queue import SendQueue, size_of
 from .state import SessionBase, State
@@ -40,13 +40,18 @@ class Sending(SessionBase):
     __slots__ = ()
 
     def send(
-        self, data: Message, *, compress: bool = True, volatile: bool = False
+        self,
+        data: Message | Buffer,
+        *,
+        compress: bool = True,
+        volatile: bool = False,
     ) -> bool:
         """
         Send a message, or queue it if the transport is not writable.
 
         Args:
-            data: Text, bytes, or an ``Encoded`` that many sessions share.
+            data: Text, bytes, or an ``Encoded`` that many sessions share. A bytearray
+                or a memoryview is copied: change it afterwards as you like.
             compress: Whether a transport that compresses may compress it.
             volatile: Whether to drop it if it cannot be sent now.
 
@@ -62,17 +67,19 @@ class Sending(SessionBase):
         """
         if self.state is not _OPEN:
             raise SessionClosed(self.sid, self.reason, self.state.value)
+        # A buffer is replaced below; asking isinstance here would cost every message.
+        item: Message = data  # type: ignore[assignment]
         if type(data) not in _MESSAGES:
-            require_message(data)
-        if not compress and not isinstance(data, Encoded):
-            data = Encoded(data, compress=False)
+            item = as_message(data)
+        if not compress and not isinstance(item, Encoded):
+            item = Encoded(item, compress=False)
         transport = self.transport
         if transport.writable and self._outbox is None:
-            transport.send(data)
+            transport.send(item)
             return self.transport.writable or self._check_buffered() or volatile
-        return self._enqueue_volatile(data) if volatile else self._enqueue(data)
+        return self._enqueue_volatile(item) if volatile else self._enqueue(item)
 
-    def send_many(self, messages: Iterable[Message]) -> bool:
+    def send_many(self, messages: Iterable[Message | Buffer]) -> bool:
         """
         Send messages together, in as few writes as the transport allows.
 
@@ -92,12 +99,11 @@ class Sending(SessionBase):
         """
         if self.state is not State.OPEN:
             raise SessionClosed(self.sid, self.reason, self.state.value)
-        messages = list(messages)
-        for data in messages:
-            require_message(data)
+        items = list(map(as_message, messages))
+        for data in items:
             size_of(data)  # raises what _enqueue would
         below = True
-        for data in messages:
+        for data in items:
             below = self._enqueue(data)
         self.transport_ready()
         return below

@@ -17,8 +17,11 @@ from ..policy.limited_log import LimitedLog
 from .receive_queue import ClientPresence, ReceiveQueue
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..config import Config
     from ..protocol.handshake import Handshake
+    from ..protocol.packet import Buffer
     from .heartbeat import Heartbeat
     from .interfaces import Handlers, Transport
     from .revision import Revision
@@ -60,8 +63,24 @@ class SessionOwner(Protocol):
     def jitter(self) -> float:
         """Return the seconds by which a session's first ping is sent early."""
 
-    def broadcast(self, data: str | bytes, *, compress: bool = True) -> None:
+    @property
+    def sessions(self) -> Mapping[str, Any]:
+        """Every session by its id; for the application."""
+
+    def session(self, sid: str) -> Any:
+        """Return the open session with an id, or None; for the application."""
+
+    def broadcast(
+        self,
+        data: str | bytes | Buffer,
+        *,
+        compress: bool = True,
+        except_: Any = (),
+    ) -> None:
         """Send a message to every open session; for the application."""
+
+    def stop(self, timeout: float | None = None) -> Deferred[None]:
+        """Close every session; for the application."""
 
     def check_first_message(self, session: Any, data: str | bytes) -> bool:
         """Check for a Socket.IO client; return whether to drop its first message."""

@@ -23,6 +23,7 @@ from ..server.server import Server
 from ..web.endpoint_string import problem_with
 from ..web.http1.mount_points import PATH, put
 from ..web.resource import EngineIOResource
+from ..web.service import EngineIOService
 from ..web.site import EngineIOSite
 from .application import StreamApplication
 
@@ -91,7 +92,7 @@ class EngineIOServerEndpoint:
         server = Server(application, self.config, clock=self._reactor)
         root = Resource()
         put(root, self.path, EngineIOResource(server))
-        site = EngineIOSite(root, server, self.path, bounded=True)
+        site = EngineIOSite(root, server, bounded=True)
         site.noisy = False  # the caller's own factory logs that it starts
         listening: Deferred[Any] = self._endpoint.listen(site)
         return listening.addCallback(StreamPort, server, protocolFactory)
@@ -120,6 +121,8 @@ class StreamPort:
 
         """
         self.server = server
+        self._service = EngineIOService(server)  # drains it, at a shutdown as well
+        self._service.startService()
         self._port = port
         self._factory = factory
         factory.doStart()
@@ -142,7 +145,7 @@ class StreamPort:
             A Deferred that fires when all of this is done.
 
         """
-        stopped = self.server.stop()
+        stopped = self._service.stopService()
         stopped.addCallback(lambda _: self._port.stopListening())
         return stopped.addCallback(lambda _: self._factory.doStop())
 

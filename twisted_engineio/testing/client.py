@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlencode
 
-from ..protocol.packet import Packet, PacketType, require_message
+from ..protocol.packet import Buffer, Packet, PacketType, as_data
 from .carriers import CARRIERS, Carrier, Item, PostingCarrier
 from .lines import Answer, HttpLine
 
@@ -166,7 +166,7 @@ class MemoryClient:
         self._server.settle()
         return self.state in (ClientState.OPEN, ClientState.MOVING)
 
-    def send(self, data: str | bytes) -> None:
+    def send(self, data: str | bytes | Buffer) -> None:
         """
         Send a message.
 
@@ -178,10 +178,10 @@ class MemoryClient:
             TypeError: If ``data`` is no message.
 
         """
-        require_message(data)
+        message = as_data(data)
         if not self.is_open:
             raise ConnectionError(f"{self!r} is not open")
-        self._enqueue(data)
+        self._enqueue(message)
         self._server.settle()
 
     def upgrade(self, to: str = "websocket") -> None:

@@ -205,7 +205,7 @@ class MemoryServer(Server):
         """
         patience = self.config.close_timeout
         self.settle()
-        self.stop(within=patience)
+        self.stop(timeout=patience)
         self.advance(patience)
         for client in self._clients:
             client.cut()

@@ -11,6 +11,8 @@ existing one.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.protocol import connectionDone
@@ -19,6 +21,7 @@ from twisted.web.http import HTTPFactory, Request, _GenericHTTPChannelProtocol
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from ..exceptions import ConfigError
 from ..policy.forwarded import TrustedProxies
 from .access_log import redact_log_of
 from .body_limit import EngineIORequest
@@ -32,11 +35,54 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
     from twisted.web.resource import IResource
 
+    from ..config import Config
     from ..server.server import Server
 
 __all__ = ["EngineIOSite"]
 
 _SID: Final = re.compile(rb"[?&]sid=([^&\s]*)")
+
+
+def _paths_of(server: Server, root: object) -> list[bytes]:
+    """Return the paths at which resources of a server stand in a tree."""
+    paths = [*_walk(server, root)]
+    if not paths:
+        raise ConfigError(
+            "root",
+            "no EngineIOResource of this server is in its tree; put it there before"
+            " the site is made, or give path= if a resource of yours returns it",
+        )
+    return paths
+
+
+def _walk(
+    server: Server, node: object, path: bytes = b"", above: tuple[object, ...] = ()
+) -> Iterator[bytes]:
+    if isinstance(node, EngineIOResource) and node.engineio is server:
+        yield path
+    # A resource may be its own child: root.putChild(b"", root) is an idiom.
+    around = any(node is each for each in above)
+    if isinstance(node, Resource) and not node.isLeaf and not around:
+        for name, child in node.children.items():
+            yield from _walk(server, child, path + b"/" + name, (*above, node))
+
+
+def _http2_timeout(config: Config, idle: float | None) -> float | None:
+    """Return the seconds after which twisted.web closes an idle HTTP/2 connection."""
+    idle = config.keep_alive_timeout if idle is None else idle
+    # To twisted.web, a connection on which a poll is held is idle.
+    held = config.ping_interval + config.ping_timeout
+    return None if idle == inf else max(idle, config.request_timeout, held)
+
+
+def _require_limits(factory: object) -> None:
+    """Raise ``TypeError`` if a request factory would drop the limits on requests."""
+    if not isinstance(factory, type) or not issubclass(factory, EngineIORequest):
+        name = getattr(factory, "__qualname__", None) or repr(factory)
+        raise TypeError(
+            f"EngineIOSite: requestFactory {name} would drop the limits on requests;"
+            f" protect(Site(root, requestFactory={name}), server) keeps both"
+        )
 
 
 class Connection(_GenericHTTPChannelProtocol):
@@ -83,7 +129,7 @@ class EngineIOSite(Site):
         self,
         root: IResource,
         server: Server,
-        path: str = "/engine.io",
+        path: str | None = None,
         *,
         lean: bool = True,
         door: bool = True,
@@ -94,9 +140,12 @@ class EngineIOSite(Site):
         Create a site.
 
         Args:
-            root: The root resource; it must hold an ``EngineIOResource`` at ``path``.
+            root: The root resource, with an ``EngineIOResource`` of the server in its
+                tree already.
             server: The server of that resource.
-            path: The path of that resource, from the root.
+            path: The path of that resource, from the root. By default it is found in
+                the tree of ``putChild``. Required only where it is not in that tree:
+                inside a wrapper, or where ``getChild`` returns it.
             lean: Whether to drop request headers that no answer of ours depends on,
                 from requests of a session. False if a resource wrapped around ours
                 reads them.
@@ -105,17 +154,25 @@ class EngineIOSite(Site):
             bounded: Whether no other resource of the site accepts request bodies; then
                 none is collected for them either.
             options: As for twisted.web's Site. An access log is written only if
-                ``logPath`` is given; session ids are redacted in it.
+                ``logPath`` is given; session ids are redacted in it. ``timeout``, in
+                seconds, is that of an idle connection, instead of the server's
+                ``keep_alive_timeout``; None for no limit. ``reactor`` is the server's
+                clock if omitted.
+
+        Raises:
+            ConfigError: If no ``EngineIOResource`` of the server is in the tree, and no
+                path is given.
+            TypeError: If ``requestFactory`` would drop the limits on requests.
 
         """
         config = server.config
-        # Applies to HTTP/2: twisted.web counts a connection with a held poll as idle.
-        idle = max(
-            config.request_timeout,
-            config.keep_alive_timeout,
-            config.ping_interval + config.ping_timeout,
-        )
-        super().__init__(root, timeout=idle, reactor=server.clock, **options)
+        paths = [path.encode()] if path is not None else _paths_of(server, root)
+        # timeout=None is never, to twisted.web; without it, keep_alive_timeout holds.
+        idle = inf if options.get("timeout", 0) is None else options.get("timeout")
+        options["timeout"] = _http2_timeout(config, idle)
+        options.setdefault("reactor", server.clock)
+        super().__init__(root, **options)
+        _require_limits(self.requestFactory)
         self.logs_upgrades = self.logPath is not None
         own_log = options.get("logFormatter") is None
         # A custom formatter may read any attribute of twisted.web's request.
@@ -123,11 +180,15 @@ class EngineIOSite(Site):
         trusted = config.trusted_proxies if own_log else ()
         redact_log_of(self, TrustedProxies(trusted) if trusted else None)
         self.server = server
-        self.engineio_mounts = MountPoints(server, path, server if bounded else None)
+        first, *others = paths
+        elsewhere = server if bounded else None
+        self.engineio_mounts = MountPoints(server, first, elsewhere, idle)
+        for each in others:
+            self.engineio_mounts.add(server, each)
         self._lean = lean
         self._door = door
-        self._path = b"/" + path.strip("/").encode()
-        self._names = self._path.split(b"/")[1:]
+        steps = [[name for name in each.split(b"/") if name] for each in paths]
+        self._steps = {b"".join(b"/" + name for name in each): each for each in steps}
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Return the protocol that reads the first bytes of a connection."""
@@ -167,7 +228,8 @@ class EngineIOSite(Site):
             affect the answer, so that twisted.web must handle the request.
 
         """
-        if path.rstrip(b"/") != self._path or path[-2:] == b"//":
+        names = self._steps.get(path.rstrip(b"/"))
+        if names is None or path[-2:] == b"//":
             return None
         server = self.server
         if not self._undressed or server.hooks.headers:
@@ -179,7 +241,7 @@ class EngineIOSite(Site):
         if type(self).getResourceFor is not Site.getResourceFor:
             return None
         node: object = self.resource
-        for name in self._names:
+        for name in names:
             if not isinstance(node, Resource) or node.isLeaf:
                 return None
             if type(node).getChildWithDefault is not Resource.getChildWithDefault:

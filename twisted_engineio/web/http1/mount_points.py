@@ -81,7 +81,11 @@ class MountPoints:
     """
 
     def __init__(
-        self, server: Server, path: str, elsewhere: Server | None = None
+        self,
+        server: Server,
+        path: str | bytes,
+        elsewhere: Server | None = None,
+        keep_alive_timeout: float | None = None,
     ) -> None:
         """
         Create the mapping with one server.
@@ -90,9 +94,12 @@ class MountPoints:
             server: The server.
             path: The path of its resource, from the root of the site.
             elsewhere: The server whose ``max_payload`` applies to all other paths.
+            keep_alive_timeout: Seconds that a connection may stay idle between
+                requests, instead of what the ``Config`` of its servers says.
 
         """
         self.elsewhere = elsewhere
+        self._idle = keep_alive_timeout
         self._servers: dict[bytes, Server] = {}
         self.clock: IReactorTime = server.clock
         self.log_limit = server.log.limit
@@ -101,7 +108,7 @@ class MountPoints:
         self.connections = ConnectionLimit(limit_of(server.config), self._websockets)
         self.add(server, path)
 
-    def add(self, server: Server, path: str) -> None:
+    def add(self, server: Server, path: str | bytes) -> None:
         """
         Add a server; adding the same server again has no effect.
 
@@ -113,7 +120,8 @@ class MountPoints:
             ConfigError: If another server is already at that path.
 
         """
-        place = b"/" + path.strip("/").encode()
+        name = path.encode() if isinstance(path, str) else path
+        place = b"/" + name.strip(b"/")
         if self._servers.setdefault(place.rstrip(b"/"), server) is not server:
             raise ConfigError(
                 "path", f"{path!r} is another server's; give each server its own path"
@@ -122,7 +130,8 @@ class MountPoints:
         self._websockets[:] = {each.websockets for each in servers}
         configs = [each.config for each in servers]
         self.request_timeout = min(each.request_timeout for each in configs)
-        self.keep_alive_timeout = max(each.keep_alive_timeout for each in configs)
+        idle = max(each.keep_alive_timeout for each in configs)
+        self.keep_alive_timeout = idle if self._idle is None else self._idle
         self.check_interval = min(self.request_timeout, self.keep_alive_timeout)
         self.high_water_mark = min(each.high_water_mark for each in configs)
         self.first_byte_timeout = SharedTimeout(self.clock, self.request_timeout)

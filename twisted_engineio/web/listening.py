@@ -25,6 +25,8 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 
+from ..exceptions import EngineIOError
+
 __all__ = ["TWISTED", "CannotStart", "ListeningService"]
 
 TWISTED: Final = ("_waitingForPort", "_raiseSynchronously")
@@ -35,9 +37,9 @@ _LOCKED: Final = "Cannot acquire lock"
 """What Twisted says of a UNIX socket whose lock names a process that runs."""
 
 
-class CannotStart(SystemExit, Exception):
+class CannotStart(SystemExit, EngineIOError):
     """
-    The process cannot start: an endpoint does not listen.
+    An endpoint does not listen; a program that does not catch this ends with one line.
 
     Both bases count. twistd removes its pidfile, and reports to the process that waits
     for its daemon, only after an ``Exception``; Python prints ``code`` alone after a
@@ -51,7 +53,7 @@ class CannotStart(SystemExit, Exception):
     def __init__(self, problem: str) -> None:
         # twistd gives the waiting process no more than 100 bytes of it.
         super().__init__(problem)
-        self.code = f"twistd engineio: {problem}"
+        self.code: str = problem
 
 
 class ListeningService(StreamServerEndpointService):
