@@ -119,11 +119,11 @@ def test_a_bridge_without_a_router_is_joined_by_somebody_else(make, reactor):
         ({"router": ROUTER, "realm": 5}, "realm: must be text, not 5"),
         ({"router": ROUTER, "prefix": 5}, "prefix: must be text or null, not 5"),
         ({"router": ROUTER, "authentication": 5}, "authentication: must be an object"),
-        ({"realm": "realm1"}, "realm: goes with router"),
-        ({"app": "fakes:Listener", "prefix": "x"}, "prefix: goes with router"),
+        ({"realm": "realm1"}, "realm: requires router"),
+        ({"app": "fakes:Listener", "prefix": "x"}, "prefix: requires router"),
         (
             {"app": "fakes:Listener", "router": ROUTER},
-            "router: app must be a WampApplication to use it, not Listener",
+            "router: app must be a WampApplication to use a router, not Listener",
         ),
     ],
 )
@@ -195,9 +195,12 @@ def test_clients_reach_it_in_a_site(reactor, house, server):
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ({"path": "engine.io"}, "path: must be one step like /engine.io, not 'engine"),
-        ({"path": "/a/b"}, "path: must be one step like /engine.io, not '/a/b'"),
-        ({"path": 5}, "path: must be one step like /engine.io, not 5"),
+        (
+            {"path": "engine.io"},
+            "path: must be one segment like /engine.io, not 'engine",
+        ),
+        ({"path": "/a/b"}, "path: must be one segment like /engine.io, not '/a/b'"),
+        ({"path": 5}, "path: must be one segment like /engine.io, not 5"),
         ({"static": "/no/such/place"}, "static: '/no/such/place' is not a directory"),
         ({"static": 5}, "static: 5 is not a directory"),
         ({"statik": "."}, "statik: there is no such option; did you mean static?"),

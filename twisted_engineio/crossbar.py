@@ -1,8 +1,8 @@
 """
 For Crossbar's configuration: an Engine.IO server as a web service of type "resource".
 
-Crossbar calls ``mount`` or ``root`` with what stands under ``extra``. Mistakes in there
-end its start, with one line that says what is wrong.
+Crossbar calls ``mount`` or ``root`` with the options under ``extra``. An invalid option
+makes its start fail with a single line that says what is wrong.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from .web.service import EngineIOService
 __all__ = ["mount", "root"]
 
 _OURS: Final = ("app", "router", "realm", "authentication", "prefix")
-"""What ``mount`` takes besides the names of ``Config``."""
+"""Options of ``mount`` besides those of ``Config``."""
 _ROOTS: Final = ("path", "static")
-"""What ``root`` takes besides those."""
+"""Options of ``root`` besides those of ``mount``."""
 _PATH: Final = re.compile(r"/([A-Za-z0-9._~-]+)/?")
 
 
@@ -40,27 +40,27 @@ def mount(
     extra: Mapping[str, Any] | None = None, *, reactor: Any = None
 ) -> EngineIOResource:
     """
-    Make a resource for a path of Crossbar's.
+    Create a resource for one of Crossbar's paths.
 
     Args:
         extra: Options, named as in ``Config``, and ``app``: ``MODULE:NAME`` of an
-            Application. With ``router``, the URL of a WAMP router, it is a
-            ``WampApplication``, to which ``realm``, ``authentication`` and ``prefix``
-            belong. Without either, it echoes.
-        reactor: What it runs on; Twisted's if left out.
+            Application. With ``router``, the URL of a WAMP router, the application is a
+            ``WampApplication``, which also takes ``realm``, ``authentication`` and
+            ``prefix``. Without ``app`` and ``router``, the server echoes.
+        reactor: The reactor; Twisted's global reactor if omitted.
 
     Raises:
-        ConfigError: If an option is unknown or cannot work.
+        ConfigError: If an option is unknown or invalid.
 
     """
     options = _known(extra, _OURS)
     ours = {str(name): options.pop(name) for name in _OURS if name in options}
     application = _application(ours)
     server = Server(application, _config(options), clock=reactor)
-    # Crossbar gives us no reactor: it is the server's clock.
+    # Crossbar passes no reactor: use the clock of the server, the global reactor.
     reactor = server.clock
-    # As Crossbar does for its own services: nobody else starts a factory that stands
-    # inside a resource.
+    # Crossbar does this for its own services. A factory inside a resource is otherwise
+    # started by the port that it listens on, and this one has none.
     server.websockets.startFactory()
     service = EngineIOService(server)
     if isinstance(application, WampApplication) and "router" in ours:
@@ -77,25 +77,25 @@ def mount(
 
 def root(extra: Mapping[str, Any] | None = None, *, reactor: Any = None) -> Resource:
     """
-    Make a resource for Crossbar's path ``"/"``, with the server at a path below it.
+    Create a resource for Crossbar's path ``"/"``, with the server at a path below it.
 
-    Crossbar refuses a path with a dot, such as ``engine.io``, where clients look for a
-    server. This puts it there. Crossbar's other paths go on working beside it.
+    Crossbar refuses paths with a dot, such as ``engine.io``, the default path of
+    clients. This resource serves it. Crossbar's other paths are not affected.
 
     Args:
-        extra: As for ``mount``, and ``path``: where the server stands, ``/engine.io``
-            if left out; and ``static``: a directory to serve at ``/``.
+        extra: As for ``mount``, and ``path``: the path of the server, ``/engine.io`` by
+            default; and ``static``: a directory to serve at ``/``.
         reactor: As for ``mount``.
 
     Raises:
-        ConfigError: If an option is unknown or cannot work.
+        ConfigError: If an option is unknown or invalid.
 
     """
     options = _known(extra, (*_OURS, *_ROOTS))
     path = options.pop("path", "/engine.io")
     found = _PATH.fullmatch(path) if isinstance(path, str) else None
     if found is None:
-        raise ConfigError("path", f"must be one step like /engine.io, not {path!r}")
+        raise ConfigError("path", f"must be one segment like /engine.io, not {path!r}")
     static = options.pop("static", None)
     if static is not None and not (isinstance(static, str) and Path(static).is_dir()):
         raise ConfigError("static", f"{static!r} is not a directory")
@@ -105,7 +105,7 @@ def root(extra: Mapping[str, Any] | None = None, *, reactor: Any = None) -> Reso
 
 
 def _known(extra: Mapping[str, Any] | None, besides: tuple[str, ...]) -> dict[str, Any]:
-    """Copy the options, and refuse those that there are not."""
+    """Return a copy of the options; raise ``ConfigError`` for an unknown one."""
     if extra is not None and not isinstance(extra, Mapping):
         raise ConfigError("extra", f"must be an object, not {extra!r}")
     options = dict(extra or {})
@@ -122,7 +122,7 @@ def _refuse_unknown(given: Mapping[str, Any], known: list[str], of: str = "") ->
 
 
 def _config(options: dict[str, Any]) -> Config:
-    """Make a Config of what JSON can say: a cookie is its name, or its options."""
+    """Create a Config from JSON values: a cookie is a name, or an object of options."""
     cookie = options.get("cookie")
     if isinstance(cookie, str):
         options["cookie"] = Cookie(name=cookie)
@@ -139,13 +139,13 @@ def _application(ours: Mapping[str, Any]) -> Application:
     if "router" not in ours:
         for name in ("realm", "authentication", "prefix"):
             if name in ours:
-                raise ConfigError(name, "goes with router, the URL of a WAMP router")
+                raise ConfigError(name, "requires router, the URL of a WAMP router")
         return load(ours["app"]) if "app" in ours else EchoApplication()
     application = load(ours["app"]) if "app" in ours else WampApplication()
     if not isinstance(application, WampApplication):
         kind = type(application).__name__
         raise ConfigError(
-            "router", f"app must be a WampApplication to use it, not {kind}"
+            "router", f"app must be a WampApplication to use a router, not {kind}"
         )
     if "prefix" in ours:
         prefix = ours["prefix"]

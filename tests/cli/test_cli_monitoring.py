@@ -172,7 +172,7 @@ STATUS = ("--status", "/status")
 def test_behind_proxies_nobody_is_this_machine(token_file):
     """One that hands on without a word does not open; one line in the log says so."""
     service, [warning] = warnings_of(*PROXIED, *STATUS)
-    assert warning.startswith("/metrics and /status: nobody is let in")
+    assert warning.startswith("/metrics and /status: no client has access")
     assert "--token-file" in warning
     (site,) = sites_of(service)
     for page in ("/metrics", "/status", "/status/engine.io/?EIO=4&transport=polling"):
@@ -196,15 +196,15 @@ WRONG = {
     ("--metrics", "metrics"): "--metrics: 'metrics' must be a path like /metrics",
     ("--metrics", "/"): "--metrics: '/' must be a path like /metrics",
     ("--status", "status?"): "--status: 'status?' must be a path like /status",
-    ("--metrics", "/engine.io"): "--metrics: '/engine.io' stands in the way of --path",
-    ("--metrics", "/engine.io/metrics/"): "stands in the way of --path",
-    ("--path", "/a/b", "--status", "/a"): "--status: '/a' stands in the way of --path",
-    ("--metrics", "/x", "--status", "/x/"): "'/x/' stands in the way of --metrics",
+    ("--metrics", "/engine.io"): "--metrics: '/engine.io' conflicts with --path",
+    ("--metrics", "/engine.io/metrics/"): "conflicts with --path",
+    ("--path", "/a/b", "--status", "/a"): "--status: '/a' conflicts with --path",
+    ("--metrics", "/x", "--status", "/x/"): "'/x/' conflicts with --metrics",
     ("--metrics-listen", "9090"): "--metrics-listen: needs --metrics",
     ("--live", "live"): "--live: 'live' must be a path like /live",
-    ("--live", "/engine.io/live"): "'/engine.io/live' stands in the way of --path",
-    ("--status", "/a", "--live", "/a/b"): "--live: '/a/b' stands in the way of --st",
-    ("--static", ".", "--live", "/"): "--live: '/' is where --static serves; give a",
+    ("--live", "/engine.io/live"): "'/engine.io/live' conflicts with --path",
+    ("--status", "/a", "--live", "/a/b"): "--live: '/a/b' conflicts with --st",
+    ("--static", ".", "--live", "/"): "--live: '/' is used by --static; give a",
     ("--metrics", "/metrics", "--metrics-listen", "x:1"): "--metrics-listen: 'x:1': ",
     (
         "--metrics",

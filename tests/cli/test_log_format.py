@@ -83,7 +83,7 @@ def test_lines_of_twisted_are_limited(say, events, clock, namespace):
     assert len(events) == 10
     clock.advance(1)
     assert formatEvent(events[10]) == (
-        "lines left out: 40, like: client 192.0.2.10 did it"
+        "lines suppressed: 40, like: client 192.0.2.10 did it"
     )
     assert events[10]["log_namespace"] == namespace
     assert events[10]["log_level"].name == "warn"
@@ -121,7 +121,7 @@ def test_legacy_lines_that_clients_cause_are_bounded(old, events, clock):
     assert formatEvent(events[0]).count("x") <= 121
     assert len(events[0]["message"][0]) < 200
     clock.advance(1)
-    assert "lines left out: 20, like: Ignoring" in formatEvent(events[10])
+    assert "lines suppressed: 20, like: Ignoring" in formatEvent(events[10])
 
 
 def test_legacy_lines_of_anybody_else_pass(old, events):
@@ -283,7 +283,7 @@ def test_an_event_of_nothing_is_an_object():
 def test_an_unknown_format_is_a_clear_error(name):
     """With those that are known."""
     with pytest.raises(
-        UsageError, match=r"--log-format: .* is unknown; known are text, json"
+        UsageError, match=r"--log-format: .* is unknown; use one of text, json"
     ):
         check_log_format(name, None)
 
@@ -292,7 +292,7 @@ def test_an_unknown_format_is_a_clear_error(name):
 def test_json_cannot_go_where_twistd_does_not_write(option, value):
     """An operator hears of it before anything listens."""
     with pytest.raises(
-        UsageError, match=f"json cannot be .* twistd's --{option}; leave"
+        UsageError, match=f"json does not work with twistd's --{option}; omit"
     ):
         check_log_format("json", {option: value})
     check_log_format("text", {option: value})
@@ -408,5 +408,5 @@ def test_counts_are_written_when_the_process_ends(bounded, say, events, clock):
     for number in range(25):
         say("twisted.web.server", "info", "line {number}", number=number)
     bounded.flush()
-    assert "lines left out: 15" in formatEvent(events[-1])
+    assert "lines suppressed: 15" in formatEvent(events[-1])
     assert clock.getDelayedCalls() == []

@@ -58,7 +58,10 @@ def test_a_directory_that_is_gone_leaves_the_log_as_it_is(log, tmp_path, logged)
     kept.write("still here\n")
     kept.close()
     assert (moved / "log").read_text() == "still here\n"
-    assert logged.take()["log_format"] == "cannot reopen the log: {error}"
+    assert (
+        logged.take()["log_format"]
+        == "cannot reopen the log file: {error}; logging to the old file"
+    )
 
 
 @pytest.mark.usefixtures("observers")

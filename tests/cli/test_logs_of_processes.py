@@ -234,7 +234,7 @@ def test_a_failing_application_fills_no_log(tmp_path):
         for _ in range(30):
             url, _ = server.open()
             server.ask("POST", url, message)
-        wait_for(lambda: "lines left out" in server.log)
+        wait_for(lambda: "lines suppressed" in server.log)
         server.stop()
         log = server.log
     assert not any(each.startswith("2026-01-01T00:00:00") for each in log.splitlines())
@@ -339,9 +339,9 @@ def test_json_goes_into_a_file_that_rotates(tmp_path):
     [
         (
             ["--log-format", "xml"],
-            "--log-format: 'xml' is unknown; known are text, json",
+            "--log-format: 'xml' is unknown; use one of text, json",
         ),
-        (["--log-format", ""], "--log-format: '' is unknown; known are text, json"),
+        (["--log-format", ""], "--log-format: '' is unknown; use one of text, json"),
         (
             ["--access-log", "/no/such/log"],
             "--access-log: '/no/such/log': No such file",
@@ -374,7 +374,7 @@ def test_json_is_not_written_to_syslog(tmp_path):
         check=False,
         timeout=PATIENCE,
     )
-    assert "json cannot be written with twistd's --syslog" in done.stderr
+    assert "json does not work with twistd's --syslog" in done.stderr
     assert done.returncode == 1
 
 

@@ -335,16 +335,19 @@ def test_a_wrong_value_is_one_clear_line(given, line):
 
 
 IDLE = {
-    ("--over-rate", "pause"): "--over-rate does nothing: it needs --max-messages-per-",
+    ("--over-rate", "pause"): "--over-rate has no effect: it needs --max-messages-per-",
     ("--per-message-deflate-takeover",): "it needs --per-message-deflate",
     ("--per-message-deflate", "--transports", "polling"): "--transports with websocket",
     ("--http-compression-threshold", "1", "--no-http-compression"): "without --no-http",
     (
         "--upgrade-timeo=1",
         "--no-upgrades",
-    ): "--upgrade-timeout does nothing: it needs a",
-    ("--cors-max-age", "1"): "--cors-max-age does nothing: it needs --cors",
-    ("--sse-ring-events", "8"): "--sse-ring-events does nothing: it needs --transports",
+    ): "--upgrade-timeout has no effect: it needs a",
+    ("--cors-max-age", "1"): "--cors-max-age has no effect: it needs --cors",
+    (
+        "--sse-ring-events",
+        "8",
+    ): "--sse-ring-events has no effect: it needs --transports",
 }
 
 

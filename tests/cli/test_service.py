@@ -183,8 +183,8 @@ def test_a_second_signal_cuts_off_what_is_left(
     clock.advance(0.1)
     assert len(stopped) == 1
     assert [formatEvent(each) for each in events] == [
-        f"received {first.name}: 1 session has 5 s to end; a second one cuts them off",
-        f"received {second.name}: cutting off what is left",
+        f"received {first.name}: 1 session has 5 s to end; a second signal aborts them",
+        f"received {second.name}: aborting the remaining sessions",
     ]
 
 
@@ -311,5 +311,5 @@ def test_what_the_log_has_left_out_is_counted_at_the_end(server, clock):
     clock.advance(5)
     clock.advance(1)
     clock.advance(1)
-    assert any("lines left out: 15" in formatEvent(each) for each in events)
+    assert any("lines suppressed: 15" in formatEvent(each) for each in events)
     assert clock.getDelayedCalls() == []

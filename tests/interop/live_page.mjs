@@ -123,6 +123,6 @@ export async function say(page, { url, text, until: answer }) {
   await page.locator("#send-text").click();
   await page.locator("#log").getByText(answer, { exact: true }).waitFor();
   const { sent, received, errors, unanswered } = await page.evaluate(() => engineioPage);
-  const compares = await page.locator("#verdict").isVisible();
+  const compares = await page.locator("#echo-check").isVisible();
   return { sent: sent.text + sent.binary, received: received.text, errors, unanswered, compares, ...seen };
 }

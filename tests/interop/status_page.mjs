@@ -63,7 +63,7 @@ export async function unlock(page, { url, token }) {
     await page.keyboard.press("Enter");
   };
   await show("not-the-token-at-all");
-  await page.getByText("That is not the token.").waitFor();
+  await page.getByText("The server refused this token.").waitFor();
   await show(token);
   await live(page);
   const asked = await page.locator("#gate").isVisible();

@@ -58,7 +58,7 @@ def service(*answers):
         ),
         (
             CannotListenError(None, b"/run/x", "Cannot acquire lock"),
-            "Couldn't listen on x:1: /run/x.lock names a process that runs; stop"
+            "Couldn't listen on x:1: /run/x.lock names a running process; stop"
             " that one",
         ),
         (OSError(1, "not ours"), "Couldn't listen on x:1: [Errno 1] not ours"),
@@ -164,7 +164,7 @@ def test_a_lock_whose_socket_is_served_is_not_stale(path):
     with socket.socket(socket.AF_UNIX) as served:
         served.bind(str(path))
         served.listen()
-        with pytest.raises(CannotStart, match="names a process that runs"):
+        with pytest.raises(CannotStart, match="names a running process"):
             service(
                 fail(CannotListenError(None, bytes(path), LOCKED))
             ).privilegedStartService()

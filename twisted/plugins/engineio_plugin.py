@@ -1,4 +1,4 @@
-"""Tell twistd of a service named engineio, and Twisted of an endpoint of that name."""
+"""Register the twistd service and the endpoint parser named ``engineio``."""
 
 from twisted.application.service import ServiceMaker
 from twisted.internet.interfaces import IStreamServerEndpointStringParser
@@ -8,20 +8,20 @@ from zope.interface import implementer
 engineio = ServiceMaker(
     "Engine.IO",
     "twisted_engineio.tap",
-    "Serve Engine.IO: HTTP long-polling that moves to WebSocket.",
+    "Serve Engine.IO: HTTP long-polling that upgrades to WebSocket.",
     "engineio",
 )
 
 
 @implementer(IPlugin, IStreamServerEndpointStringParser)
 class EndpointParser:
-    r"""Reads ``engineio:tcp\:3000``; the rest is imported when it is asked to."""
+    r"""Parses ``engineio:tcp\:3000``; imports the package only when it is called."""
 
     prefix = "engineio"
 
     def parseStreamServer(self, reactor, *args, **options):
-        """Make an endpoint; a mistake is a ValueError."""
-        # Whoever reads any endpoint's description imports this file.
+        """Return an endpoint; raise ValueError for an invalid description."""
+        # Twisted imports this file whenever any endpoint description is parsed.
         from twisted_engineio.stream.endpoint import parse_endpoint
 
         return parse_endpoint(reactor, *args, **options)

@@ -1,15 +1,15 @@
 """
-What ``twistd engineio`` writes into its logs: bounded, as text or as JSON.
+The log of ``twistd engineio``: bounded lines, as text or as JSON.
 
 Rules of this file:
 
-1. Every line of Twisted's and Autobahn's that a client can cause passes a
-   ``BoundedObserver``, which cuts it and limits its rate; lines of the application's
-   pass as they are, unless they are errors that reached Twisted alone.
-2. JSON is one object for each line, from the first line of twistd's on: also what is
-   printed, and tracebacks. It is written to wherever twistd writes text.
-3. SIGUSR1 opens the access log again by its name, and then calls the handler that the
-   signal had before.
+1. Every line of Twisted's and Autobahn's that a client can cause passes through a
+   ``BoundedObserver``, which cuts it and limits its rate. Lines of the application are
+   not changed, except errors that were logged by Twisted's legacy functions.
+2. JSON is one object per line, from twistd's first line on, including printed text and
+   tracebacks. It is written to the destination of twistd's text log.
+
+Driven by ``twisted.logger`` and by the clock.
 """
 
 from __future__ import annotations
@@ -41,43 +41,43 @@ __all__ = [
 ]
 
 TWISTED: Final = ("_SomeApplicationRunner", "_getLogObserver")
-"""What is known here of twistd: by which it makes the observer of its own log."""
+"""Private names of twistd with which it creates its own log observer."""
 _FORMATS: Final = ("text", "json")
 _OTHERS: Final = ("twisted.", "autobahn.")
-"""Whose lines are bounded here: ours are where they are written."""
+"""Namespaces whose lines are bounded here; ours are bounded where they are logged."""
 _LEGACY: Final = ("Ignoring malformed Range header",)
-"""How lines begin that clients cause, and that Twisted logs without a name."""
+"""First words of legacy lines that clients cause and that have no namespace."""
 _FIRST: Final = MAX_TEXT + 33
-"""Characters of the first line that Twisted logged as text, in which a client's begin
-after its own 33 or more."""
+"""Maximum length of the first line of a legacy event, in characters: Twisted's own text
+takes 33 or more of them before the client's begins."""
 _LINE: Final = 400
-"""Characters of a line of an error that was logged as text."""
+"""Maximum length of every other line, in characters."""
 _RESERVED: Final = frozenset(
     ("format", "isError", "message", "system", "time", "failure", "why", "logLevel")
 )
-"""What Twisted puts into an event besides what begins with ``log_``."""
+"""Keys that Twisted adds to an event, besides those that begin with ``log_``."""
 
 
 @implementer(ILogObserver)
 class BoundedObserver:
-    """A log observer that passes on no more than a client may cause."""
+    """A log observer that cuts lines and limits their rate before passing them on."""
 
     def __init__(
         self, observer: Callable[[LogEvent], object], clock: IReactorTime
     ) -> None:
         """
-        Make one before another observer.
+        Create an observer in front of another one.
 
         Args:
-            observer: What is passed on to.
-            clock: What to measure time with.
+            observer: The observer to pass events to.
+            clock: The clock to measure rates with.
 
         """
         self._observer = observer
         self._limit = LineLimit(clock)
 
     def __call__(self, event: LogEvent) -> None:
-        """Pass an event on, or count it."""
+        """Pass an event on, or count it as suppressed."""
         kind = _kind_of(event)
         if kind is None:
             self._observer(event)
@@ -86,12 +86,13 @@ class BoundedObserver:
         def report(count: int) -> None:
             self._observer(_count_of(event, count))
 
-        # No client causes a line in another thread, from where no timer may be set.
+        # Events of other threads are not caused by clients, and timers can only be set
+        # in the reactor's thread.
         if _is_elsewhere() or self._limit.admits(kind, report):
             self._observer(_sanitized_values(event))
 
     def flush(self) -> None:
-        """Write now how many lines were left out."""
+        """Log the counts of all suppressed lines."""
         self._limit.flush()
 
 
@@ -101,7 +102,7 @@ def _is_elsewhere() -> bool:
 
 
 def _kind_of(event: LogEvent) -> object:
-    """Return what a line is counted as; None if no client can cause it."""
+    """Return the key to count a line under; None if no client can cause it."""
     namespace = event.get("log_namespace") or ""
     if namespace.startswith(_OTHERS):
         return namespace, event.get("log_format")
@@ -117,7 +118,7 @@ def _kind_of(event: LogEvent) -> object:
 def _count_of(event: LogEvent, count: int) -> LogEvent:
     kept = ("log_level", "log_namespace", "log_system", "log_time", "time", "system")
     like = sanitize(formatEvent(event).partition("\n")[0])
-    text = f"lines left out: {count}, like: {like}"
+    text = f"lines suppressed: {count}, like: {like}"
     return {
         **{name: event[name] for name in kept if name in event},
         "log_format": "{log_text}",
@@ -129,10 +130,10 @@ def _count_of(event: LogEvent, count: int) -> LogEvent:
 
 
 def _sanitized_values(event: LogEvent) -> LogEvent:
-    """Return a copy that can stand in a log."""
+    """Return a copy of an event with escaped and shortened text."""
     sanitized = {name: sanitize_value(value) for name, value in event.items()}
     if event.get("log_namespace") == "log_legacy":
-        # Made of all that there is, before it came here: of a traceback, too.
+        # The text was formatted before it was logged, and may contain a traceback.
         first, *rest = str(event.get("log_text")).splitlines() or [""]
         lines = [sanitize(first, _FIRST), *(sanitize(each, _LINE) for each in rest)]
         text = "\n".join(lines)
@@ -153,8 +154,8 @@ def as_json(event: LogEvent) -> str:
         event: An event of ``twisted.logger``.
 
     Returns:
-        An object with ``time``, ``level``, ``logger`` and ``message``; then the event's
-        own fields; and of an exception ``exception``, its class, and ``traceback``.
+        An object with ``time``, ``level``, ``logger`` and ``message``, and the event's
+        own fields. For an exception also ``exception``, its class, and ``traceback``.
 
     """
     level = event.get("log_level")
@@ -179,14 +180,14 @@ def as_json(event: LogEvent) -> str:
 
 
 def _message_with(failure: Failure, event: LogEvent, message: str) -> str:
-    """Return what was said of a failure, without its traceback."""
+    """Return the message of a failure, without its traceback."""
     if event.get("log_namespace") == "log_legacy":
         return str(event.get("why") or "Unhandled Error")
     return message or safe_str(failure.value)
 
 
 def _plain(value: Any) -> Any:
-    """Return what JSON has for a value; the text of anything else."""
+    """Return a value as JSON can represent it: as its text if there is no other way."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float) and math.isfinite(value):
@@ -203,29 +204,29 @@ def check_log_format(name: str, twistd: Mapping[str, Any] | None) -> None:
 
     Args:
         name: ``text`` or ``json``.
-        twistd: The options of twistd itself, if it runs us.
+        twistd: The options of twistd, if it runs the server.
 
     Raises:
-        UsageError: If the format is unknown, or twistd writes elsewhere.
+        UsageError: If the format is unknown, or twistd logs to another destination.
 
     """
     if name not in _FORMATS:
         known = ", ".join(_FORMATS)
-        raise UsageError(f"--log-format: {name!r} is unknown; known are {known}")
+        raise UsageError(f"--log-format: {name!r} is unknown; use one of {known}")
     for option in ("syslog", "logger"):
         if name == "json" and twistd is not None and twistd.get(option):
             raise UsageError(
-                f"--log-format: json cannot be written with twistd's --{option};"
-                " leave that out"
+                f"--log-format: json does not work with twistd's --{option}; omit that"
+                " option"
             )
 
 
 def json_observer(twistd: Mapping[str, Any]) -> FileLogObserver:
     """
-    Make the observer that twistd would make, to write JSON.
+    Return twistd's own log observer, changed to write JSON.
 
     Args:
-        twistd: The options of twistd itself.
+        twistd: The options of twistd.
 
     """
     script: Any = twistd_script
@@ -237,10 +238,10 @@ def json_observer(twistd: Mapping[str, Any]) -> FileLogObserver:
 
 def check_access_log(path: str | None) -> None:
     """
-    Check that an access log can be written.
+    Check that the access log can be written.
 
     Args:
-        path: The file, if there is to be one.
+        path: The path of the access log, or ``None``.
 
     Raises:
         UsageError: If it cannot.

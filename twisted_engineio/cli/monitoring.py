@@ -1,7 +1,7 @@
 """
-The command line's ``--metrics`` and ``--status``: what an operator may look at.
+The options ``--metrics`` and ``--status`` of the command line.
 
-``options.py`` gives it the options, and puts what is made here into its site.
+``options.py`` passes the parsed options, and adds the resources to its site.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ PARAMETERS: Final[list[list[Any]]] = [
 
 class Monitoring:
     """
-    What the options ask for, checked and made.
+    The resources and services that the options ask for.
 
     Attributes:
-        observers: What shall observe the server.
-        pages: What stands in its site, by path.
-        apart: What stands on ``--metrics-listen`` instead, by path.
-        servers: The Engine.IO servers in those pages, by path.
-        services: What runs as long as the server.
+        observers: The observers to add to the server.
+        pages: The resources for the server's site, by path.
+        apart: The resources for ``--metrics-listen``, by path.
+        servers: The Engine.IO servers in those resources, by path.
+        services: The services to run with the server.
 
     """
 
@@ -60,14 +60,14 @@ class Monitoring:
 
     def __init__(self, options: Mapping[str, Any], clock: IReactorTime) -> None:
         """
-        Check the options, and make what they ask for.
+        Check the options, and create what they ask for.
 
         Args:
-            options: As the command line gives them.
-            clock: What to measure time with.
+            options: The parsed options of the command line.
+            clock: The clock to schedule timers on.
 
         Raises:
-            UsageError: If one cannot work.
+            UsageError: If an option is invalid.
 
         """
         self.observers: list[Observer] = []
@@ -95,8 +95,8 @@ class Monitoring:
             self.services.append(service)
         if self.pages and trusted and token is None:
             self.log.warn(
-                "{pages}: nobody is let in, for with --trusted-proxy only a token tells"
-                " an operator from the world; give one with --token-file",
+                "{pages}: no client has access, because --trusted-proxy is set without"
+                " a token; set one with --token-file",
                 pages=" and ".join(self.pages),
             )
         if self.pages or self.apart:
@@ -114,7 +114,7 @@ class Monitoring:
 
         metrics = Metrics(clock=clock)
         apart = options["metrics-listen"] is not None
-        # Who reaches an endpoint of its own is decided by where that is.
+        # Without a token, access to a separate endpoint is decided by its address.
         access = None
         if token is not None or not apart:
             access = AccessControl(token, options["config"].trusted_proxies)
@@ -125,16 +125,16 @@ class Monitoring:
 
 def _check_paths(options: Mapping[str, Any]) -> None:
     """
-    See that nothing stands in another's way.
+    Check that no two options name the same path, or paths inside each other's.
 
     Raises:
-        UsageError: If it does, or if a path is none.
+        UsageError: If they do, or if a path is malformed.
 
     """
     if options["live"] == "/" and options["static"] is not None:
-        raise UsageError("--live: '/' is where --static serves; give a path like /live")
+        raise UsageError("--live: '/' is used by --static; give a path like /live")
     if options["metrics-listen"] is not None and options["metrics"] is None:
-        raise UsageError("--metrics-listen: needs --metrics, to say where there")
+        raise UsageError("--metrics-listen: needs --metrics, which sets the path")
     taken = {"--path": options["path"].strip("/") + "/"}
     for name in ("metrics", "status", "live"):
         path = options[name]
@@ -145,16 +145,16 @@ def _check_paths(options: Mapping[str, Any]) -> None:
         mine = path.strip("/") + "/"
         for other, its in taken.items():
             if mine.startswith(its) or its.startswith(mine):
-                raise UsageError(f"--{name}: {path!r} stands in the way of {other}")
+                raise UsageError(f"--{name}: {path!r} conflicts with {other}")
         taken[f"--{name}"] = mine
 
 
 def _read_token(name: str | None) -> str | None:
     """
-    Read the token, if there is one.
+    Read the token from its file, if one is given.
 
     Raises:
-        UsageError: If the file cannot be read, or holds no token.
+        UsageError: If the file cannot be read, or contains no valid token.
 
     """
     if name is None:

@@ -1,12 +1,12 @@
 """
-The pages that ``twistd engineio`` serves of its own: the live page, the front page.
+The built-in pages of ``twistd engineio``: the live page and the front page.
 
 Rules of this file:
 
-1. ``--static`` has ``/`` and all below it, except the paths that other options name.
-2. Without it the echo application has the live page at ``/``. Any other application has
-   the front page there, which says what this server is.
-3. ``--live`` puts the live page at one more path, whatever is served at ``/``.
+1. ``--static`` serves ``/`` and everything below it, except the paths of other options.
+2. Without it, the echo application has the live page at ``/``. Any other application
+   has the front page there, which explains what this server is.
+3. ``--live`` serves the live page at one more path, whatever is served at ``/``.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ _NAMES: Final = {
     "sse": "server-sent events",
     "websocket": "WebSocket",
 }
-"""What the front page calls each transport."""
+"""Names of the transports on the front page."""
 
 
 class Pages:
-    """The pages of one server, made of its options."""
+    """The built-in pages of one server, rendered from its options."""
 
     def __init__(self, path: str, transports: Sequence[str], *, echoes: bool) -> None:
         """
-        Make the pages of a server.
+        Create the pages of a server.
 
         Args:
-            path: Where in the site the server stands.
-            transports: Those that the server offers.
-            echoes: Whether its application sends back whatever it is sent. The live
-                page of any other sends only what is typed.
+            path: The path of the server in the site.
+            transports: The transports that the server offers.
+            echoes: Whether the application sends back every message. If it does not,
+                the live page sends only what the user types.
 
         """
         self._path = path.rstrip("/")
@@ -56,11 +56,11 @@ class Pages:
 
     def root(self, static: str | None, live: str | None) -> Resource:
         """
-        Make the root of a site, with the pages in it.
+        Return the root resource of a site, with the pages in it.
 
         Args:
             static: A directory to serve at ``/``, or ``None``.
-            live: Where to put the live page besides, or ``None``.
+            live: An additional path for the live page, or ``None``.
 
         """
         if static is not None:
@@ -74,7 +74,7 @@ class Pages:
         return root
 
     def live_page(self) -> Data:
-        """Make the live page."""
+        """Return the live page."""
         page = _read("live.html")
         for name, default, content in (
             ("path", "/engine.io/", self._path + "/"),
@@ -88,10 +88,10 @@ class Pages:
 
     def front_page(self, live: str | None) -> Data:
         """
-        Make the page that says what this server is.
+        Return the page that explains what this server is.
 
         Args:
-            live: Where the live page stands, or ``None``.
+            live: The path of the live page, or ``None``.
 
         """
         javascript, python = self._options()
@@ -106,12 +106,12 @@ class Pages:
         return _html(page)
 
     def _options(self) -> tuple[list[str], list[str]]:
-        """Return what a client must be told here, in JavaScript and in Python."""
+        """Return the options that clients of this server need, for both examples."""
         javascript, python = [], []
         if self._path != "/engine.io":
             javascript.append(f"path: {json.dumps(self._path + '/')}")
             python.append(f"engineio_path={json.dumps(self._path.strip('/'))}")
-        # Both clients begin by polling unless they are told otherwise.
+        # Both clients start with polling by default.
         if "polling" not in self._transports and "websocket" in self._transports:
             javascript.append('transports: ["websocket"]')
             python.append('transports=["websocket"]')

@@ -1,19 +1,21 @@
 """
-What ``twistd engineio`` runs, from its start to its orderly end.
+The service that ``twistd engineio`` runs: start, signals, graceful shutdown.
 
 Rules of this file:
 
-1. On SIGTERM the process shuts down in order and exits with status 0, which is what a
-   supervisor takes for an end that went well. Twisted by itself would, after just as
-   orderly an end, kill the process with the signal that it was told to stop by.
-2. On SIGHUP likewise, unless the process was started with it ignored, as by nohup.
-3. On SIGINT likewise; the process ends by that signal then, as a shell expects.
-4. A second one, of any, cuts off what is left. A signal is Twisted's where somebody
-   has put a handler of their own, or wants none.
-5. On SIGUSR1 the access log and, where twistd writes a log file, that go on in the file
-   of their name: see ``logfiles``. twistd by itself goes on in a file that was renamed.
-   A handler that is not twistd's is called as well. It never ends the process, as it
-   would where twistd has no log file.
+1. SIGTERM shuts the process down gracefully, and it exits with status 0, which a
+   supervisor regards as success. Twisted by itself would kill the process with the
+   signal after the same shutdown.
+2. SIGHUP does the same, unless the process was started with it ignored, as by nohup.
+3. SIGINT does the same, but the process then ends by that signal, as a shell expects.
+4. A second signal, of any of these, aborts the remaining sessions. If other code has
+   installed its own handler, or has disabled Twisted's, the signal is left alone.
+5. SIGUSR1 reopens the access log and, if twistd writes a log file, rotates or reopens
+   that: see ``log_rotation``. twistd by itself keeps writing to a renamed file. Any
+   handler but twistd's is called as well. The signal never ends the process, as it
+   would by default if twistd had no log file.
+
+Driven by twistd (the ``IService`` methods) and by signals.
 """
 
 from __future__ import annotations
@@ -47,14 +49,14 @@ from .log_rotation import log_files, renew
 __all__ = ["ServerService"]
 
 _SIGNALS: Final = {signal.SIGTERM: "sigTerm", signal.SIGINT: "sigInt"}
-"""The signals that end a process in order, and the reactor's handlers of them. Of
-SIGHUP it has none."""
+"""Signals for a graceful shutdown, and the names of the reactor's handlers. It has none
+for SIGHUP."""
 _TWISTD: Final = "twisted.scripts._twistd_unix"
-"""Where twistd's own handler of SIGUSR1 comes from."""
+"""The module of twistd's own handler of SIGUSR1."""
 
 
 class ServerService(EngineIOService):
-    """Everything that ``twistd engineio`` runs; stopping it closes the sessions."""
+    """Everything that ``twistd engineio`` runs; closes the sessions when it stops."""
 
     log = Logger()
 
@@ -66,14 +68,14 @@ class ServerService(EngineIOService):
         make_observer: Callable[[], object] | None = None,
     ) -> None:
         """
-        Make a service that has not started.
+        Create a service that is not running.
 
         Args:
-            server: The server that it runs.
-            level: The level from which on there is a log.
-            reactor: Whose signals to take; ``None`` to leave them be.
-            make_observer: Makes the log observer of the twistd application that this
-                 becomes a part of; ``None`` for twistd's own.
+            server: The server to run.
+            level: The lowest level that is logged.
+            reactor: The reactor whose signals are handled; ``None`` to handle none.
+            make_observer: Returns the log observer for the twistd application that this
+                service is added to; ``None`` for twistd's own.
 
         """
         super().__init__(server)
@@ -86,24 +88,24 @@ class ServerService(EngineIOService):
 
     def on_rotate(self, call: Callable[[], object]) -> None:
         """
-        Reopen one more file on SIGUSR1.
+        Register a function to call on SIGUSR1.
 
         Args:
-            call: Opens the file again by its name; called in the reactor's thread.
+            call: Reopens a file by its name; called in the reactor's thread.
 
         """
         self._rotating.append(call)
 
     def setServiceParent(self, parent: Any) -> None:
-        """Become a part of a twistd application, and say how its log is written."""
+        """Add the service to a twistd application, and set its log observer."""
         super().setServiceParent(parent)
         if self._make_observer is not None and isinstance(parent, Componentized):
-            # Before twistd begins to log: the first line is written by it.
+            # Before twistd starts its log: the first line must use this observer, too.
             parent.setComponent(ILogObserver, self._make_observer())
 
     def startService(self) -> None:
-        """Start, with a log of the level that was asked for."""
-        # Not sooner: twistd adds its observers after it has made the service.
+        """Start the services, with the log limited to the configured level."""
+        # Not earlier: twistd adds its observers after it has created the service.
         self._log_files = log_files()
         predicate = LogLevelFilterPredicate(defaultLogLevel=self._level)
         for observer in list(globalLogPublisher._observers):
@@ -122,10 +124,10 @@ class ServerService(EngineIOService):
 
     def privilegedStartService(self) -> None:
         """
-        Listen.
+        Start listening on all endpoints.
 
         Raises:
-            CannotStart: If an endpoint cannot; none listens then.
+            CannotStart: If an endpoint cannot listen; the others are closed then.
 
         """
         try:
@@ -135,7 +137,7 @@ class ServerService(EngineIOService):
             raise
 
     def stopService(self) -> Deferred[Any]:
-        """Close every session, then listen no more, and write the log's last lines."""
+        """Close every session, then stop listening, and flush the log."""
         return super().stopService().addBoth(self._flush_log)
 
     def _flush_log(self, result: Any) -> Any:
@@ -146,7 +148,7 @@ class ServerService(EngineIOService):
     # Signals.
 
     def _take_signals(self) -> None:
-        if not self.running:  # stopped before the reactor ran
+        if not self.running:  # stopped before the reactor was started
             return
         for number, name in _SIGNALS.items():
             handler = getattr(self._reactor, name, None)
@@ -154,7 +156,7 @@ class ServerService(EngineIOService):
                 signal.signal(number, self._on_signal)
         hangup = signal.getsignal(signal.SIGHUP)
         ours = signal.getsignal(signal.SIGTERM) == self._on_signal
-        if ours and hangup is signal.SIG_DFL:  # nohup has it ignored
+        if ours and hangup is signal.SIG_DFL:  # nohup would have set SIG_IGN
             signal.signal(signal.SIGHUP, self._on_signal)
         before: Any = signal.getsignal(signal.SIGUSR1)
         if getattr(before, "__module__", "") == _TWISTD:
@@ -177,17 +179,17 @@ class ServerService(EngineIOService):
             self._reactor.stop()
         except ReactorNotRunning:
             self.log.info(
-                "received {signal}: cutting off what is left", signal=number.name
+                "received {signal}: aborting the remaining sessions", signal=number.name
             )
             self.server.cut_off()
             return
         if number is signal.SIGINT:
-            # As the reactor's own handler: twistd ends itself by it, when all is done.
+            # As the reactor's own handler does: twistd then ends itself by this signal.
             self._reactor._exitSignal = number
         count = len(self.server.sessions)
         self.log.info(
-            "received {signal}: {sessions} {seconds:g} s to end;"
-            " a second one cuts them off",
+            "received {signal}: {sessions} {seconds:g} s to end; a second signal aborts"
+            " them",
             signal=number.name,
             sessions=f"{counted(count, 'session')} {'has' if count == 1 else 'have'}",
             count=count,

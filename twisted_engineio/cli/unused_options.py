@@ -1,8 +1,8 @@
 """
-Options of the command line that are given and do nothing, for want of another.
+Find options of the command line that have no effect without another option.
 
-Most are worth a warning: the server is what it would be without them. Some say that the
-operator means something else, and are refused.
+Most deserve a warning: the server runs as it would without them. An option without
+which the server would refuse what the operator meant to allow is an error.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ _NEEDS: Final = {
     "sse-ack-timeout": _SSE,
     "token-file": "--metrics or --status",
 }
-"""What an option needs in order to do anything."""
+"""The option that each of these options needs in order to have an effect."""
 
 
 def idle_options(options: Mapping[str, Any], given: Collection[str]) -> list[str]:
     """
-    Name what was given and does nothing, each with what it needs.
+    Return a warning for each given option that has no effect.
 
     Args:
-        options: Parsed and checked.
-        given: The names of those that were given.
+        options: The options, parsed and checked.
+        given: The names of the options that were given.
 
     Raises:
-        UsageError: If ``--cors-credentials`` is given without ``--cors``: then a page
-            that was to be let in is refused.
+        UsageError: If ``--cors-credentials`` is given without ``--cors``: the pages
+            that it is meant for would be refused.
 
     """
     if "cors-credentials" in given and not options["cors"]:
@@ -68,7 +68,7 @@ def idle_options(options: Mapping[str, Any], given: Collection[str]) -> list[str
         "--metrics or --status": options["metrics"] or options["status"],
     }
     return [
-        f"--{name} does nothing: it needs {need}"
+        f"--{name} has no effect: it needs {need}"
         for name, need in _NEEDS.items()
         if name in given and not there[need]
     ]

@@ -1,20 +1,20 @@
 import { Fetch } from "engine.io-client";
 
-/** Given as `transportOptions: { sse: {...} }`; all in milliseconds or bytes. */
+/** Passed as `transportOptions: { sse: {...} }`; times in milliseconds, sizes in bytes. */
 export interface SSEOptions {
-  /** How long WebSocket has for its own upgrade before this one is tried; 2000. */
+  /** Time that the WebSocket upgrade has before this one is tried; default 2000. */
   delay?: number;
-  /** How often a server that is busy with WebSocket's upgrade is asked; 6. */
+  /** Attempts while the server is busy with the WebSocket upgrade; default 6. */
   attempts?: number;
-  /** How long the answer to a probe may take; 3000. */
+  /** Time until a probe must be answered; default 3000. */
   probeTimeout?: number;
-  /** How long until we ask again where the browser doesn't; 1000. */
+  /** Time until a lost stream is reopened if the browser does not; default 1000. */
   reconnect?: number;
-  /** How often we do so in a row; 4. */
+  /** Consecutive attempts to reopen it; default 4. */
   reconnects?: number;
-  /** The largest POST, where the client's build hides the server's limit; 100000. */
+  /** Largest POST if the client's build hides the server's limit; default 100000. */
   maxPayload?: number;
-  /** An EventSource where there is none: a polyfill, in Node. */
+  /** The EventSource class, such as a polyfill in Node; default the browser's. */
   EventSource?: new (
     url: string,
     init?: { withCredentials?: boolean },

@@ -1,13 +1,13 @@
 /**
- * Server-sent events for npm's engine.io-client 6.6: a transport class of its own.
+ * Server-sent events for npm's engine.io-client 6.6: an additional transport class.
  *
  *     import { Fetch, Socket, WebSocket } from "engine.io-client";
  *     import { SSE } from "./engine.io-sse.mjs";
  *
  *     const socket = new Socket(url, { transports: [Fetch, SSE, WebSocket] });
  *
- * Packets come as the events of an EventSource, and go by POST as in long-polling, whose
- * code this extends. The server is Python's twisted_engineio with the transport "sse" on.
+ * Packets are received as events of an EventSource, and sent by POST as in long-polling,
+ * whose class this extends. The server is Python's twisted_engineio with transport "sse".
  */
 import { Fetch } from "engine.io-client";
 
@@ -16,17 +16,17 @@ const SEPARATOR = "\x1e";
 const PLAIN = { "%25": "%", "%0D": "\r", "%0A": "\n" };
 
 const DEFAULTS = {
-  delay: 2_000, // ms that WebSocket has for its own upgrade before we try ours
-  attempts: 6, // how often, that far apart, we ask a server that is busy with WebSocket's
-  probeTimeout: 3_000, // ms that the answer to a probe has: a proxy may hold it back
-  reconnect: 1_000, // ms until we ask again when the browser doesn't
-  reconnects: 4, // how often we do so in a row
-  maxPayload: 100_000, // bytes of a POST, where the client doesn't tell us the server's
+  delay: 2_000, // ms that the WebSocket upgrade has before ours is tried
+  attempts: 6, // attempts, `delay` apart, while the server is busy with that of WebSocket
+  probeTimeout: 3_000, // ms until a probe must be answered: a proxy may buffer the answer
+  reconnect: 1_000, // ms until we reconnect if the browser does not
+  reconnects: 4, // consecutive attempts to do so
+  maxPayload: 100_000, // bytes of a POST, if the client does not expose the server's limit
 };
 
 const encoder = new TextEncoder();
 
-/** Packets of a payload, in groups of `limit` bytes at most, or of one packet. */
+/** Split a payload into groups of packets of at most `limit` bytes, or of one packet. */
 function split(payload, limit) {
   if (payload.length * 3 <= limit) return [payload];
   const groups = [];
@@ -46,17 +46,17 @@ function split(payload, limit) {
 
 export class SSE extends Fetch {
   #options;
-  #events = null; // the EventSource, while there is one
-  #timer = null; // one at a time: to begin, to be answered, or to ask again
+  #events = null; // the EventSource, or null
+  #timer = null; // one at a time: start, probe timeout, or reconnect
   #seen = ""; // the id of the last event
-  #candidate = false; // whether the session is on another transport yet
+  #candidate = false; // whether this is an upgrade of a session
   #attempts = 0;
   #reconnects = 0;
-  #unsent = []; // bodies of POSTs, the first one on its way
-  #written = null; // what to call once all are taken
-  #letGo = false; // whether the last packet was a noop: nothing comes after it
-  #paused = null; // what to call once we are let go
-  #rivalFailed = null; // listens for the end of WebSocket's upgrade
+  #unsent = []; // bodies of POSTs; the first is in transit
+  #written = null; // called when all of them are sent
+  #ended = false; // whether the last packet was a noop: no packet follows it
+  #paused = null; // called when the stream has ended
+  #websocketFailed = null; // listener for the failure of the WebSocket upgrade
 
   constructor(options) {
     super(options);
@@ -67,30 +67,30 @@ export class SSE extends Fetch {
     return "sse";
   }
 
-  // What engine.io-client calls.
+  // Called by engine.io-client.
 
   doOpen() {
     this.#candidate = Boolean(this.query.sid);
-    if (!this.#candidate || !this.#hasRival()) {
+    if (!this.#candidate || !this.#hasWebSocket()) {
       this.#listen();
       return;
     }
-    // A session takes one candidate at a time, and WebSocket is the better one.
-    this.#rivalFailed = (error) => {
+    // A session accepts one candidate at a time, and WebSocket is preferred.
+    this.#websocketFailed = (error) => {
       if (error?.transport !== "websocket" || this.#events !== null) return;
-      this.#forgetRival();
+      this.#forgetWebSocket();
       this.#wait(null);
       this.#listen();
     };
-    this.socket.on("upgradeError", this.#rivalFailed);
+    this.socket.on("upgradeError", this.#websocketFailed);
     this.#wait(this.#options.delay, () => this.#listen());
   }
 
-  doPoll() {} // one stream does for all
+  doPoll() {} // the stream receives everything
 
   /**
-   * One POST at a time, or one could overtake another: a probe is answered on the stream,
-   * perhaps before its POST is, and then engine.io-client writes without asking.
+   * Send one POST at a time, or they could overtake each other: a probe is answered on the
+   * stream, perhaps before its POST is, and then engine.io-client writes immediately.
    */
   doWrite(data, callback) {
     const idle = this.#unsent.length === 0;
@@ -107,7 +107,7 @@ export class SSE extends Fetch {
     });
   }
 
-  /** Let the server send what it has begun to; its last packet is a noop. */
+  /** Pause when the server has sent its last packet, a noop. */
   pause(onPause) {
     this.readyState = "pausing";
     let waiting = 1;
@@ -123,12 +123,12 @@ export class SSE extends Fetch {
     }
     this.#paused = done;
     this.#untilUpgraded();
-    if (this.#letGo) this.#released();
+    if (this.#ended) this.#released();
   }
 
   close() {
     super.close();
-    this.#stop(); // also while pausing, which the base class takes for closed
+    this.#stop(); // also while pausing, when the base class does nothing
     return this;
   }
 
@@ -148,9 +148,9 @@ export class SSE extends Fetch {
     if (packet.type === "open") {
       this.#options.maxPayload = JSON.parse(packet.data).maxPayload;
     }
-    this.#letGo = packet.type === "noop";
+    this.#ended = packet.type === "noop";
     super.onPacket(packet);
-    if (this.#letGo) this.#released();
+    if (this.#ended) this.#released();
   }
 
   // The stream.
@@ -160,59 +160,59 @@ export class SSE extends Fetch {
     if (this.#seen) url += `&lastEventId=${encodeURIComponent(this.#seen)}`;
     const EventSource = this.#options.EventSource ?? globalThis.EventSource;
     if (!EventSource) {
-      // In a later turn, when whoever opens us listens.
-      this.#wait(0, () => this.onError("there is no EventSource here"));
+      // Asynchronous: the caller of open() has not added its listeners yet.
+      this.#wait(0, () => this.onError("EventSource is not available"));
       return;
     }
     const events = new EventSource(url, { withCredentials: this.opts.withCredentials });
     this.#events = events;
-    if (this.#candidate && this.readyState === "opening") this.#expectAnswer();
+    if (this.#candidate && this.readyState === "opening") this.#startProbeTimer();
     events.onopen = () => this.#opened(events);
-    events.onmessage = (event) => this.#heard(events, event);
-    events.onerror = () => this.#stumbled(events);
+    events.onmessage = (event) => this.#onEvent(events, event);
+    events.onerror = () => this.#onStreamError(events);
   }
 
   #opened(events) {
     if (events !== this.#events) return;
     this.#reconnects = 0;
     if (!this.#candidate || this.readyState !== "opening") return;
-    this.#forgetRival();
-    this.#expectAnswer();
+    this.#forgetWebSocket();
+    this.#startProbeTimer();
     this.onOpen(); // sends the probe
   }
 
-  #expectAnswer() {
+  #startProbeTimer() {
     this.#wait(this.#options.probeTimeout, () => this.onError("sse probe timeout"));
   }
 
-  #heard(events, event) {
+  #onEvent(events, event) {
     if (events !== this.#events) return;
     if (event.lastEventId) this.#seen = event.lastEventId;
     this.onData(event.data.replace(/%(?:25|0D|0A)/g, (each) => PLAIN[each]));
   }
 
-  /** The EventSource lost its connection, and makes a new one by itself unless closed. */
-  #stumbled(events) {
+  /** Handle a lost connection; unless it is closed, the EventSource reconnects itself. */
+  #onStreamError(events) {
     if (events !== this.#events) return;
     if (this.readyState === "opening") {
       this.#notOpened();
     } else if (events.readyState === CLOSED) {
-      this.#askAgain();
+      this.#reconnect();
     }
   }
 
   #notOpened() {
     this.#drop();
     const { attempts, delay } = this.#options;
-    if (this.#candidate && this.#hasRival() && ++this.#attempts < attempts) {
+    if (this.#candidate && this.#hasWebSocket() && ++this.#attempts < attempts) {
       this.#wait(delay, () => this.#listen());
     } else {
       this.onError("sse connection error");
     }
   }
 
-  /** It was refused, or the browser gives up sooner than we do: it doesn't say which. */
-  #askAgain() {
+  /** Reconnect after a refusal, or after the browser has given up: it hides which. */
+  #reconnect() {
     this.#drop();
     const { reconnect, reconnects } = this.#options;
     if (++this.#reconnects > reconnects || !this.#seen) {
@@ -228,7 +228,7 @@ export class SSE extends Fetch {
     paused?.();
   }
 
-  /** Where the upgrade fails though we have paused, go on where we left off. */
+  /** Resume if the upgrade to another transport fails after we have paused. */
   #untilUpgraded() {
     const { socket } = this;
     const failed = () => {
@@ -245,8 +245,8 @@ export class SSE extends Fetch {
     socket.once("upgrade", upgraded);
   }
 
-  #hasRival() {
-    // What the server offers, or, where the client's build hides that, what we have.
+  #hasWebSocket() {
+    // The server's upgrades, or, if the client's build hides them, our transports.
     const { _upgrades, transports } = this.socket;
     return (_upgrades ?? transports ?? []).includes("websocket");
   }
@@ -256,7 +256,7 @@ export class SSE extends Fetch {
     return _maxPayload > 0 ? _maxPayload : this.#options.maxPayload;
   }
 
-  /** Do something later, and forget what was to be done later before. */
+  /** Schedule a call, and cancel the one scheduled before. */
   #wait(ms, then) {
     this.clearTimeoutFn(this.#timer);
     this.#timer = ms === null ? null : this.setTimeoutFn(then, ms);
@@ -267,14 +267,14 @@ export class SSE extends Fetch {
     this.#events = null;
   }
 
-  #forgetRival() {
-    if (this.#rivalFailed) this.socket.off("upgradeError", this.#rivalFailed);
-    this.#rivalFailed = null;
+  #forgetWebSocket() {
+    if (this.#websocketFailed) this.socket.off("upgradeError", this.#websocketFailed);
+    this.#websocketFailed = null;
   }
 
   #stop() {
     this.#wait(null);
-    this.#forgetRival();
+    this.#forgetWebSocket();
     this.#drop();
   }
 }

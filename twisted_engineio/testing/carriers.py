@@ -1,15 +1,14 @@
 """
-A client's ends of the three transports: each speaks as npm's client does.
+The client side of the three transports, each behaving as in npm's engine.io-client.
 
 Rules of this file:
 
-1. A carrier reads and writes what stands on the wire; what it means is its client's
-   affair.
-2. It is opened once, with the session's id if it is to take over from another.
-3. ``pause`` calls back when nothing is in flight any more: then the client may move.
+1. A carrier encodes and decodes what is sent; its client interprets the packets.
+2. It is opened once, with the session id if it is an upgrade candidate.
+3. ``pause`` calls back when nothing is in transit: then the client may upgrade.
 
-Driven by its client (``open``, ``send``, ``pause``, ``resume``, ``drop``) and by what
-comes.
+Driven by its client (``open``, ``send``, ``pause``, ``resume``, ``drop``) and by the
+data that arrives.
 
 Engine.IO protocol v4, "HTTP long-polling", "WebSocket"; ``docs/sse.rst``.
 """
@@ -43,15 +42,15 @@ Item: TypeAlias = str | bytes | Packet
 class Talk(enum.Enum):
     """Whether a WebSocket may be written to."""
 
-    GOING_ON = "going on"
-    OVER = "over"
+    GOING_ON = "open"
+    OVER = "closed"
 
 
 class Traveller(Protocol):
-    """What a carrier asks of its client."""
+    """The part of ``MemoryClient`` that a carrier uses."""
 
     def line(self) -> HttpLine:
-        """Connect once more."""
+        """Return a new connection to the site."""
 
     def request(
         self,
@@ -60,30 +59,30 @@ class Traveller(Protocol):
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> bytes:
-        """Write a request."""
+        """Return the bytes of a request."""
 
     def opened(self, carrier: Carrier) -> None:
-        """Hear that a carrier can be used."""
+        """Called when a carrier is connected."""
 
     def refused(self, carrier: Carrier, answer: Answer) -> None:
-        """Hear that the server will not have it."""
+        """Called when the server refuses a carrier."""
 
     def take(self, carrier: Carrier, item: Item) -> None:
-        """Take a packet or message that came."""
+        """Called with each packet or message that arrives."""
 
     def writable(self) -> None:
-        """Hear that the carrier takes more."""
+        """Called when a carrier can send again."""
 
     def lost(self, carrier: Carrier, code: int | None = None, why: str = "") -> None:
-        """Hear that a carrier is of no use any more."""
+        """Called when a carrier has lost its connection."""
 
 
 class Carrier(ABC):
     """
-    One end of a transport.
+    The client side of one transport.
 
     Attributes:
-        name: The transport's name.
+        name: The name of the transport.
 
     """
 
@@ -91,10 +90,10 @@ class Carrier(ABC):
 
     def __init__(self, client: Traveller) -> None:
         """
-        Make a carrier that is not connected.
+        Create a carrier that is not connected.
 
         Args:
-            client: Whose it is.
+            client: The client that uses it.
 
         """
         self._client = client
@@ -107,56 +106,56 @@ class Carrier(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Ask the server."""
+        """Send the first request."""
 
     @abstractmethod
     def send(self, items: list[Item]) -> None:
         """
-        Write packets and messages; only while ``writable``.
+        Send packets and messages; only allowed while ``writable``.
 
         Args:
-            items: At least one.
+            items: The packets and messages, at least one.
 
         """
 
     def drop(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._line.transport.hang_up()
 
 
 class PostingCarrier(Carrier):
-    """What sends by POST, one at a time, on a connection of its own."""
+    """A carrier that sends by POST, one at a time, on a second connection."""
 
     def __init__(self, client: Traveller) -> None:
         super().__init__(client)
         self._poster = client.line()
-        self._posts = 0  # in flight: one at most
+        self._posts = 0  # in transit: one at most
         self._paused: Callable[[], None] | None = None
 
     def pause(self, paused: Callable[[], None]) -> None:
         """
-        Come to rest: the client is to move.
+        Stop receiving: the client is about to upgrade.
 
         Args:
-            paused: Called when nothing is in flight.
+            paused: Called when nothing is in transit.
 
         """
         self._paused = paused
         self._settle()
 
     def resume(self) -> None:
-        """Go on: the client does not move."""
+        """Continue receiving: the upgrade has failed."""
         self._paused = None
 
     def _settle(self) -> None:
-        """Say that it has come to rest, if it has."""
+        """Call ``paused`` if nothing is in transit."""
         if self._paused is not None and self._rests and not self._posts:
             self._paused()
 
     @property
     @abstractmethod
     def _rests(self) -> bool:
-        """Whether nothing is in flight to the client."""
+        """Whether no data is in transit to the client."""
 
     def _read(self, payload: bytes) -> None:
         for item in codec_v4.decode_payload(payload, binary=False):
@@ -164,7 +163,7 @@ class PostingCarrier(Carrier):
 
     @property
     def writable(self) -> bool:
-        """Whether no POST is in flight."""
+        """Whether no POST is in transit."""
         return not self._posts
 
     def send(self, items: list[Item]) -> None:
@@ -184,19 +183,19 @@ class PostingCarrier(Carrier):
         self._settle()
 
     def drop(self) -> None:
-        """Hang up both connections."""
+        """Close both connections."""
         super().drop()
         self._poster.transport.hang_up()
 
 
 class PollingCarrier(PostingCarrier):
-    """A GET that waits, and POSTs."""
+    """Long-polling: a waiting GET, and POSTs."""
 
     name = "polling"
 
     def __init__(self, client: Traveller) -> None:
         super().__init__(client)
-        self._polls = 0  # in flight: one at most
+        self._polls = 0  # in transit: one at most
 
     def open(self) -> None:
         """Send the first GET."""
@@ -236,7 +235,7 @@ class PollingCarrier(PostingCarrier):
 
 
 class StreamCarrier(PostingCarrier):
-    """A GET that does not end, and POSTs."""
+    """Server-sent events: a GET that does not end, and POSTs."""
 
     name = "sse"
 
@@ -275,7 +274,7 @@ class StreamCarrier(PostingCarrier):
                 self._read(_unescape(value))
 
     def _connect_again(self) -> None:
-        """Go on where a stream ended, as a browser does, but without its second."""
+        """Resume an interrupted stream as a browser does, but without its delay."""
         self._text = b""
         seen = {"Last-Event-ID": self._seen} if self._seen else {}
         request = self._client.request("GET", self.name, seen)
@@ -289,7 +288,7 @@ class StreamCarrier(PostingCarrier):
 
     @property
     def _rests(self) -> bool:
-        # The server's last word before a move is a noop.
+        # The server's last event before an upgrade is a noop.
         return self._last == _NOOP
 
     def _read(self, payload: bytes) -> None:
@@ -305,7 +304,7 @@ def _unescape(data: bytes) -> bytes:
 
 
 class WebSocketCarrier(Carrier):
-    """Frames, both ways."""
+    """A WebSocket: frames in both directions."""
 
     name = "websocket"
 
@@ -316,11 +315,11 @@ class WebSocketCarrier(Carrier):
 
     @property
     def writable(self) -> bool:
-        """Whether it has not said goodbye."""
+        """Whether no close frame has been sent."""
         return self._talk is Talk.GOING_ON
 
     def open(self) -> None:
-        """Ask for a WebSocket."""
+        """Send the opening handshake."""
         request = self._client.request("GET", self.name, _WEBSOCKET)
         self._line.ask(request, self._answered, self._streamed)
 
@@ -331,12 +330,12 @@ class WebSocketCarrier(Carrier):
             self._client.opened(self)
 
     def send(self, items: list[Item]) -> None:
-        """Write a frame for each."""
+        """Send one frame for each packet or message."""
         for item in items:
             if isinstance(item, bytes):
                 self._write(frame(item))
             elif item == _CLOSE:
-                # As in a browser, where the transport's goodbye is WebSocket's own.
+                # As in a browser, the close packet becomes a WebSocket close frame.
                 self._talk = Talk.OVER
                 self._write(frame((1000).to_bytes(2, "big"), CLOSE))
             else:
@@ -355,7 +354,7 @@ class WebSocketCarrier(Carrier):
                 self._client.take(self, codec_v4.decode_packet(payload.decode()))
             elif opcode == BINARY:
                 self._client.take(self, payload)
-            else:  # a close frame: no server of ours pings by frame
+            else:  # a close frame: the server never sends ping frames
                 self._closed(int.from_bytes(payload[:2], "big"), payload[2:])
 
     def _closed(self, code: int, why: bytes) -> None:

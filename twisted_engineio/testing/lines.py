@@ -1,8 +1,8 @@
 """
-What a client reads and writes: HTTP answers on a connection, and WebSocket frames.
+The client side of HTTP and WebSocket: parse answers, read and write frames.
 
-It reads what a server of this project writes, and no more: answers with a length or in
-chunks, frames that are whole. RFC 9112; RFC 6455, 5.
+It supports only what a server of this project sends: answers with a Content-Length or
+in chunks, and unfragmented frames. RFC 9112; RFC 6455, 5.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _MASK: Final = b"\x01\x02\x03\x04"
 @dataclass(frozen=True)
 class Answer:
     """
-    One HTTP answer.
+    An HTTP answer.
 
     Attributes:
-        status: Its status; 0 if the server hung up instead.
-        headers: Its headers, names in lower case.
-        body: Its body, if it has a length.
+        status: The status; 0 if the server closed the connection instead.
+        headers: The headers, names in lower case.
+        body: The body, if it has a Content-Length.
 
     """
 
@@ -45,7 +45,7 @@ Streamed: TypeAlias = Callable[[bytes], object]
 
 class HttpLine:
     """
-    A client's connection to a site, one request at a time.
+    A client's connection to a site; one request at a time.
 
     Attributes:
         transport: The connection.
@@ -55,7 +55,7 @@ class HttpLine:
     transport: MemoryTransport
 
     def __init__(self) -> None:
-        """Make a line that is not connected; ``transport`` is set from outside."""
+        """Create a line that is not connected; the caller sets ``transport``."""
         self._buffer = b""
         self._answered: Answered | None = None
         self._streamed: Streamed | None = None
@@ -71,18 +71,18 @@ class HttpLine:
         Send a request.
 
         Args:
-            request: All its bytes.
-            answered: Called with the answer: of one that streams, or that leaves HTTP,
-                as soon as its head is there.
-            streamed: Called with what follows such a head, as it comes, and with
-                nothing at its end.
+            request: The bytes of the request.
+            answered: Called with the answer; for a stream or a 101, as soon as its
+                head is complete.
+            streamed: Called with the data that follows such a head, as it arrives, and
+                with ``b""`` at its end.
 
         """
         self._answered, self._streamed = answered, streamed
         self.transport.send(request)
 
     def data_received(self, data: bytes) -> None:
-        """Take what comes."""
+        """Parse arriving data."""
         if self._answered is None and self._streamed is not None:
             self._stream(data)
             return
@@ -104,7 +104,7 @@ class HttpLine:
             self._stream(rest)
 
     def connection_closed(self) -> None:
-        """Hear that the server has closed the connection."""
+        """Report that the server has closed the connection."""
         if self._answered is not None:
             self._answer(HUNG_UP)
         elif self._streamed is not None:
@@ -112,12 +112,12 @@ class HttpLine:
 
     def _answer(self, answer: Answer) -> None:
         answered, self._answered = self._answered, None
-        assert answered is not None  # a server answers what it was asked
+        assert answered is not None  # the server answers each request once
         answered(answer)
 
     def _stream(self, data: bytes) -> None:
         streamed = self._streamed
-        assert streamed is not None  # who is told of a head wants what follows
+        assert streamed is not None  # required for requests with such an answer
         if not self._is_chunked:
             streamed(data)
             return
@@ -129,7 +129,7 @@ class HttpLine:
                 return
             self._buffer = rest[length + 2 :]
             if not length:
-                self._streamed = None  # a connection may outlive what it streamed
+                self._streamed = None  # the connection stays open after the last chunk
             streamed(rest[:length])
 
 
@@ -144,10 +144,10 @@ def frame(
     payload: str | bytes, opcode: int | None = None, *, first: int = 0x80
 ) -> bytes:
     """
-    Make a client's frame, which is masked: RFC 6455, 5.3.
+    Return a client's frame, which is masked: RFC 6455, 5.3.
 
     Args:
-        payload: Text or bytes; the opcode follows from it unless it is given.
+        payload: Text or bytes; determines the opcode unless one is given.
         opcode: The opcode.
         first: The FIN and RSV bits.
 
@@ -169,13 +169,13 @@ def frame(
 
 def read_frames(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
     """
-    Read a server's frames, which are whole and not masked: RFC 6455, 5.1.
+    Parse a server's frames, which are unfragmented and not masked: RFC 6455, 5.1.
 
     Args:
-        data: What came.
+        data: The received bytes.
 
     Returns:
-        The frames, each its opcode and payload, and what follows the last whole one.
+        The frames, each as its opcode and payload, and the bytes of an incomplete one.
 
     """
     frames = []

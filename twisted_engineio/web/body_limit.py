@@ -230,7 +230,7 @@ class BoundedRequest(Request):
             if self.__room < -_SPARE * self.__server.config.max_payload:
                 self.__cut()
         elif self.__room < 0 and self.engineio_body is _ASKED:
-            self.__cut()  # another resource delays ours, so nobody can answer yet
+            self.__cut()  # another resource delays ours, which must answer first
         elif self.__room < 0:
             self.__refuse(self.__server.config.max_payload - int(self.__room))
         else:

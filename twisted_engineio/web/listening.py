@@ -1,14 +1,14 @@
 """
-Listening on an endpoint, and a start that fails when an endpoint cannot listen.
+Listen on an endpoint; abort the start if an endpoint cannot listen.
 
 Rules of this file:
 
-1. Any exception with which an endpoint fails to listen ends the start with one line:
-   exit status 1, no pidfile, also behind twistd's back when it has become a daemon.
-2. A start that fails closes the ports that were opened before, so that no UNIX socket
-   is left behind.
-3. The lock of a UNIX socket is stale if it names this very process and no server
-   accepts on the socket: in a container every start has the same process id.
+1. If an endpoint fails to listen, with any exception, the process prints one line and
+   exits with status 1, without a pidfile. This includes twistd as a daemon.
+2. A failed start closes the ports that were opened before, so that no UNIX socket is
+   left behind.
+3. The lock of a UNIX socket is stale if it names this process and no server accepts on
+   the socket: in a container every start has the same process id.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from ..exceptions import EngineIOError
 __all__ = ["TWISTED", "CannotStart", "ListeningService"]
 
 TWISTED: Final = ("_waitingForPort", "_raiseSynchronously")
-"""What is used here of Twisted's ``StreamServerEndpointService``."""
+"""Private names of Twisted's ``StreamServerEndpointService`` that are used here."""
 
 
 _LOCKED: Final = "Cannot acquire lock"
-"""What Twisted says of a UNIX socket whose lock names a process that runs."""
+"""Twisted's message if the lock of a UNIX socket names a running process."""
 
 
 class CannotStart(SystemExit, EngineIOError):
     """
-    An endpoint does not listen; a program that does not catch this ends with one line.
+    An endpoint cannot listen; a program that does not catch this ends with one line.
 
-    Both bases count. twistd removes its pidfile, and reports to the process that waits
-    for its daemon, only after an ``Exception``; Python prints ``code`` alone after a
-    ``SystemExit``, and a traceback after anything else.
+    Both base classes are needed. twistd removes its pidfile, and reports to the parent
+    of its daemon, only for an ``Exception``. Python prints just ``code`` for a
+    ``SystemExit``, and a traceback for any other exception.
 
     Attributes:
         code: The line for standard error and the log.
@@ -51,31 +51,31 @@ class CannotStart(SystemExit, EngineIOError):
     """
 
     def __init__(self, problem: str) -> None:
-        # twistd gives the waiting process no more than 100 bytes of it.
+        # twistd reports only the first 100 bytes of it to the parent of a daemon.
         super().__init__(problem)
         self.code: str = problem
 
 
 class ListeningService(StreamServerEndpointService):
     """
-    Listens on one endpoint from the service's start to its stop.
+    A service that listens on one endpoint while it runs.
 
     Attributes:
         endpoint: The endpoint.
-        factory: Makes the protocols of its connections.
+        factory: The factory of the connections' protocols.
 
     """
 
-    _raiseSynchronously = True  # what fails at once; the rest is logged
+    _raiseSynchronously = True  # raise immediate failures; later ones are logged
 
     def __init__(self, description: str, endpoint: Any, factory: Any) -> None:
         """
-        Make a service that does not listen yet.
+        Create a service that is not listening.
 
         Args:
-            description: The endpoint as the operator wrote it.
+            description: The endpoint description as the operator wrote it.
             endpoint: The endpoint.
-            factory: Makes the protocols of its connections.
+            factory: The factory of the connections' protocols.
 
         """
         super().__init__(endpoint, factory)  # type: ignore[no-untyped-call]  # Twisted's
@@ -83,13 +83,13 @@ class ListeningService(StreamServerEndpointService):
 
     def privilegedStartService(self) -> None:
         """
-        Listen.
+        Start listening.
 
         Raises:
-            CannotStart: If the endpoint cannot.
+            CannotStart: If the endpoint cannot listen.
 
         """
-        # Twisted's method has no types.
+        # Twisted's method is not annotated.
         listen: Callable[[], None] = super().privilegedStartService
         try:
             try:
@@ -101,11 +101,11 @@ class ListeningService(StreamServerEndpointService):
         except Exception as error:
             if getattr(error, "socketError", None) != _LOCKED:
                 _release_lock(getattr(error, "port", None))
-            # Whatever an endpoint raises: a plugin's may raise anything.
+            # Any exception: endpoints of plugins may raise anything.
             raise CannotStart(problem_of(error, self._description)) from None
 
     def release(self) -> None:
-        """Close the port now: no reactor will run to do it in a later turn."""
+        """Close the port now: the reactor will not run to close it in a later turn."""
         if self._waitingForPort is not None:
             self._waitingForPort.addCallback(_close)
 
@@ -118,11 +118,11 @@ def _close(port: Any) -> None:
 
 def problem_of(error: Exception, description: str) -> str:
     """
-    Say in one line which endpoint does not listen, and why.
+    Describe in one line which endpoint cannot listen, and why.
 
     Args:
-        error: What it raised.
-        description: The endpoint as the operator wrote it.
+        error: The endpoint's exception.
+        description: The endpoint description as the operator wrote it.
 
     """
     path = getattr(error, "port", None)
@@ -132,14 +132,14 @@ def problem_of(error: Exception, description: str) -> str:
         return str(error)
     elif error.socketError == _LOCKED:
         lock = os.fsdecode(path) + ".lock"
-        why = f"{lock} names a process that runs; stop that one"
+        why = f"{lock} names a running process; stop that process first"
     else:
         why = str(error.socketError)
     return f"Couldn't listen on {description}: {' '.join(why.split())}"
 
 
 def _release_lock(path: object) -> None:
-    """Remove the lock of a UNIX socket that this process took and cannot listen on."""
+    """Remove the lock of a UNIX socket that this process took but cannot listen on."""
     if isinstance(path, bytes) and _is_ours(path):
         os.unlink(path + b".lock")
 
@@ -153,13 +153,13 @@ def _is_ours(path: bytes) -> bool:
 
 def _remove_stale_lock(path: object) -> bool:
     """
-    Remove the lock of a UNIX socket that an earlier process of the same id has left.
+    Remove the lock of a UNIX socket that an earlier process with the same id has left.
 
     Args:
-        path: The socket's; a port number if it is none.
+        path: The path of the socket; a port number if it is not a UNIX socket.
 
     Returns:
-        Whether there was such a lock.
+        Whether such a lock was removed.
 
     """
     if not isinstance(path, bytes) or not _is_ours(path):
@@ -170,7 +170,7 @@ def _remove_stale_lock(path: object) -> bool:
         except (ConnectionRefusedError, FileNotFoundError):
             pass
         else:
-            return False  # it is this process's own, or another container's
+            return False  # the lock is in use, by us or in another container
     with suppress(FileNotFoundError):
         if stat.S_ISSOCK(os.stat(path).st_mode):
             os.unlink(path)

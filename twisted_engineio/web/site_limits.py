@@ -74,7 +74,7 @@ def _check(site: object) -> None:
     if not isinstance(site, Site):
         raise TypeError(
             f"protect: a twisted.web.server.Site is needed, not {_name(site)}; a"
-            " resource is protected through the Site that it stands in"
+            " resource is protected through its Site"
         )
     factory: object = site.requestFactory
     if not isinstance(factory, type) or not issubclass(factory, Request):

@@ -108,7 +108,7 @@ class EngineIOChannel(PacedChannel):
         self.length = None  # or lineReceived, our caller, would handle the request
 
     def _leave_to_resource(self, request: Any) -> int:
-        """Let our resource refuse an invalid Host; return 400 for other resources."""
+        """Pass an invalid Host to our resource to refuse; return 400 for others."""
         path = self._path.partition(b"?")[0]
         if self.site.engineio_mounts.server_at(path) is None:
             return 400
