@@ -111,7 +111,7 @@ def test_a_class_without_a_docstring_can_be_documented():
         pass
 
     document(Bare, {"max_payload": OPTIONS["max_payload"]})
-    assert Bare.__doc__.startswith("\n\n    Args:\n        max_payload: Largest")
+    assert Bare.__doc__.startswith("\n\n    Args:\n        max_payload: Maximum")
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ class Config:
     )
     ping_jitter: float = seconds(
         0.0,
-        "Longest random time by which a session's first ping is sent early.",
+        "Maximum random time by which a session's first ping is sent early.",
         "Spreads the pings of clients that reconnected in the same second.",
         kind=Kind.JITTER,
     )
@@ -70,8 +70,8 @@ class Config:
     )
     first_poll_timeout: float = seconds(
         10.0,
-        "Time limit for a new polling client to send its first request with a session"
-        " id; then the session ends.",
+        "Time limit for a new polling client to send a request with its session id;"
+        " then the session ends.",
         "Without it, an abandoned session is kept until its ping is overdue: 45 s.",
     )
     close_timeout: float = seconds(
@@ -89,8 +89,8 @@ class Config:
     )
     request_timeout: float = seconds(
         60.0,
-        "Time limit for a client to send a request, headers and body, and to read some"
-        " of an answer; then its connection is closed.",
+        "Time limit for a client to send a request, headers and body, and for a client"
+        " that reads nothing of an answer; then the connection is closed.",
         "Needs ``EngineIOSite``, or for requests ``protect``. As nginx's"
         " client_header_timeout, client_body_timeout and send_timeout.",
     )
@@ -118,7 +118,7 @@ class Config:
     )
     max_sessions: int | None = amount(
         100_000,
-        "Most sessions at the same time. Further handshakes are refused with 503.",
+        "Maximum number of sessions. Further handshakes are refused with 503.",
         "100,000 idle sessions take about 1 GB: a flood must not exhaust the memory.",
         unit="sessions",
         none="no limit",
@@ -126,46 +126,45 @@ class Config:
     )
     max_connections: int | None = amount(
         None,
-        "Most connections at the same time, WebSockets included. Further connections"
-        " are closed.",
+        "Maximum number of connections, WebSockets included. Further ones are closed.",
         "A polling client holds two. Each takes memory and a descriptor before it has"
         " a session. No limit if ``max_sessions`` has none. Needs ``EngineIOSite``. As"
         " nginx's worker_connections.",
         unit="connections",
-        none="twice ``max_sessions``, and 1000",
+        none="twice ``max_sessions``, plus 1000",
     )
     max_sessions_per_address: int | None = amount(
         None,
-        "Most sessions at the same time from one client address, or one IPv6 /64"
-        " network. Further handshakes are refused with 429.",
+        "Maximum number of sessions from one client address, or one IPv6 /64 network."
+        " Further handshakes are refused with 429.",
         "An office shares one address, and so do all clients behind a proxy that is not"
         " in ``trusted_proxies``. A household has a /64. As nginx's limit_conn.",
         unit="sessions",
         none="no limit",
     )
     max_handshakes_per_second: float | None = rate(
-        "Most new sessions per second; as many may come at once. Further handshakes"
-        " are refused with 503.",
+        "Maximum number of new sessions per second, and at once. Further handshakes are"
+        " refused with 503.",
         "After a restart all clients reconnect at once. As nginx's limit_req.",
         unit="sessions per second",
     )
     max_payload: int = size(
         1_000_000,
-        "Largest POST body or WebSocket message from a client, including the digit of"
-        " a text message's type. A larger POST is refused with 413; a larger WebSocket"
-        " message ends the session.",
+        "Maximum size of a POST body or WebSocket message from a client, including a"
+        " text message's type digit. A larger POST is refused with 413; a larger"
+        " WebSocket message ends the session.",
         "The server holds it in memory. As engine.io's maxHttpBufferSize.",
         group="Limits of a session",
     )
     max_fragments: int = amount(
         16_384,
-        "Most WebSocket frames of one message; a message of more ends the session.",
+        "Maximum number of WebSocket frames in a message; more end the session.",
         "Empty frames take time but never reach ``max_payload``. ws has this limit.",
         unit="frames",
     )
     max_packets: int = amount(
         65_536,
-        "Most packets in one POST; a POST of more ends the session.",
+        "Maximum number of packets in a POST; more end the session.",
         "All of them are handled in one reactor turn, in which no other client is"
         " served. python-engineio's limit of 16 lost messages of clients that were"
         " only fast.",
@@ -173,22 +172,22 @@ class Config:
     )
     max_upgrade_attempts: int = amount(
         10,
-        "Most attempts of a session to upgrade in one ``ping_interval``. Further"
-        " attempts are refused with 429.",
+        "Maximum number of upgrades that a session may try in one ``ping_interval``."
+        " Further attempts are refused with 429.",
         "Each costs as much as a handshake. A client makes one, and another one each"
         " time its network interrupts it.",
         unit="attempts",
     )
     max_messages_per_second: float | None = rate(
-        "Most packets that a session may send per second; as many may come at once."
+        "Maximum number of packets that a session may send per second, and at once."
         " Pings and pongs of WebSocket itself count. See ``over_rate``.",
         "What is too many depends on the application.",
         unit="packets per second",
     )
     max_bytes_per_second: float | None = rate(
-        "Most data that a session may send per second; as much may come at once. A"
+        "Maximum number of bytes that a session may send per second, and at once. A"
         " larger message uses up the following seconds. See ``over_rate``.",
-        "What is too much depends on the application.",
+        "What is too many depends on the application.",
         unit="bytes per second",
     )
     over_rate: str = option(
@@ -247,7 +246,7 @@ class Config:
     )
     initial_packet: str | bytes | None = option(
         None,
-        "A message that is sent with every open packet.",
+        "Message that is sent with every open packet.",
         "As engine.io's initialPacket.",
         none="none",
         flag=None,
@@ -272,15 +271,15 @@ class Config:
     )
     sse_ring_events: int = amount(
         256,
-        "Most unacknowledged events of an event stream; then sending waits for the"
-        " client.",
+        "Maximum number of unacknowledged events of an event stream; when it is"
+        " reached, sending waits for the client.",
         "Each session keeps them in memory, to send them again.",
         unit="events",
     )
     sse_ring_bytes: int = size(
         1_048_576,
-        "Largest size of the unacknowledged events of an event stream; then sending"
-        " waits for the client.",
+        "Maximum size of the unacknowledged events of an event stream; when it is"
+        " reached, sending waits for the client.",
         "256 events of 4 KiB.",
     )
     sse_ack_timeout: float = seconds(
@@ -299,7 +298,7 @@ class Config:
     )
     http_compression_threshold: int = size(
         1024,
-        "Smallest answer to a polling request that is compressed.",
+        "Minimum size of an answer to a polling request that is compressed.",
         "As engine.io's httpCompression.threshold.",
     )
     per_message_deflate: bool = flag(
@@ -310,7 +309,7 @@ class Config:
     )
     per_message_deflate_threshold: int = size(
         1024,
-        "Smallest WebSocket message that is compressed.",
+        "Minimum size of a WebSocket message that is compressed.",
         "As engine.io's perMessageDeflate.threshold.",
     )
     per_message_deflate_takeover: bool = flag(
@@ -331,9 +330,9 @@ class Config:
     )
     cookie: Cookie | None = option(  # noqa: RUF009  it makes a field
         None,
-        "Cookie to set to the session id in the answer to a handshake, for load"
-        " balancers that route by it: a name, in ``Config`` a ``Cookie``.",
-        "As engine.io's cookie.",
+        "Name of a cookie that the answer to a handshake sets to the session id, for"
+        " load balancers that route by it.",
+        "In ``Config`` it is a ``Cookie``. As engine.io's cookie.",
         none="none",
         value="NAME",
     )

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum, auto
 from functools import partial
 from typing import Any, Final
@@ -67,12 +67,16 @@ NUMBERS: Final = frozenset(
 """Kinds whose values are numbers."""
 
 
+_PLACEHOLDERS: Final = {"seconds": "SECONDS", "bytes": "BYTES"}
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """
     One option.
 
     Attributes:
+        name: Its name in ``Config``, or on the command line if that alone has it.
         default: Its value if it is not given.
         help: What it does, as whole sentences. Other options stand in double backticks,
             named as in ``Config``.
@@ -80,7 +84,7 @@ class Option:
         kind: How its value is checked.
         unit: What a number counts: ``"seconds"``, ``"bytes"``, ``"sessions"``.
         none: What None means; empty if None is not a value of it.
-        flag: Its name on the command line; ``""`` for its own name with dashes, None
+        flag: Its name on the command line if that is not its name with dashes; None
             if the command line does not have it.
         inverse: Help of a flag that switches off what is on; empty if none does.
         value: Placeholder of the value on the command line; ``""`` for the unit.
@@ -89,6 +93,7 @@ class Option:
 
     """
 
+    name: str
     default: Any
     help: str
     reason: str = ""
@@ -114,6 +119,18 @@ class Option:
             return f"{self.default:g} {self.unit}"
         return f"{self.default} {self.unit}".rstrip()
 
+    @property
+    def argument(self) -> str | None:
+        """The name on the command line without its dashes; None if it has none."""
+        return self.name.replace("_", "-") if self.flag == "" else self.flag
+
+    @property
+    def placeholder(self) -> str:
+        """The word for the value on the command line; empty for a flag."""
+        if self.kind is Kind.FLAG:
+            return ""
+        return self.value or _PLACEHOLDERS.get(self.unit, "NUMBER")
+
 
 def option(default: Any, help: str, reason: str = "", **more: Any) -> Any:
     """
@@ -126,7 +143,7 @@ def option(default: Any, help: str, reason: str = "", **more: Any) -> Any:
         more: Other attributes of an ``Option``.
 
     """
-    described = Option(default, help, reason, **more)
+    described = Option("", default, help, reason, **more)
     return field(default=default, metadata={"option": described})
 
 
@@ -148,7 +165,10 @@ def options_of(cls: Any) -> dict[str, Option]:
         cls: The dataclass.
 
     """
-    return {each.name: each.metadata["option"] for each in fields(cls)}
+    return {
+        each.name: replace(each.metadata["option"], name=each.name)
+        for each in fields(cls)
+    }
 
 
 def document(cls: Any, options: Mapping[str, Option]) -> None:
