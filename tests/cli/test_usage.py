@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from twisted.copyright import version
 
-import twisted
 from twisted_engineio import __main__, __version__
 from twisted_engineio.cli.arguments import ARGUMENTS, COMMAND_LINE
 from twisted_engineio.cli.usage import on_command_line
@@ -117,7 +117,7 @@ def test_version_is_ours(capsys):
         Options().parseOptions(["--version"])
     assert caught.value.code == 0
     lines = capsys.readouterr().out
-    assert lines == f"twisted_engineio {__version__}\nTwisted {twisted.__version__}\n"
+    assert lines == f"twisted_engineio {__version__}\nTwisted {version}\n"
 
 
 def test_python_m_is_twistd_n_engineio(monkeypatch):

@@ -24,8 +24,8 @@ COMMAND_LINE: Final = (
     Option(
         "listen",
         (),
-        "Endpoint string to listen on, like unix:/run/chat.sock. Replaces ``--port``,"
-        " unless that is given too.",
+        "Endpoint string to listen on, like ``unix:/run/chat.sock``. Replaces"
+        " ``--port``, unless that is given too.",
         "``ssl:`` needs the extra ``tls``.",
         value="ENDPOINT",
         repeatable=True,
@@ -34,14 +34,14 @@ COMMAND_LINE: Final = (
         "path",
         "/engine.io",
         "URL path of the server in its site.",
-        "As engine.io's path.",
+        "Like engine.io's ``path``.",
         value="PATH",
     ),
     Option(
         "app",
         None,
-        "Application to run, as MODULE:NAME of a class, an instance or a function that"
-        " returns one.",
+        "Application to run, as ``MODULE:NAME`` of a class, an instance or a function"
+        " that returns one.",
         "The echo application comes with the live page at ``/``.",
         none="an echo application",
         value="MODULE:NAME",
@@ -50,14 +50,15 @@ COMMAND_LINE: Final = (
     Option(
         "static",
         None,
-        "Directory to serve at /.",
+        "Directory to serve at ``/``.",
         none="none",
         value="DIRECTORY",
     ),
     Option(
         "live",
         None,
-        "URL path of the live page, like /live; also with ``--app`` and ``--static``.",
+        "URL path of the live page, like ``/live``; also with ``--app`` and"
+        " ``--static``.",
         "The live page shows a session's packets in the browser. The echo application"
         " has it at ``/`` besides.",
         none="none",
@@ -66,7 +67,7 @@ COMMAND_LINE: Final = (
     Option(
         "metrics",
         None,
-        "URL path of the metrics for Prometheus, like /metrics.",
+        "URL path of the metrics for Prometheus, like ``/metrics``.",
         "Needs the extra ``metrics``. See :doc:`metrics` for who may read them.",
         none="none",
         value="PATH",
@@ -83,7 +84,7 @@ COMMAND_LINE: Final = (
     Option(
         "status",
         None,
-        "URL path of the live status page, like /status.",
+        "URL path of the live status page, like ``/status``.",
         none="none",
         value="PATH",
     ),
@@ -99,14 +100,15 @@ COMMAND_LINE: Final = (
     Option(
         "log-level",
         "info",
-        "Lowest level that is logged: debug, info, warn, error or critical.",
+        "Lowest level that is logged: ``debug``, ``info``, ``warn``, ``error`` or"
+        " ``critical``.",
         value="LEVEL",
         group="Log",
     ),
     Option(
         "log-format",
         "text",
-        "Format of the log: text, or json for one object per line.",
+        "Format of the log: ``text``, or ``json`` for one object per line.",
         "See :doc:`operations/log`.",
         value="FORMAT",
     ),
@@ -120,7 +122,7 @@ COMMAND_LINE: Final = (
         "access-log",
         None,
         "File to log each request to, without session ids. SIGUSR1 reopens it.",
-        "As nginx's access_log; nginx reopens it on SIGUSR1, too.",
+        "Like nginx's ``access_log``; nginx reopens it on SIGUSR1, too.",
         none="none",
         value="FILE",
     ),

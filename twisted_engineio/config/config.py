@@ -48,13 +48,13 @@ class Config:
     ping_interval: float = interval(
         25.0,
         "Time from a pong of the client to the next ping.",
-        "As engine.io's pingInterval.",
+        "Like engine.io's ``pingInterval``.",
         group="Heartbeat",
     )
     ping_timeout: float = interval(
         20.0,
         "Time limit for a client to answer a ping; then its session ends.",
-        "As engine.io's pingTimeout.",
+        "Like engine.io's ``pingTimeout``.",
     )
     ping_jitter: float = seconds(
         0.0,
@@ -65,7 +65,7 @@ class Config:
     upgrade_timeout: float = seconds(
         10.0,
         "Time limit for a client to complete an upgrade that it started.",
-        "As engine.io's upgradeTimeout.",
+        "Like engine.io's ``upgradeTimeout``.",
         group="Time limits",
     )
     first_poll_timeout: float = seconds(
@@ -78,7 +78,7 @@ class Config:
         30.0,
         "Time that unsent data of a closed session is kept for the client, and time"
         " limit for a connection to close; then it is aborted.",
-        "As closeTimeout in engine.io's polling transport.",
+        "Same as ``closeTimeout`` of engine.io's polling transport.",
     )
     drain_timeout: float = seconds(
         5.0,
@@ -91,8 +91,8 @@ class Config:
         60.0,
         "Time limit for a client to send a request, headers and body, and for a client"
         " that reads nothing of an answer; then the connection is closed.",
-        "Needs ``EngineIOSite``, or for requests ``protect``. As nginx's"
-        " client_header_timeout, client_body_timeout and send_timeout.",
+        "Needs ``EngineIOSite``, or for requests ``protect``. Like nginx's"
+        " ``client_header_timeout``, ``client_body_timeout`` and ``send_timeout``.",
     )
     keep_alive_timeout: float = seconds(
         75.0,
@@ -100,7 +100,7 @@ class Config:
         " than your proxy keeps connections to this server.",
         "The proxy must close first: otherwise it may send a request on a connection"
         " that is being closed, and answer 502. nginx and AWS keep such connections for"
-        " 60 seconds. Needs ``EngineIOSite``. As nginx's keepalive_timeout.",
+        " 60 seconds. Needs ``EngineIOSite``. Like nginx's ``keepalive_timeout``.",
     )
     handler_timeout: float = seconds(
         30.0,
@@ -113,7 +113,7 @@ class Config:
         "Time limit for an application to accept the next message of a session that"
         " has more than 64 KiB unread or whose client has left; then the session ends"
         ' with "application error".',
-        "Each accepted message restarts the time. As nginx's proxy_read_timeout.",
+        "Each accepted message restarts the time. Like nginx's ``proxy_read_timeout``.",
         none="no limit",
     )
     max_sessions: int | None = amount(
@@ -138,14 +138,14 @@ class Config:
         "Maximum number of sessions from one client address, or one IPv6 /64 network."
         " Further handshakes are refused with 429.",
         "An office shares one address, and so do all clients behind a proxy that is not"
-        " in ``trusted_proxies``. A household has a /64. As nginx's limit_conn.",
+        " in ``trusted_proxies``. A household has a /64. Like nginx's ``limit_conn``.",
         unit="sessions",
         none="no limit",
     )
     max_handshakes_per_second: float | None = rate(
         "Maximum number of new sessions per second, and at once. Further handshakes are"
         " refused with 503.",
-        "After a restart all clients reconnect at once. As nginx's limit_req.",
+        "After a restart all clients reconnect at once. Like nginx's ``limit_req``.",
         unit="sessions per second",
     )
     max_payload: int = size(
@@ -153,7 +153,7 @@ class Config:
         "Maximum size of a POST body or WebSocket message from a client, including a"
         " text message's type digit. A larger POST is refused with 413; a larger"
         " WebSocket message ends the session.",
-        "The server holds it in memory. As engine.io's maxHttpBufferSize.",
+        "The server holds it in memory. Like engine.io's ``maxHttpBufferSize``.",
         group="Limits of a session",
     )
     max_fragments: int = amount(
@@ -193,8 +193,8 @@ class Config:
     over_rate: str = option(
         "pause",
         "Action for a session that exceeds ``max_messages_per_second`` or"
-        " ``max_bytes_per_second``. pause: read it more slowly, and TCP slows its"
-        ' client down. close: end it with "rate exceeded".',
+        " ``max_bytes_per_second``. ``pause``: read it more slowly, and TCP slows its"
+        ' client down. ``close``: end it with "rate exceeded".',
         "A paused session loses nothing, unless its client leaves or its pong is read"
         " too late: then it ends, and its unread data is dropped.",
         value="ACTION",
@@ -220,7 +220,7 @@ class Config:
     )
     transports: Sequence[str] = names(
         ("polling", "websocket"),
-        "Transports that are on: polling, websocket, sse.",
+        "Transports that are on: ``polling``, ``websocket``, ``sse``.",
         "No other Engine.IO server has sse.",
         value="NAMES",
         group="Protocol",
@@ -228,14 +228,14 @@ class Config:
     allow_upgrades: bool = flag(
         True,
         "Allow a polling session to upgrade to another transport.",
-        "As engine.io's allowUpgrades.",
+        "Like engine.io's ``allowUpgrades``.",
         flag="no-upgrades",
         inverse="Keep every session on the transport that it started with.",
     )
     allow_eio3: bool = flag(
         False,
         "Serve clients of protocol revision 3 (Socket.IO 2) too.",
-        "As engine.io's allowEIO3.",
+        "Like engine.io's ``allowEIO3``.",
     )
     jsonp: bool = flag(
         False,
@@ -247,7 +247,7 @@ class Config:
     initial_packet: str | bytes | None = option(
         None,
         "Message that is sent with every open packet.",
-        "As engine.io's initialPacket.",
+        "Like engine.io's ``initialPacket``.",
         none="none",
         flag=None,
     )
@@ -286,12 +286,12 @@ class Config:
         5.0,
         "Time limit for a client to acknowledge events when ``sse_ring_events`` or"
         ' ``sse_ring_bytes`` is reached; then the session ends with "replay overflow".',
-        "As engine.io's pingTimeout, until revision 4.",
+        "Like engine.io's ``pingTimeout``, until revision 4.",
     )
     http_compression: bool = flag(
         True,
         "Compress answers to polling requests if the client accepts it.",
-        "As engine.io's httpCompression.",
+        "Like engine.io's ``httpCompression``.",
         flag="no-http-compression",
         inverse="Send answers to polling requests uncompressed.",
         group="Compression",
@@ -299,18 +299,18 @@ class Config:
     http_compression_threshold: int = size(
         1024,
         "Minimum size of an answer to a polling request that is compressed.",
-        "As engine.io's httpCompression.threshold.",
+        "Like engine.io's ``httpCompression.threshold``.",
     )
     per_message_deflate: bool = flag(
         False,
         "Compress WebSocket messages if the client accepts it. Takes about 300 KB per"
         " connection while it compresses.",
-        "Small messages grow. As engine.io's perMessageDeflate.",
+        "Small messages grow. Like engine.io's ``perMessageDeflate``.",
     )
     per_message_deflate_threshold: int = size(
         1024,
         "Minimum size of a WebSocket message that is compressed.",
-        "As engine.io's perMessageDeflate.threshold.",
+        "Like engine.io's ``perMessageDeflate.threshold``.",
     )
     per_message_deflate_takeover: bool = flag(
         False,
@@ -322,7 +322,7 @@ class Config:
         (),
         "Address or network of a proxy whose X-Forwarded-For and similar headers are"
         " trusted.",
-        "Any client can send such a header. As nginx's set_real_ip_from.",
+        "Any client can send such a header. Like nginx's ``set_real_ip_from``.",
         flag="trusted-proxy",
         value="NETWORK",
         repeatable=True,
@@ -332,51 +332,51 @@ class Config:
         None,
         "Name of a cookie that the answer to a handshake sets to the session id, for"
         " load balancers that route by it.",
-        "In ``Config`` it is a ``Cookie``. As engine.io's cookie.",
+        "In ``Config`` it is a ``Cookie``. Like engine.io's ``cookie``.",
         none="none",
         value="NAME",
     )
     cors: Origins = option(  # noqa: RUF009  it makes a field
         (),
-        "Foreign origin that may use the server: scheme://host[:port], file://, null,"
-        " or * for any. Pages of the same origin always may.",
+        "Foreign origin that may use the server: ``scheme://host[:port]``,"
+        " ``file://``, ``null``, or ``*`` for any. Pages of its own origin always may.",
         "``Config`` also takes patterns, or a function of the origin. Any page can make"
-        " its origin null, in a sandboxed frame. As engine.io's cors.origin.",
+        " its origin null, in a sandboxed frame. Like engine.io's ``cors.origin``.",
         value="ORIGIN",
         repeatable=True,
         group="Cross-origin requests",
     )
     cors_credentials: bool = flag(
         False,
-        "Allow the origins of ``cors`` to send cookies. Not together with *.",
-        "As engine.io's cors.credentials.",
+        "Allow the origins of ``cors`` to send cookies. Not together with ``*``.",
+        "Like engine.io's ``cors.credentials``.",
     )
     cors_methods: Sequence[str] = tokens(
         ("GET", "POST"),
         "Methods that the answer to a preflight allows.",
-        "As engine.io's cors.methods.",
+        "Like engine.io's ``cors.methods``.",
     )
     cors_allowed_headers: Sequence[str] = tokens(
         ("Content-Type",),
         "Request headers that the answer to a preflight allows.",
-        "As engine.io's cors.allowedHeaders.",
+        "Like engine.io's ``cors.allowedHeaders``.",
     )
     cors_exposed_headers: Sequence[str] = tokens(
         (),
         "Answer headers that foreign pages may read.",
-        "As engine.io's cors.exposedHeaders.",
+        "Like engine.io's ``cors.exposedHeaders``.",
     )
     cors_max_age: int = amount(
         600,
         "Time for which a browser may cache the answer to a preflight.",
-        "Chromium caches it for two hours at most. As engine.io's cors.maxAge.",
+        "Safari caches it for ten minutes at most. Like engine.io's ``cors.maxAge``.",
         unit="seconds",
     )
     cors_preflight_continue: bool = flag(
         False,
         "Pass a preflight on with its headers set, instead of answering it: for a"
         " resource that wraps this one and answers it.",
-        "As engine.io's cors.preflightContinue.",
+        "Like engine.io's ``cors.preflightContinue``.",
         flag=None,
     )
 
