@@ -209,7 +209,7 @@ class Config:
         16_384,
         "Size of a session's unsent data at which ``Session.drained`` fires.",
         "A socket with more unsent data than this counts as full: further packets are"
-        " queued, and a close packet is sent without waiting for it.",
+        " queued. A close packet after more data than this is sent separately from it.",
     )
     max_buffered: int = size(
         16_777_216,
