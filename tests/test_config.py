@@ -8,7 +8,23 @@ import re
 import pytest
 
 from twisted_engineio import Config, ConfigError
-from twisted_engineio.config import _AMOUNTS, _AMOUNTS_OR_NONE, _RATES, _SECONDS
+from twisted_engineio.config import OPTIONS
+from twisted_engineio.config.option import NUMBERS, Kind, document
+
+
+def names_of(*kinds, none=False):
+    """Name the options of some kinds: those that may be None, or the others."""
+    return [
+        name
+        for name, each in OPTIONS.items()
+        if each.kind in kinds and bool(each.none) is none
+    ]
+
+
+_SECONDS = names_of(Kind.INTERVAL, Kind.SECONDS)
+_AMOUNTS = names_of(Kind.AMOUNT)
+_AMOUNTS_OR_NONE = names_of(Kind.AMOUNT, none=True)
+_RATES = names_of(Kind.RATE, none=True)
 
 DEFAULTS = {
     "ping_interval": 25.0,
@@ -57,14 +73,64 @@ def test_amounts_are_whole_numbers_above_zero(name, value):
 
 
 def test_every_number_is_checked():
-    """No option with a number is forgotten in the two lists."""
+    """No option whose type is a number is of another kind."""
     numbers = {
         each.name
         for each in dataclasses.fields(Config)
-        if isinstance(each.default, (int, float)) and not isinstance(each.default, bool)
+        if str(each.type).split()[0] in ("int", "float")
     }
-    others = {"ping_jitter", "max_sessions", "paused_timeout"}
-    assert numbers == {*_SECONDS, *_AMOUNTS, *others}
+    assert numbers == {*names_of(*NUMBERS), *names_of(*NUMBERS, none=True)}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_is_described(name):
+    """Its help is whole sentences, its number has a unit, its None a meaning."""
+    option = OPTIONS[name]
+    assert re.fullmatch(r"[A-Z`].+\.", option.help)
+    assert re.fullmatch(r"[A-Z0-9`].+\.|ws .+\.", option.reason)
+    assert bool(option.unit) is (option.kind in NUMBERS)
+    (field,) = [each for each in dataclasses.fields(Config) if each.name == name]
+    assert bool(option.none) is ("None" in str(field.type))
+    assert (option.kind is Kind.FLAG) is (field.type == "bool")
+
+
+def test_help_shows_the_options():
+    """help(Config) has each option, in order, with its unit and default."""
+    text = " ".join(Config.__doc__.split())
+    for name, each in OPTIONS.items():
+        described = f"{name}: {each.help} Default: {each.shown_default}."
+        assert described in text
+        text = text.partition(described)[2]
+    assert max(map(len, Config.__doc__.splitlines())) <= 88
+
+
+def test_a_class_without_a_docstring_can_be_documented():
+    """Python -OO removes docstrings."""
+
+    class Bare:
+        pass
+
+    document(Bare, {"max_payload": OPTIONS["max_payload"]})
+    assert Bare.__doc__.startswith("\n\n    Args:\n        max_payload: Maximum")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("ping_interval", "25 seconds"),
+        ("max_buffered", "16777216 bytes"),
+        ("max_sessions_per_address", "no limit"),
+        ("allow_upgrades", "on"),
+        ("jsonp", "off"),
+        ("transports", "polling,websocket"),
+        ("trusted_proxies", "none"),
+        ("cookie", "none"),
+        ("over_rate", "pause"),
+    ],
+)
+def test_a_default_is_shown_with_its_unit(name, shown):
+    """As an operator reads it."""
+    assert OPTIONS[name].shown_default == shown
 
 
 @pytest.mark.parametrize("name", _AMOUNTS_OR_NONE)

@@ -18,7 +18,7 @@ HEADERS = ("twisted.web.http_headers",)
 SECOND = (*FIRST, "twisted.protocols", "twisted.web", "autobahn", "zope.interface")
 THIRD = (*SECOND, "twisted.application")
 WINGS = (*THIRD, "twisted.cred", "prometheus_client")
-ROOF = (*WINGS, "twisted.scripts")
+ROOF = (*WINGS, "twisted.scripts", "twisted.copyright")
 
 FLOORS = (
     (("exceptions", "cookie", "_version"), ()),
@@ -33,7 +33,7 @@ FLOORS = (
     # The wings: each imports the floors, which import none of it.
     (("crossbar", "monitoring", "stream", "testing", "wamp"), WINGS),
     # The roof: the command line, and what is public.
-    (("cli", "tap"), ROOF),
+    (("cli", "tap", "__main__"), ROOF),
     (("__init__",), ()),
 )
 """Each floor's packages and modules, and what else in the world they may import."""

@@ -1,4 +1,4 @@
-"""README.rst and the page of options say what is so: code runs, options are options."""
+"""README.rst says what is so: code runs, options are options."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import fields
 from textwrap import dedent
 from urllib.request import urlopen
 
@@ -14,7 +13,9 @@ import pytest
 from doc_blocks import DOCS, PROJECT, blocks_of
 from programs import free_port, program, started
 
-from twisted_engineio import Application, Config, Reject, tap
+from twisted_engineio import Application, Reject, tap
+from twisted_engineio.cli.arguments import ARGUMENTS
+from twisted_engineio.config import OPTIONS
 from twisted_engineio.protocol.handshake import Handshake
 
 README = (PROJECT / "README.rst").read_text(encoding="utf-8")
@@ -24,28 +25,15 @@ APPLICATION, MOUNTING, TESTING = (
         r"^\.\. code-block:: python\n\n(.+?)^(?=\S)", README, re.DOTALL | re.MULTILINE
     )
 )
-OF_TWISTED = {"--help", "--version"}
-OTHERWISE_NAMED = {
-    "--no-upgrades": "allow_upgrades",
-    "--no-http-compression": "http_compression",
-    "--trusted-proxy": "trusted_proxies",
-}
-"""Options that are not their field's name with dashes: what switches off a thing that
-is on, and one of several."""
 
 
 def rows_of(table: str) -> list[list[str]]:
     """The option table's rows: command line, Config, default, meaning."""
     rows = [
-        [cell.strip().strip("`") for cell in re.split(r"^     -", row, flags=re.M)]
+        [" ".join(cell.split()) for cell in re.split(r"^     -", row, flags=re.M)]
         for row in re.split(r"^   \* -", table, flags=re.M)[1:]
     ]
-    assert all(len(row) == 4 for row in rows)
-    return rows[1:]
-
-
-ROWS = rows_of((DOCS / "options.rst").read_text("utf-8"))
-IN_CONFIG = {row[1]: row for row in ROWS if row[1]}
+    return [[*(cell.strip("`") for cell in row[:-1]), row[-1]] for row in rows]
 
 
 def test_two_commands_set_it_up():
@@ -190,42 +178,14 @@ def test_the_testing_runs(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_readme_s_table_is_part_of_it():
-    """The ten most used, word for word."""
-    few = rows_of(README.partition("Options\n-------\n")[2].partition("\nMore\n")[0])
-    assert len(few) == 10
-    assert all(row in ROWS for row in few)
-
-
-def test_the_table_has_every_option_of_the_command_line():
-    """No option is missing from the table, and none is made up."""
-    options = tap.Options()
-    known = {f"--{name.rstrip('=')}" for name in options.longOpt}
-    assert {row[0] for row in ROWS if row[0]} == known - OF_TWISTED
-
-
-def test_the_table_has_every_field_of_config():
-    """No field is missing from the table, and none is made up."""
-    assert set(IN_CONFIG) == {field.name for field in fields(Config)}
-
-
-@pytest.mark.parametrize("name", IN_CONFIG)
-def test_a_default_is_what_the_table_says(name):
-    """Config's default is the table's, written as on the command line."""
-    default = getattr(Config(), name)
-    if isinstance(default, tuple):
-        default = ",".join(default)
-    assert IN_CONFIG[name][2] == ("" if default is None else str(default))
-
-
-@pytest.mark.parametrize("row", [row for row in ROWS if row[0]], ids=lambda row: row[0])
-def test_an_option_is_named_as_in_config(row):
-    """The command line's name is the field's, with dashes; its default is the same."""
-    option, field, default, _ = row
-    if field:
-        usual = option.removeprefix("--").replace("-", "_")
-        assert OTHERWISE_NAMED.get(option, usual) == field
-    options = tap.Options()
-    options.parseOptions([])
-    if default and default not in ("True", "False"):
-        assert str(options[option.removeprefix("--")]) == default
+def test_the_readme_shows_ten_options():
+    """The most used, each with what the option itself says."""
+    table = README.partition("Options\n-------\n")[2].partition("\nMore\n")[0]
+    heading, *rows = rows_of(table)
+    assert len(heading) == 4
+    assert len(rows) == 10
+    for argument, name, default, text in rows:
+        option = ARGUMENTS[argument.removeprefix("--")]
+        assert name == (option.name if option.name in OPTIONS else "")
+        assert default == option.shown_default
+        assert text == option.help

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 from twisted.python.usage import UsageError
@@ -27,20 +27,7 @@ if TYPE_CHECKING:
     from ..observer import Observer
     from ..server.server import Server
 
-__all__ = ["PARAMETERS", "Monitoring"]
-
-PARAMETERS: Final[list[list[Any]]] = [
-    ["metrics", None, None, "Where in the site Prometheus finds metrics: /metrics."],
-    ["metrics-listen", None, None, "An endpoint for them, in place of the site's."],
-    ["status", None, None, "Where in the site a live status page stands: /status."],
-    [
-        "token-file",
-        None,
-        None,
-        "A file with the token that --metrics and --status ask for.",
-    ],
-]
-"""The options, as ``twisted.python.usage`` takes them."""
+__all__ = ["Monitoring"]
 
 
 class Monitoring:

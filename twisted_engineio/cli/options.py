@@ -10,12 +10,12 @@ from __future__ import annotations
 import getopt
 import sys
 from contextlib import suppress
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from twisted.application.service import IService
+from twisted.copyright import version as twisted_version
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import InvalidLogLevelError, Logger, LogLevel
@@ -24,8 +24,10 @@ from twisted.python.usage import UsageError
 from twisted.web.resource import Resource
 from twisted.web.static import File
 
+from .._version import __version__
 from ..application import Application, EchoApplication
-from ..config import Config
+from ..config import OPTIONS, Config, Option
+from ..config.option import NUMBERS, Kind
 from ..cookie import Cookie
 from ..exceptions import ConfigError
 from ..monitoring.session_log import SessionLog
@@ -38,132 +40,67 @@ from ..web.http1.mount_points import PATH, put
 from ..web.listening import ListeningService
 from ..web.resource import EngineIOResource
 from ..web.site import EngineIOSite
+from .arguments import ARGUMENTS
 from .log_format import (
     check_access_log,
     check_log_format,
     json_observer,
 )
-from .monitoring import PARAMETERS, Monitoring
+from .monitoring import Monitoring
 from .pages import Pages
 from .service import ServerService
 from .unused_options import idle_options
+from .usage import flags, on_command_line, parameters, usage
 
 __all__ = ["Options", "makeService"]
 
-_DEFAULTS: Final = Config()
-_OPTIONS: Final = {"trusted_proxies": "trusted-proxy", "cookie.name": "cookie"}
-"""Options that are not called as in ``Config``."""
-_NUMBERS: Final = (
-    ("ping_interval", "Seconds from a pong to the next ping."),
-    ("ping_timeout", "Seconds a client has to answer a ping."),
-    ("ping_jitter", "Seconds a session's first ping may come early, at random."),
-    ("upgrade_timeout", "Seconds a client has to upgrade."),
-    ("close_timeout", "Seconds a closing session or WebSocket has to end."),
-    ("request_timeout", "Seconds a client has to send a whole request."),
-    ("keep_alive_timeout", "Seconds an idle connection is kept between requests."),
-    ("first_poll_timeout", "Seconds a client has to poll first."),
-    ("drain_timeout", "Seconds a stop takes at most."),
-    ("handler_timeout", "Seconds a handler has whose client is gone."),
-    ("paused_timeout", "Seconds an application may take no message and hold more."),
-    ("max_payload", "Bytes of one request or message."),
-    ("max_fragments", "Frames of one WebSocket message."),
-    ("max_packets", "Packets of one POST."),
-    ("max_upgrade_attempts", "Upgrades a session may try in a ping interval."),
-    ("max_buffered", "Bytes that may wait for a client until it is dropped."),
-    ("high_water_mark", "Bytes that wait, above which send returns False."),
-    ("low_water_mark", "Bytes that wait, at which a session is drained."),
-    ("max_sessions", "Sessions at one time."),
-    ("max_connections", "Connections at one time; twice max-sessions if left out."),
-    ("max_sessions_per_address", "Sessions of one client address."),
-    ("max_handshakes_per_second", "New sessions each second."),
-    ("max_messages_per_second", "Packets a session may send each second."),
-    ("max_bytes_per_second", "Bytes a session may send each second."),
-    ("http_compression_threshold", "Bytes from which on an answer is compressed."),
-    ("per_message_deflate_threshold", "Bytes likewise, of a WebSocket message."),
-    ("cors_max_age", "Seconds a browser may remember a preflight's answer."),
-    ("sse_max_bytes", "Bytes after which a stream of events ends, to be resumed."),
-    ("sse_max_age", "Seconds after which it ends likewise."),
-    ("sse_keepalive", "Seconds of silence until it carries a comment."),
-    ("sse_ring_events", "Events that may be unacknowledged."),
-    ("sse_ring_bytes", "Bytes of events likewise."),
-    ("sse_ack_timeout", "Seconds a client has to acknowledge then."),
-)
-"""Every number of ``Config``, and what ``--help`` says of it."""
-_WHOLE: Final = {each.name for each in fields(Config) if "int" in str(each.type)}
-
-
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
-
-
-def _default(name: str) -> str | None:
-    value = getattr(_DEFAULTS, name)
-    return None if value is None else str(value)
-
 
 class Options(UsageOptions):
-    """What ``twistd engineio`` takes; see ``Config`` for what each value means."""
+    """The options of ``twistd engineio``, as ``ARGUMENTS`` lists them."""
 
     log = Logger()
 
     synopsis = "[engineio options]"
     longdesc = (
-        "Serve Engine.IO: HTTP long-polling that moves to WebSocket. Without --app, an"
-        " echo application runs, with a live page at /. See --live for other ones."
+        "Serve Engine.IO: HTTP long-polling that upgrades to WebSocket. Without --app,"
+        " an echo application runs, with a live page at /. Times are in seconds, sizes"
+        " in bytes."
     )
 
-    optParameters: ClassVar[list[list[Any]]] = [
-        ["port", None, "3000", "Where to listen: a port number or an endpoint string."],
-        ["path", None, "/engine.io", "Where in the site the server stands."],
-        ["app", None, None, "MODULE:NAME of an Application: class, object or factory."],
-        *([_dashed(name), None, _default(name), text] for name, text in _NUMBERS),
-        ["over-rate", None, "pause", "What to do with who sends more: pause or close."],
-        ["transports", None, "polling,websocket", "The transports that are on."],
-        ["cookie", None, None, "The name of a cookie to set with the session's id."],
-        ["static", None, None, "A directory to serve at /."],
-        ["live", None, None, "Where to put the live page, also with --app: /live."],
-        *PARAMETERS,
-        ["log-level", None, "info", "debug, info, warn, error or critical."],
-        ["log-format", None, "text", "text, or json: one object for each line."],
-        ["access-log", None, None, "A file that has a line for each request."],
-    ]
-    optFlags: ClassVar[list[list[Any]]] = [
-        ["log-sessions", None, "Log when sessions open, are upgraded and close."],
-        ["no-upgrades", None, "Let polling sessions stay on polling."],
-        ["allow-eio3", None, "Serve clients of revision 3 (Socket.IO 2) too."],
-        ["jsonp", None, "Serve JSONP to browsers without CORS: any page may load it."],
-        ["no-http-compression", None, "Leave answers to polls as they are."],
-        ["per-message-deflate", None, "Let WebSocket messages be compressed."],
-        [
-            "per-message-deflate-takeover",
-            None,
-            "Keep the memory of compression between messages.",
-        ],
-        ["cors-credentials", None, "Let the origins of --cors send cookies."],
-    ]
+    optParameters: ClassVar[list[list[Any]]] = parameters(ARGUMENTS.values())
+    optFlags: ClassVar[list[list[Any]]] = flags(ARGUMENTS.values())
 
     def __init__(self) -> None:
         super().__init__()
-        self["listen"] = []
-        self["cors"] = []
-        self["trusted-proxy"] = []
+        for name, each in ARGUMENTS.items():
+            if each.repeatable:
+                self[name] = []
         self._given: set[str] = set()
 
+    def getUsage(self, width: int | None = None) -> str:
+        """Return the help: the options in groups, each with its unit and default."""
+        return usage(self.longdesc, ARGUMENTS.values(), width)
+
+    def opt_version(self) -> None:
+        """Print the versions of twisted_engineio and Twisted, and exit."""
+        sys.stdout.write(f"twisted_engineio {__version__}\nTwisted {twisted_version}\n")
+        raise SystemExit(0)
+
     def opt_listen(self, endpoint: str) -> None:
-        """Listen here too, and not on --port unless it is given; repeatable."""
+        """Add an endpoint to listen on."""
         self["listen"].append(endpoint)
 
     def opt_cors(self, origin: str) -> None:
-        """Let pages of this origin use the server; * for any; repeatable."""
+        """Add a foreign origin that may use the server."""
         self["cors"].append(origin)
 
     def opt_trusted_proxy(self, network: str) -> None:
-        """Believe what this address or network says of its clients; repeatable."""
+        """Add a proxy to trust."""
         self["trusted-proxy"].append(network)
 
     def parseArgs(self, *words: str) -> None:
         """
-        Take no word that belongs to no option.
+        Refuse words that belong to no option.
 
         Raises:
             UsageError: If there is one.
@@ -177,12 +114,12 @@ class Options(UsageOptions):
         Read the command line.
 
         Raises:
-            SystemExit: If an option is wrong, with one line that says what and how;
-                twistd itself would print the whole help before it.
+            SystemExit: If an option is wrong, with one line that names it; twistd by
+                itself would print the whole help before that.
 
         """
         words = list(sys.argv[1:] if options is None else options)
-        # As Twisted reads them, which takes what is short of a name for the whole.
+        # As Twisted parses them: an abbreviated name counts as the whole one.
         with suppress(getopt.GetoptError):
             found, _ = getopt.getopt(words, self.shortOpt, self.longOpt)
             self._given = {name.lstrip("-").replace("_", "-") for name, _ in found}
@@ -193,7 +130,7 @@ class Options(UsageOptions):
 
     def postOptions(self) -> None:
         """
-        Check everything, and keep what was made of it.
+        Check every value, and keep the objects that are made from them.
 
         Raises:
             UsageError: If a value cannot work; nothing listens yet.
@@ -229,30 +166,33 @@ class Options(UsageOptions):
     def _config(self) -> Config:
         try:
             return Config(
-                **{name: self._number(name) for name, _ in _NUMBERS},
-                over_rate=self["over-rate"],
-                transports=[each.strip() for each in self["transports"].split(",")],
-                allow_upgrades=not self["no-upgrades"],
-                allow_eio3=bool(self["allow-eio3"]),
-                jsonp=bool(self["jsonp"]),
-                http_compression=not self["no-http-compression"],
-                per_message_deflate=bool(self["per-message-deflate"]),
-                per_message_deflate_takeover=bool(self["per-message-deflate-takeover"]),
-                cors_credentials=bool(self["cors-credentials"]),
-                cookie=Cookie(name=self["cookie"]) if self["cookie"] else None,
-                cors=self["cors"],
-                trusted_proxies=self["trusted-proxy"],
+                **{
+                    name: self._read(each.argument, each)
+                    for name, each in OPTIONS.items()
+                    if each.argument is not None
+                }
             )
         except ConfigError as error:
-            option = _OPTIONS.get(error.option, _dashed(error.option))
+            # Of a cookie's name, the option is called "cookie.name".
+            each = OPTIONS[error.option.partition(".")[0]]
             problem = error.problem
-            if ", or None" in problem:  # which nobody can type
+            if ", or None" in problem:  # the command line has no word for None
                 problem = problem.replace(", or None", "")
-                if error.option == "max_connections":
-                    problem += "; leave it out for twice --max-sessions"
-                elif _default(error.option) is None:
-                    problem += "; leave it out for no limit"
-            raise UsageError(f"--{option}: {problem}") from None
+                if each.default is None:
+                    problem += f"; leave it out for {on_command_line(each.none)}"
+            raise UsageError(f"--{each.argument}: {problem}") from None
+
+    def _read(self, argument: str, option: Option) -> Any:
+        given = self[argument]
+        if option.kind in NUMBERS:
+            return self._number(argument, option)
+        if option.kind is Kind.FLAG:
+            return bool(given) is not bool(option.inverse)
+        if option.name == "transports":
+            return [each.strip() for each in given.split(",")]
+        if option.name == "cookie":
+            return Cookie(name=given) if given else None
+        return given
 
     def _application(self) -> Application:
         if not self["app"]:
@@ -272,22 +212,22 @@ class Options(UsageOptions):
             self["metrics-listen"] = endpoint
         return Monitoring(self, IReactorTime(reactor))
 
-    def _number(self, name: str) -> Any:
-        option = _dashed(name)
-        text = self[option]
+    def _number(self, argument: str, option: Option) -> Any:
+        text = self[argument]
         if text is None:
             return None
-        kind, what = (int, "a whole number") if name in _WHOLE else (float, "a number")
+        whole = option.kind is Kind.AMOUNT
         try:
-            # Python takes digits of other scripts, and "1_000".
+            # Python accepts digits of other scripts, and "1_000".
             if not text.isascii() or "_" in text:
                 raise ValueError
-            return kind(text)
+            return int(text) if whole else float(text)
         except ValueError:
-            raise UsageError(f"--{option}: {text!r} is not {what}") from None
+            what = "a whole number" if whole else "a number"
+            raise UsageError(f"--{argument}: {text!r} is not {what}") from None
 
     def _addresses(self) -> list[tuple[str, str]]:
-        """Tell where to listen, each with the option that says so."""
+        """Return the endpoints to listen on, each with the option that names it."""
         listen = [("--listen", each) for each in self["listen"]]
         # --listen replaces the default of --port, but not a --port that was given.
         given = "port" in self._given or not listen
@@ -340,7 +280,7 @@ def _session_logs(options: Options) -> list[Observer]:
 
 
 def _serve_apart(options: Options, service: ServerService) -> None:
-    """Serve what has an endpoint of its own."""
+    """Serve the metrics on ``--metrics-listen``, if that is given."""
     from twisted.internet import reactor
 
     apart = options["watching"].apart
@@ -348,9 +288,9 @@ def _serve_apart(options: Options, service: ServerService) -> None:
         root = Resource()
         for path, page in apart.items():
             put(root, path, page)
-        # For the limits alone: the server does not stand there.
+        # For the limits alone: the server is not mounted there.
         site = EngineIOSite(root, service.server, "/engine.io", bounded=True)
-        # A flood of the other port must not lock the operator out of this one.
+        # A flood on the public port must not lock the operator out of this one.
         site.engineio_mounts.connections.limit = None
         description = options["metrics-listen"]
         endpoint = serverFromString(reactor, description)
