@@ -1,7 +1,8 @@
 """
-A site for ``twistd``, with a Site of its own that has the limits it needs.
+A site for ``twistd``, with the limits of the server.
 
-Run ``twistd -ny examples/site.tac``: it serves port 3000, or what ``LISTEN`` says, as
+Run ``twistd -ny examples/site.tac``. It listens on port 3000, or on the endpoint in the
+environment variable ``LISTEN``, for example
 ``LISTEN=ssl:8443:privateKey=localhost.pem`` or ``LISTEN=systemd:domain=INET:index=0``.
 """
 
@@ -28,6 +29,6 @@ root.putChild(b"engine.io", EngineIOResource(server))
 reactor.addSystemEventTrigger("before", "shutdown", server.stop)
 application = service.Application("site")
 listen = os.environ.get("LISTEN", "tcp:3000")
-# Longer than a proxy keeps an idle connection: nginx and AWS do for 60 seconds.
+# Longer than the idle timeout of the proxy: 60 seconds for nginx and AWS.
 site = protect(Site(root, timeout=75), server)
 strports.service(listen, site).setServiceParent(application)
