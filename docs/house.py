@@ -116,7 +116,7 @@ def rows(modules: list[str]) -> list[list[tuple[str, float]]]:
     return broken
 
 
-def house() -> Iterator[str]:
+def layers() -> Iterator[str]:
     """Draw the title and the layers."""
     middle = LEFT + WIDTH / 2
     eaves = TOP - 6
@@ -167,7 +167,7 @@ def message(height: float) -> Iterator[str]:
 
 def svg() -> str:
     """Draw everything."""
-    floors = list(house())
+    drawn = list(layers())
     end = TOP - GAP + sum(HEAD + ROW * len(rows(m)) + 6 + GAP for _, _, m in FLOORS)
     width, height = COLUMN + COLUMN_WIDTH + LEFT, end + 50
     lines = [
@@ -177,7 +177,7 @@ def svg() -> str:
         f"<style>{STYLE}</style>",
         TIP,
         f'<rect class="paper" width="{width}" height="{height}"/>',
-        *floors,
+        *drawn,
         *message(end),
         "</svg>",
     ]
