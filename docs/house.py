@@ -48,12 +48,12 @@ def floors() -> list[tuple[str, str, list[str]]]:
 FLOORS = floors()
 MESSAGE = (
     ("a browser", "engine.io-client", "out"),
-    ("its transport", "polling, sse or websocket", "floor3"),
-    ("its Session", "owns state, queue and timer", "floor4"),
+    ("its transport", "polling, sse or websocket", "floor4"),
+    ("its Session", "owns state, queue and timer", "floor6"),
     ("your Application", "four methods", "out"),
 )
 BETWEEN = (
-    ("GET, POST,", "frames", "answers,", "frames"),
+    ("GET, POST,", "frames", "responses,", "frames"),
     ("", "receive()", "", "send()"),
     ("message_", "received()", "Session", ".send()"),
 )
@@ -68,12 +68,15 @@ text { font: 14px "DejaVu Sans", Verdana, sans-serif; fill: #1d2733; }
 .name { font-weight: bold; }
 .knows, .lab, .note { font-size: 12.5px; fill: #44525f; }
 .mod { font: 13px "DejaVu Sans Mono", Consolas, monospace; }
-.paper { fill: #f8fafb; } .roof { fill: #46617c; }
+.paper { fill: #f8fafb; } .head { fill: #46617c; }
 .box { fill: #fff; stroke: #9fb0c0; }
 .floor0 { fill: #dfe5ea; }
 .floor1 { fill: #fbf7e6; stroke: #b9a96b; stroke-dasharray: 5 4; }
 .floor2 { fill: #ecdcea; } .floor3 { fill: #d3e3f0; }
 .floor4 { fill: #d6e6d2; } .floor5 { fill: #e6e0d4; }
+.floor6 { fill: #f4dfd0; } .floor7 { fill: #e3e6c8; }
+.floor8 { fill: #d2e6e4; } .floor9 { fill: #e2dcf0; }
+.floor10 { fill: #dfe5ea; }
 .out { fill: #fff; stroke: #46617c; stroke-width: 1.5; }
 .arrow { stroke: #46617c; stroke-width: 2; fill: none; marker-end: url(#tip); }
 .tip { fill: #46617c; }
@@ -119,11 +122,8 @@ def rows(modules: list[str]) -> list[list[tuple[str, float]]]:
 def layers() -> Iterator[str]:
     """Draw the title and the layers."""
     middle = LEFT + WIDTH / 2
-    eaves = TOP - 6
-    yield path(
-        f"M {LEFT - 12} {eaves} L {middle} 14 L {LEFT + WIDTH + 12} {eaves} Z", "roof"
-    )
-    yield text(middle, 64, "twisted_engineio", "title")
+    yield rect(LEFT, 20, WIDTH, TOP - 20 - GAP, "head")
+    yield text(middle, 55, "twisted_engineio", "title")
     y = TOP
     for number, (name, knows, modules) in enumerate(FLOORS):
         broken = rows(modules)
