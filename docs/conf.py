@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages."""
+"""The Sphinx configuration."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ napoleon_numpy_docstring = False
 
 
 def add_the_next_release(app, docname, source):
-    """Show what changelog.d has for the next release above those that are out."""
+    """Insert the entries of changelog.d for the next release above the others."""
     if docname == "changelog":
         command = [sys.executable, "-m", "towncrier", "build", "--draft"]
         draft = subprocess.check_output(
@@ -44,7 +44,7 @@ def add_the_next_release(app, docname, source):
 
 
 def let_long_names_break(app, doctree, docname):
-    """Let a long name in a table break where a reader would; a test's is small."""
+    """Allow line breaks in long names in tables; make the names of tests small."""
     for cell in doctree.findall(nodes.entry):
         for literal in cell.findall(nodes.literal):
             name = literal.astext()
@@ -64,5 +64,5 @@ def let_long_names_break(app, doctree, docname):
 def setup(app):
     app.connect("source-read", add_the_next_release)
     app.connect("doctree-resolved", let_long_names_break)
-    # Pygments knows no HAProxy; a block says what it is all the same, for its check.
+    # Pygments has no HAProxy lexer, but tests/doc_blocks.py needs the language.
     app.add_lexer("haproxy", TextLexer)

@@ -1,7 +1,7 @@
 """
-Draws ``house.svg``: run it when a module comes or goes, and look at the picture.
+Draw ``house.svg``: run this after adding or removing a module, and check the picture.
 
-The floors are those that ``tests/test_floors.py`` knows, from the top down.
+The layers are those of ``tests/test_floors.py``, from the top down.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NAMES = (
-    ("cli", "knows the command line, and all below"),
-    ("The wings", "are known by no floor, and can be removed"),
-    ("web", "knows URLs, and the connections of a Site"),
-    ("server", "knows the sessions"),
-    ("transports", "know requests, sockets and a Session"),
-    ("observer", "is notified of all below"),
-    ("session", "knows a clock and a Transport"),
-    ("config", "knows every limit"),
-    ("policy", "knows no session"),
-    ("protocol", "knows what stands on the wire"),
-    ("Ground floor", "knows the standard library"),
+    ("cli", "imports all layers below"),
+    ("Optional packages", "imported by no layer below"),
+    ("web", "URLs, and the connections of a Site"),
+    ("server", "the registry of sessions"),
+    ("transports", "requests, sockets and a Session"),
+    ("observer", "notified by the layers below"),
+    ("session", "a clock and a Transport"),
+    ("config", "all limits"),
+    ("policy", "rules without a session"),
+    ("protocol", "data on the wire"),
+    ("Base", "the standard library"),
 )
 
 
 def label(name: str, folders: tuple[str, ...]) -> str:
-    """Name a module: without its folder where that is its floor's name."""
+    """Return a module's name, without its folder if that is the layer's name."""
     return name.removeprefix(f"{folders[0]}.").replace(".", "/")
 
 
 def floors() -> list[tuple[str, str, list[str]]]:
-    """Give the floors from the top down: name, what it knows, its modules."""
+    """Return the layers from the top down: name, description, modules."""
     known = runpy.run_path(str(Path(__file__).parent.parent / "tests/test_floors.py"))
     modules = [
         name
@@ -49,11 +49,11 @@ FLOORS = floors()
 MESSAGE = (
     ("a browser", "engine.io-client", "out"),
     ("its transport", "polling, sse or websocket", "floor4"),
-    ("its Session", "one owner of state, queue, timer", "floor6"),
+    ("its Session", "owns state, queue and timer", "floor6"),
     ("your Application", "four methods", "out"),
 )
 BETWEEN = (
-    ("GET, POST,", "frames", "answers,", "frames"),
+    ("GET, POST,", "frames", "responses,", "frames"),
     ("", "receive()", "", "send()"),
     ("message_", "received()", "Session", ".send()"),
 )
@@ -68,7 +68,7 @@ text { font: 14px "DejaVu Sans", Verdana, sans-serif; fill: #1d2733; }
 .name { font-weight: bold; }
 .knows, .lab, .note { font-size: 12.5px; fill: #44525f; }
 .mod { font: 13px "DejaVu Sans Mono", Consolas, monospace; }
-.paper { fill: #f8fafb; } .roof { fill: #46617c; }
+.paper { fill: #f8fafb; } .head { fill: #46617c; }
 .box { fill: #fff; stroke: #9fb0c0; }
 .floor0 { fill: #dfe5ea; }
 .floor1 { fill: #fbf7e6; stroke: #b9a96b; stroke-dasharray: 5 4; }
@@ -88,13 +88,13 @@ TIP = (
 
 
 def rect(x: float, y: float, width: float, height: float, style: str) -> str:
-    """Draw a box with round corners."""
+    """Draw a box with rounded corners."""
     size = f'x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
     return f'<rect class="{style}" {size} rx="7"/>'
 
 
 def text(x: float, y: float, words: str, style: str, anchor: str = "middle") -> str:
-    """Write words."""
+    """Draw a text."""
     at = f'x="{x:g}" y="{y:g}" text-anchor="{anchor}"'
     return f'<text class="{style}" {at}>{words}</text>'
 
@@ -105,7 +105,7 @@ def path(steps: str, style: str) -> str:
 
 
 def rows(modules: list[str]) -> list[list[tuple[str, float]]]:
-    """Break modules into rows that fit into a floor, each with its box's width."""
+    """Wrap modules into rows that fit into a layer, each with the width of its box."""
     broken: list[list[tuple[str, float]]] = [[]]
     used = 0.0
     for module in modules:
@@ -118,14 +118,11 @@ def rows(modules: list[str]) -> list[list[tuple[str, float]]]:
     return broken
 
 
-def house() -> Iterator[str]:
-    """Draw the roof and the floors."""
+def layers() -> Iterator[str]:
+    """Draw the title and the layers."""
     middle = LEFT + WIDTH / 2
-    eaves = TOP - 6
-    yield path(
-        f"M {LEFT - 12} {eaves} L {middle} 14 L {LEFT + WIDTH + 12} {eaves} Z", "roof"
-    )
-    yield text(middle, 64, "twisted_engineio", "title")
+    yield rect(LEFT, 20, WIDTH, TOP - 20 - GAP, "head")
+    yield text(middle, 55, "twisted_engineio", "title")
     y = TOP
     for number, (name, knows, modules) in enumerate(FLOORS):
         broken = rows(modules)
@@ -140,12 +137,12 @@ def house() -> Iterator[str]:
                 yield text(x + width / 2, y + HEAD + at * ROW + 20, module, "mod")
                 x += width + 10
         y += height + GAP
-    note = "Imports point down: no floor knows the one above it."
+    note = "Imports point down: no layer imports one above it."
     yield text(middle, y + 22, note, "note")
 
 
 def message(height: float) -> Iterator[str]:
-    """Draw a message's way, in and out, down to ``height``."""
+    """Draw the path of a message, in and out, down to ``height``."""
     middle = COLUMN + COLUMN_WIDTH / 2
     step = (height - 20 - NODE) / (len(MESSAGE) - 1)
     tops = [20 + step * number for number in range(len(MESSAGE))]
@@ -164,22 +161,22 @@ def message(height: float) -> Iterator[str]:
             x, anchor = (middle - 37, "end") if number < 2 else (middle + 37, "start")
             if word:
                 yield text(x, line - 1 + 15 * (number % 2), word, "lab", anchor)
-    yield text(middle, height + 30, "A message's way in, and back out", "note")
+    yield text(middle, height + 30, "The path of a message, in and out", "note")
 
 
 def svg() -> str:
     """Draw everything."""
-    floors = list(house())
+    drawn = list(layers())
     end = TOP - GAP + sum(HEAD + ROW * len(rows(m)) + 6 + GAP for _, _, m in FLOORS)
     width, height = COLUMN + COLUMN_WIDTH + LEFT, end + 50
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
         f' width="{width}" height="{height}" role="img">',
-        "<title>The floors of the house, and a message's way through them</title>",
+        "<title>The layers of the package, and the path of a message</title>",
         f"<style>{STYLE}</style>",
         TIP,
         f'<rect class="paper" width="{width}" height="{height}"/>',
-        *floors,
+        *drawn,
         *message(end),
         "</svg>",
     ]

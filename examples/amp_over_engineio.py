@@ -1,8 +1,8 @@
 r"""
-AMP, Twisted's own protocol for calling procedures, over Engine.IO.
+AMP, Twisted's protocol for remote procedure calls, over Engine.IO.
 
-Run ``python examples/amp_over_engineio.py [PORT]``. Nothing of AMP knows: the endpoint
-``engineio:tcp\:3000`` gives it sessions, on polling or WebSocket, as if they were TCP.
+Run ``python examples/amp_over_engineio.py [PORT]``. AMP is used unchanged: with the
+endpoint ``engineio:tcp\:3000`` its connections are sessions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ async def serve(reactor, port=3000):
     endpoint = serverFromString(reactor, rf"engineio:tcp\:{port}")
     await endpoint.listen(Factory.forProtocol(Arithmetic))
     print(f"AMP: over Engine.IO at http://localhost:{port}/engine.io/", flush=True)
-    await Deferred()  # until somebody stops it
+    await Deferred()  # until the process is stopped
 
 
 react(serve, sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Browser tabs talk: run ``python examples/chat.py [PORT]``, open its page twice."""
+"""A chat: run ``python examples/chat.py [PORT]``, and open its page in two tabs."""
 
 import sys
 from itertools import count

@@ -1,7 +1,7 @@
 """
-Every message comes back, text as text and bytes as bytes.
+An echo server for text and binary messages.
 
-Run ``python examples/echo.py [PORT]`` and open the page it names.
+Run ``python examples/echo.py [PORT]`` and open the URL that it prints.
 """
 
 from __future__ import annotations

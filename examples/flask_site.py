@@ -1,5 +1,5 @@
 """
-A Flask application, or any of WSGI, gets a realtime channel beside its routes.
+Engine.IO beside a Flask application, or any other WSGI application.
 
 Run ``python examples/flask_site.py [PORT]``. It needs ``pip install flask``.
 """
@@ -21,13 +21,13 @@ flask, server = Flask(__name__), eio.Server(eio.Application())
 
 @flask.post("/say/<word>")
 def say(word):
-    blockingCallFromThread(reactor, server.broadcast, word)  # Flask is in a thread
+    blockingCallFromThread(reactor, server.broadcast, word)  # Flask runs in a thread
     return "said"
 
 
 class Root(Resource):
     def getChild(self, name, request):
-        request.postpath.insert(0, request.prepath.pop())  # Flask's are whole paths
+        request.postpath.insert(0, request.prepath.pop())  # Flask needs the whole path
         return WSGIResource(reactor, reactor.getThreadPool(), flask)
 
 

@@ -1,5 +1,5 @@
 """
-A Klein application gets a realtime channel beside its routes.
+Engine.IO beside the routes of a Klein application.
 
 Run ``python examples/klein_site.py [PORT]``. It needs ``pip install klein``.
 """
@@ -29,7 +29,7 @@ def home(request):
 
 @app.route("/engine.io/", branch=True)
 def engineio(request):
-    return resource  # made once: a new one for each request would know no sessions
+    return resource  # created once: it holds the sessions
 
 
 port = int(sys.argv[1]) if len(sys.argv) > 1 else 3000

@@ -1,8 +1,8 @@
 """
-A site that already serves pages gets a realtime channel beside them.
+Engine.IO in an existing twisted.web site.
 
-Run ``python examples/mounted_in_site.py [PORT]``: ``/`` is a page, ``/count`` tells how
-many sessions are open, and Engine.IO is at ``/engine.io``.
+Run ``python examples/mounted_in_site.py [PORT]``: ``/`` is a page, ``/count`` is the
+number of open sessions, and Engine.IO is at ``/engine.io``.
 """
 
 import sys

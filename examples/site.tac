@@ -1,7 +1,8 @@
 """
-A site for ``twistd``, with a Site of its own that has the limits it needs.
+A site for ``twistd``, with the limits of the server.
 
-Run ``twistd -ny examples/site.tac``: it serves port 3000, or what ``LISTEN`` says, as
+Run ``twistd -ny examples/site.tac``. It listens on port 3000, or on the endpoint in the
+environment variable ``LISTEN``, for example
 ``LISTEN=ssl:8443:privateKey=localhost.pem`` or ``LISTEN=systemd:domain=INET:index=0``.
 """
 
@@ -32,6 +33,6 @@ root.putChild(b"", Data(b"<h1>A page of the site's</h1>", "text/html"))
 root.putChild(b"engine.io", EngineIOResource(server))
 application = service.Application("site")
 listen = os.environ.get("LISTEN", "tcp:3000")
-# Longer than a proxy keeps an idle connection: nginx and AWS do for 60 seconds.
+# Longer than the idle timeout of the proxy: 60 seconds for nginx and AWS.
 site = protect(Site(root, timeout=75), server)
 EngineIOService(server, listen, site).setServiceParent(application)

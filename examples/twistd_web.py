@@ -1,10 +1,10 @@
 """
-A site for ``twistd web``, which makes the Site and asks for its root.
+A site for ``twistd web``, which creates the Site and takes its root from here.
 
 Run ``PYTHONPATH=examples twistd -n web --listen tcp:3000 --class twistd_web.Root``.
 
-That Site can't be protected, for nobody sees it: put a proxy with limits of its own in
-front, or say what ``site.tac`` says.
+That Site cannot be passed to ``protect``, because ``twistd web`` creates it. Use a
+proxy with limits of its own, or ``site.tac``.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def test_the_example_s_configuration_is_the_one_that_is_explained():
 
 def test_the_table_has_every_option():
     """None is missing, and none is made up."""
-    table = TEXT.partition("and these:")[2].partition("\nA name that")[0]
+    table = TEXT.partition("and these:")[2].partition("\nAn unknown name")[0]
     names = re.findall(r"^   \* - ``(\w+)``", table, re.MULTILINE)
     assert names == [*crossbar._OURS, *crossbar._ROOTS]
 
@@ -77,7 +77,7 @@ def test_the_program_without_crossbar_runs():
 
 def test_every_request_that_is_shown_is_one():
     """And each kind is shown."""
-    asked = TEXT.partition("The client asks")[2].partition("list-table")[0]
+    asked = TEXT.partition("Requests of the client")[2].partition("list-table")[0]
     requests = [read(each) for each in re.findall(r"\* - ``(.+?)``", asked)]
     assert {each.op for each in requests} == {*Op}
 
@@ -96,7 +96,7 @@ def test_every_answer_that_is_shown_is_json():
 
 def test_every_error_is_explained():
     """None is missing, and none is made up."""
-    table = TEXT.partition("the bridge's:")[2].partition("With npm's client")[0]
+    table = TEXT.partition("the bridge's errors:")[2].partition("With npm's client")[0]
     names = re.findall(r"^   \* - ``([\w.]+)``", table, re.MULTILINE)
     assert sorted(names) == sorted(each.value for each in Problem)
 

@@ -6,8 +6,8 @@ import { Socket } from "engine.io-client";
 
 const FIRST_DELAY = 1_000; // ms, at most; doubled with every session that fails
 const LONGEST_DELAY = 30_000; // ms, at most
-const STEADY_AFTER = 10_000; // ms that a session lasts before it counts as no failure
-const OPENING_TIMEOUT = 20_000; // ms: a server that accepts and never answers
+const STEADY_AFTER = 10_000; // ms after which a session counts as successful
+const OPENING_TIMEOUT = 20_000; // ms: for a server that accepts and does not respond
 
 export class Connection {
   state = "opening"; // opening, open, waiting, ended
@@ -15,10 +15,10 @@ export class Connection {
   #on;
   #failures = 0;
   #socket = null;
-  #timer = null; // one at a time: to give up, to count as steady, or to try again
+  #timer = null; // one at a time: opening timeout, steady, or retry
 
   /**
-   * @param url Where the server is: "https://example.com".
+   * @param url The server's URL: "https://example.com".
    * @param on Functions: `open()`, `message(data)`, `closed(reason, delay)`; and
    *   `options()`, which returns a Socket's options, or a promise of them.
    */
@@ -52,7 +52,7 @@ export class Connection {
     } catch (error) {
       return this.#closed(String(error));
     }
-    if (this.state !== "opening") return; // it was closed meanwhile
+    if (this.state !== "opening") return; // closed meanwhile
     const socket = (this.#socket = new Socket(this.#url, { ...options }));
     this.#wait(OPENING_TIMEOUT, () => socket.close());
     socket.on("open", () => {
@@ -69,8 +69,8 @@ export class Connection {
     if (this.state === "ended") return;
     this.state = "waiting";
     const longest = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#failures++);
-    // Anywhere between now and then: the clients of a server that was restarted must
-    // not come back all at once.
+    // A random delay up to this bound, so that the clients of a restarted server do
+    // not all reconnect at once.
     const delay = Math.random() * longest;
     this.#wait(delay, () => this.#open());
     this.#on.closed?.(reason, delay);

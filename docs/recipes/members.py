@@ -1,11 +1,11 @@
-"""Members only: whoever has a login, however their client can show it."""
+"""Admit clients with a token: in a header, a cookie, or the query."""
 
 from twisted_engineio import Admission, Application, Reject
 
 
 class Members(Application):
     def __init__(self, find_user):
-        self.find_user = find_user  # of a token: a name, or None; may ask a database
+        self.find_user = find_user  # token to name or None; may be async
 
     async def admit(self, handshake):
         user = await self.find_user(token_of(handshake))
@@ -18,7 +18,7 @@ class Members(Application):
 
 
 def token_of(handshake):
-    """Give a program's header, else a browser's cookie, else the ticket in the URL."""
+    """Return the token: of the header, else of the cookie, else of the query."""
     scheme, _, token = handshake.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return token

@@ -1,4 +1,4 @@
-"""Rooms: groups of sessions, each of which leaves them all when it ends."""
+"""Rooms: sets of sessions. A session leaves all its rooms when it ends."""
 
 from collections import defaultdict
 
@@ -22,7 +22,7 @@ class Rooms:
             self.leave(session, room)
 
     def send(self, room, data, *, but=None):
-        message = Encoded(data)  # written once for each kind of wire, not each session
+        message = Encoded(data)  # encoded once per wire format, not per session
         for session in list(self.members.get(room, ())):
             if session is not but and session.state is State.OPEN:
                 session.send(message)

@@ -1,4 +1,4 @@
-"""Tickets: each lets one client in, once, soon."""
+"""Tickets: each admits one client, once, within a short time."""
 
 import secrets
 
@@ -10,12 +10,12 @@ class Tickets:
         self.issued = {}
 
     def issue(self, user):
-        """Give a ticket to somebody who has shown who they are."""
+        """Create a ticket for a user who is signed in."""
         ticket = secrets.token_urlsafe(16)
         self.issued[ticket] = user
         self.clock.callLater(self.seconds, self.issued.pop, ticket, None)
         return ticket
 
     async def find_user(self, ticket):
-        """Take a ticket: whose it was, or None."""
+        """Redeem a ticket: return its user, or None."""
         return self.issued.pop(ticket, None)

@@ -1,4 +1,4 @@
-"""A component of the router's: it adds, it ticks, and it speaks to single sessions."""
+"""A component: a procedure, a periodic event, and messages to single sessions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Backend(ApplicationSession):
         self.publish("com.example.tick", self.ticks)
 
     async def remind(self, session, text, seconds=3):
-        """Send to one session, later: its page knows how it is called."""
+        """Send to one session after a delay; its page passes the session's name."""
         later = deferLater(reactor, seconds, self.call, "engineio.send", session, text)
-        later.addErrback(lambda _: None)  # it has left
+        later.addErrback(lambda _: None)  # the session has ended
         return "I will"
