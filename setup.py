@@ -65,6 +65,7 @@ setup(
             "pytest>=8",
             "pytest-cov",
             "pytest-twisted",
+            "pytest-xdist>=3.6",
             # The page about it names all that it has, so a test pins what that is.
             "python-engineio[client]~=4.15.0",
             "treq",
