@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import venv
 import zipfile
+from email import message_from_bytes
+from email.message import Message
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -16,6 +19,8 @@ import pytest
 import twisted_engineio
 
 PROJECT = Path(__file__).parent.parent
+
+PACKAGE = PROJECT / "twisted_engineio"
 
 LEFT_OUT = {".ci/run"}
 """What is for a checkout only."""
@@ -72,6 +77,8 @@ def test_the_wheel_holds_the_package_and_the_plugin(wheel):
         names = set(archive.namelist())
     assert {
         "twisted_engineio/__init__.py",
+        "twisted_engineio/_version.py",
+        "twisted_engineio/js/engine.io-sse.mjs",
         "twisted_engineio/web/static/live.html",
         "twisted_engineio/monitoring/status.html",
         "twisted_engineio/py.typed",
@@ -136,10 +143,44 @@ def test_the_version_stands_in_one_place(wheel):
     assert wheel.name.startswith(f"twisted_engineio-{twisted_engineio.__version__}-")
 
 
-def test_every_module_is_in_the_wheel(wheel):
-    """No folder of the package was forgotten."""
-    modules = (PROJECT / "twisted_engineio").rglob("*.py")
-    wanted = {str(module.relative_to(PROJECT)) for module in modules}
+@pytest.fixture(scope="module")
+def metadata(wheel) -> Message:
+    """What the wheel says about itself."""
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [each for each in archive.namelist() if each.endswith("/METADATA")]
+        return message_from_bytes(archive.read(name))
+
+
+def test_an_index_is_told_what_it_shows(metadata):
+    """Name, summary, licence, keywords, an address, and every extra."""
+    assert metadata["Name"] == "twisted-engineio"
+    assert metadata["Summary"].startswith("An Engine.IO server on Twisted")
+    assert metadata["License-Expression"] == "MIT"
+    assert metadata["License-File"] == "LICENSE"
+    assert "engine.io" in metadata["Keywords"].split(",")
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert all("https://" in each for each in metadata.get_all("Project-URL"))
+    assert {"tls", "metrics", "http2"} <= set(metadata.get_all("Provides-Extra"))
+
+
+def test_the_description_is_whole_without_a_checkout(metadata):
+    """It is the README, with no picture or link that is a file of this project."""
+    text = metadata.get_payload()
+    readme = (PROJECT / "README.rst").read_text("utf-8")
+    assert metadata["Description-Content-Type"] == "text/x-rst"
+    assert text.splitlines()[-1] == readme.splitlines()[-1]
+    assert "image::" in readme
+    assert "image::" not in text
+    targets = re.findall(r"`[^`]+<([^`]+)>`_", text)
+    assert targets
+    assert all(each.startswith("https://") for each in targets)
+
+
+def test_every_file_of_the_package_is_in_the_wheel(wheel):
+    """No folder of the package was forgotten, nor pages, scripts, the type marker."""
+    files = (each for each in PACKAGE.rglob("*") if each.is_file())
+    names = {str(each.relative_to(PROJECT)) for each in files}
+    wanted = {name for name in names if not is_made(name)}
     with zipfile.ZipFile(wheel) as archive:
         assert wanted <= set(archive.namelist())
 
@@ -173,12 +214,12 @@ def test_everything_it_imports_is_installed(installed, tmp_path):
         (
             "--metrics",
             "/metrics",
-            "prometheus_client is missing; pip install 'twisted-engineio[metrics]'",
+            "prometheus_client is missing; pip install prometheus-client",
         ),
         (
             "--listen",
             "ssl:3443",
-            "'ssl:3443': OpenSSL is missing; pip install 'twisted-engineio[tls]'",
+            "'ssl:3443': OpenSSL is missing; pip install 'twisted[tls]'",
         ),
     ],
 )
