@@ -5,6 +5,9 @@ VENV ?= .venv
 PORT ?= 3000
 # Given to pytest, for example: make test PYTEST_FLAGS="-k upgrade -x"
 PYTEST_FLAGS ?=
+# How many tests run at a time: a number, or auto for one on each core. With 0 they run
+# in pytest's own process, as --pdb needs.
+WORKERS ?= auto
 # Given to the soak, for example: make soak SOAK_FLAGS="--minutes 1 --sessions 1000"
 SOAK_FLAGS ?=
 # Given to the floods, for example: make floods FLOODS_FLAGS="--rate 1e6 pings"
@@ -20,13 +23,21 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo -n)
 INTEROP := tests/interop
 CROSSBAR := tests/crossbar
 
-.PHONY: help run test lint format types coverage coverage-report docs changelog \
+# A module stays in one process, so that what its tests share is started once. Without
+# the last flag the modules with one long test would come last, and one core would idle.
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile \
+	--no-loadscope-reorder
+# These start servers, browsers and proxies; the others are the unit tests.
+BIG_TESTS := tests/end_to_end tests/interop tests/faults tests/proxies tests/crossbar
+
+.PHONY: help run test check unit lint format types coverage coverage-report docs changelog \
 	dist bench fuzz soak floods clean node-packages debian-packages crossbar-node
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make run       serve Engine.IO on port $(PORT), with a live page at /'
 	@echo 'make test      install what the tests need, then run every test'
+	@echo 'make check     lint, types and unit tests, in two minutes: needs nothing but Python'
 	@echo 'make lint      ruff: rules and layout    make format    let ruff lay out the code'
 	@echo 'make types     mypy --strict             make coverage  every test, and what they reach'
 	@echo 'make docs      docs/_build/html          make changelog what the next release will say'
@@ -41,7 +52,14 @@ run: $(VENV)/run.stamp
 	$(BIN)/twistd -n --pidfile= engineio --port $(PORT)
 
 test: $(VENV)/test.stamp node-packages debian-packages crossbar-node
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(PYTEST) $(PYTEST_FLAGS)
+
+# What is quickest to fail comes first; mypy needs one core, and the tests take the rest.
+check: lint $(VENV)/test.stamp
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=none types unit
+
+unit: $(VENV)/test.stamp
+	$(PYTEST) -m 'not external' $(addprefix --ignore=,$(BIG_TESTS)) $(PYTEST_FLAGS)
 
 lint: $(VENV)/lint.stamp
 	$(BIN)/ruff check .

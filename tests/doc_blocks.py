@@ -27,6 +27,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -36,6 +37,7 @@ from textwrap import dedent
 import twisted.internet
 from certificates import make_certificate
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from twisted.internet.testing import MemoryReactorClock
 from twisted.web.resource import Resource
 
@@ -350,14 +352,15 @@ def _python(words: list[str]) -> None:
 def _pip(words: list[str]) -> None:
     """See that what is installed can be named so, and that our extras exist."""
     assert words[0] == "install", f"pip {words}"
-    setup = (PROJECT / "setup.py").read_text("utf-8")
+    settings = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
+    extras = settings["project"]["optional-dependencies"]
     for each in words[1:]:
         if each.startswith(("-", "/", ".")):
+            for extra in re.findall(r"[\w-]+", each.partition("[")[2]):
+                assert extra in extras, f"there is no extra {extra}"
             continue
-        requirement = Requirement(each)
-        if requirement.name in ("twisted-engineio", "twisted_engineio"):
-            for extra in requirement.extras:
-                assert f'"{extra}": ' in setup, f"there is no extra {extra}"
+        ours = canonicalize_name(Requirement(each).name) == "twisted-engineio"
+        assert not ours, "PyPI does not have it: install it from a checkout"
 
 
 def _npm(words: list[str]) -> None:

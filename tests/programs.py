@@ -35,10 +35,13 @@ def free_port() -> int:
     Find a port that nobody listens on.
 
     Below those that the system gives to whoever connects: one of those may be gone
-    again before it is used.
+    again before it is used. The workers of pytest-xdist share the ports
+    out among them, so that two of them never find the same one.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     for _ in range(100):
-        port = random.randrange(15_000, 32_000)
+        port = random.randrange(15_000 + worker, 32_000, workers)
         with suppress(OSError), socket.create_server(("", port)):
             return port
     pytest.fail("no port is free")

@@ -240,6 +240,7 @@ def test_a_tac_on_a_port(tmp_path):
         visitor.leave()
 
 
+@pytest.mark.external
 def test_a_tac_with_tls(tmp_path):
     """An endpoint string is all there is to it; HTTP/2 is offered, and served."""
     port, pem = free_port(), make_certificate(tmp_path / "localhost.pem")
@@ -267,6 +268,7 @@ def test_a_tac_with_tls(tmp_path):
         assert ask(url, "--data", "1") == "ok 2"
 
 
+@pytest.mark.external
 def test_a_unix_socket_behind_nginx(tmp_path):
     """What ``nginx_unix.conf`` passes on, with who the client is."""
     port, path = free_port(), tmp_path / "http.sock"
@@ -294,6 +296,7 @@ def test_a_unix_socket_behind_nginx(tmp_path):
         visitor.leave()
 
 
+@pytest.mark.external
 def test_a_systemd_socket(tmp_path):
     """The socket that systemd keeps is ours to serve."""
     port = free_port()
@@ -311,6 +314,7 @@ def test_a_systemd_socket(tmp_path):
         visitor.leave()
 
 
+@pytest.mark.external
 def test_systemd_s_units_are_units(tmp_path):
     """Systemd itself has nothing against them, and ``socket.conf`` is heeded."""
     shutil.copytree(EXAMPLES / "systemd", tmp_path, dirs_exist_ok=True)

@@ -54,5 +54,5 @@ def test_the_package_is_typed():
 
 
 def test_the_version_is_three_numbers():
-    """setup.py reads it from the source."""
+    """Setuptools reads it from the source."""
     assert len([int(each) for each in twisted_engineio.__version__.split(".")]) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -58,6 +59,7 @@ def number(pattern, text=SERVICE):
     return int(found)
 
 
+@pytest.mark.external
 def test_systemd_takes_the_units(units):
     """Every key is known, every value makes sense."""
     done = analyze("verify", "--man=no", *map(str, units))
@@ -65,12 +67,14 @@ def test_systemd_takes_the_units(units):
     assert (done.returncode, said) == (0, [])
 
 
+@pytest.mark.external
 def test_a_unit_with_a_mistake_is_found(units):
     """Else the test above would say nothing."""
     units[0].write_text(units[0].read_text().replace("LimitNOFILE", "LimitFiles"))
     assert "LimitFiles" in analyze("verify", "--man=no", str(units[0])).stderr
 
 
+@pytest.mark.external
 def test_the_unit_is_as_closed_as_the_page_says(units):
     """By systemd's own rating: below 2, where 10 is a service without any of it."""
     done = analyze("security", "--offline=true", "--no-pager", str(units[0]))
@@ -140,11 +144,17 @@ def started(tmp_path):
         process.wait(30)
 
 
-def handshake(connection):
-    """Open a session by polling: the open packet."""
+def visit(connection):
+    """Open a session by polling, and end it: the open packet."""
+    path = "/engine.io/?EIO=4&transport=polling"
     with closing(connection):
-        connection.request("GET", "/engine.io/?EIO=4&transport=polling")
-        return connection.getresponse().read()
+        connection.request("GET", path)
+        opened = connection.getresponse().read()
+        sid = json.loads(opened[1:])["sid"]
+        # A server that stops waits for a session that its client has not ended.
+        connection.request("POST", f"{path}&sid={sid}", "1")
+        assert connection.getresponse().read() == b"ok"
+    return opened
 
 
 def test_it_speaks_tls(started, tmp_path):
@@ -157,7 +167,7 @@ def test_it_speaks_tls(started, tmp_path):
     started([*TWISTD, "--pidfile=", *command], "EngineIOSite (TLS) starting")
     trust = ssl.create_default_context(cafile=tmp_path / "cert.pem")
     connection = HTTPSConnection("localhost", port, timeout=30, context=trust)
-    assert handshake(connection).startswith(b'0{"sid":')
+    assert visit(connection).startswith(b'0{"sid":')
 
 
 # The log.

@@ -155,6 +155,7 @@ def hear(*command: object) -> list[str]:
             process.kill()
 
 
+@pytest.mark.external
 def test_the_client_runs(port, tmp_path):
     """With npm's client beside it; and it is the one that the other pages show."""
     [block] = [

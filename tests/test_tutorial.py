@@ -54,6 +54,7 @@ def transcript() -> list[tuple[str, str]]:
     return typed
 
 
+@pytest.mark.external
 def test_the_tutorial_s_curl_lines_print_what_is_shown(tmp_path: Path):
     """Typed one after the other, with the id that was given."""
     shutil.copy(TUTORIAL / "shout.py", tmp_path)

@@ -252,6 +252,6 @@ def test_without_the_extra_the_line_says_what_to_install(monkeypatch):
         make("--metrics", "/metrics")
     assert caught.value.code == (
         "twistd engineio: --metrics: prometheus_client is missing;"
-        " pip install 'twisted-engineio[metrics]'"
+        " pip install prometheus-client"
     )
     make("--status", "/status")

@@ -139,10 +139,11 @@ def test_no_log_has_a_session_s_id(tmp_path, way):
         seen = {"Referer": f"http://127.0.0.1/page?{url.partition('?')[2]}"}
         assert server.ask("POST", url, "6", seen)[0] == 200
         assert server.ask("POST", url.replace("sid=", "s%69d="), "6")[0] == 200
-        server.ask("GET", url.replace("sid=", "SID="))
+        other = json.loads(server.ask("GET", url.replace("sid=", "SID="))[1][1:])["sid"]
         server.ask("GET", f"/engine.io/?EIO=4&transport=sse&lastEventId={sid}.1")
         server.ask("GET", f"/elsewhere?next=%2F%3Fsid%3D{sid}")
         server.ask("POST", url, "1")
+        server.ask("POST", url.replace(sid, other), "1")
         server.stop()
         texts = [each.read_text() for each in tmp_path.glob("*") if each.is_file()]
         log = "".join(texts)
@@ -400,6 +401,7 @@ def test_an_access_log_has_every_request(tmp_path, deflate):
             b"GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\n"
             b"User-Agent: ws\r\n" + WEBSOCKET + b"\r\n"
         )
+        server.ask("POST", url, "1")
         server.stop()
         lines = (tmp_path / "a.log").read_text().splitlines()
     found = [LINE.fullmatch(each).groups() for each in lines]
@@ -412,7 +414,8 @@ def test_an_access_log_has_every_request(tmp_path, deflate):
     assert found[4][1:3] == ("/", "200")
     target = "/engine.io/?EIO=4&transport=websocket"
     assert found[5] == ("GET", target, "101", "-", "-", "ws")
-    assert len(found) == 6
+    assert found[6][:3] == ("POST", short, "200")
+    assert len(found) == 7
 
 
 def test_an_access_log_is_opened_again_by_its_name(tmp_path):

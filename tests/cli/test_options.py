@@ -295,7 +295,7 @@ def test_without_openssl_an_operator_is_told_what_to_install(monkeypatch):
         parse("--listen", "ssl:3443")
     assert caught.value.code == (
         "twistd engineio: --listen: 'ssl:3443': OpenSSL is missing;"
-        " pip install 'twisted-engineio[tls]'"
+        " pip install 'twisted[tls]'"
     )
 
 

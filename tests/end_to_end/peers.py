@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-DEADLINE: Final = 10.0
+DEADLINE: Final = 60.0
 """Seconds after which a wait has failed: far above what a loaded machine needs."""
 
 PATH: Final = "/engine.io/?EIO=4&transport="

@@ -169,9 +169,11 @@ async def test_a_stop_waits_for_who_reads_slowly(
     socket.pauseProducing()
     session, said = stage.session, 0
     while session.buffered < 8_000:
-        session.send(f"{said}:".ljust(4_000, "x"))
-        said += 1
-        await turn(0.02)  # for the kernel takes some later
+        while session.buffered < 8_000:
+            session.send(f"{said}:".ljust(4_000, "x"))
+            said += 1
+            await turn(0.02)
+        await turn(0.3)  # for the kernel takes some later
     assert session.transport.writable
     stopped = stage.server.stop(timeout=10)
     await turn(0.5)

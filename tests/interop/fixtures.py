@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +33,10 @@ def node() -> str:
         if not (HERE / "node_modules" / package / "package.json").is_file():
             pytest.fail(f"npm's {package} is missing: run `make test`", pytrace=False)
     # Our own class stands among npm's, to import the same engine.io-client.
-    shutil.copy(SSE_CLASS, HERE / "node_modules")
+    # Moved there as a whole: another process's client may be reading it.
+    copy = HERE / "node_modules" / f"{os.getpid()}.mjs"
+    shutil.copy(SSE_CLASS, copy)
+    copy.replace(HERE / "node_modules" / SSE_CLASS.name)
     return found
 
 

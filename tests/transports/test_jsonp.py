@@ -86,6 +86,7 @@ def node(script: str, data: object) -> list:
 # An answer.
 
 
+@pytest.mark.external
 def test_a_script_hands_over_the_identical_string():
     """Whatever a payload holds, JavaScript evaluates the script to just that."""
     cases = [
@@ -97,6 +98,7 @@ def test_a_script_hands_over_the_identical_string():
     assert node(EVALUATE, cases) == expected
 
 
+@pytest.mark.external
 def test_every_character_of_the_bmp_arrives():
     """No character but halves of pairs, which no payload holds, is lost or changed."""
     payloads = [
@@ -214,6 +216,7 @@ def test_a_form_without_one_payload_is_invalid(form):
         unwrap(form)
 
 
+@pytest.mark.external
 def test_what_a_client_sends_arrives():
     """
     A payload comes through the client's escapes and a browser's form.

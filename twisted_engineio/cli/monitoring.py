@@ -94,8 +94,7 @@ class Monitoring:
     ) -> Counters:
         if find_spec("prometheus_client") is None:
             raise UsageError(
-                "--metrics: prometheus_client is missing;"
-                " pip install 'twisted-engineio[metrics]'"
+                "--metrics: prometheus_client is missing; pip install prometheus-client"
             )
         from ..monitoring.metrics import Metrics, MetricsResource
 

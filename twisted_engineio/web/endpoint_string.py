@@ -77,7 +77,7 @@ def problem_with(description: str, error: Exception) -> str:
 def _problem(kind: str, error: Exception) -> str:
     text = str(error)
     if isinstance(error, ImportError) and kind == "ssl":
-        return "OpenSSL is missing; pip install 'twisted-engineio[tls]'"
+        return "OpenSSL is missing; pip install 'twisted[tls]'"
     if isinstance(error, LookupError) and kind == "systemd":
         return f"systemd passed no such socket ({error})"
     if text.startswith("Unknown endpoint type"):
