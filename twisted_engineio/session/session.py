@@ -423,6 +423,7 @@ class Session(Sending, Receiving):
         if self.state is State.CLOSED:
             return
         was_open = self.state is not State.OPENING
+        # First: the steps below may call back into the session.
         self.state = State.CLOSED
         # The reason of close() or abort() is kept, even if the client did not read it.
         self.reason = reason = self.reason or reason
