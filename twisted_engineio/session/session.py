@@ -398,7 +398,7 @@ class Session(Sending, Receiving):
         assert inbox is not None  # it owns the timer that called this
         self.limit_reached("paused_timeout")
         self.server.log.warn(
-            "session {sid}... ends: the application took no message of it for"
+            "session {sid}... ends: its application accepted no message for"
             " {seconds:g} s (paused_timeout)",
             sid=self.sid[:6],
             seconds=self.server.config.paused_timeout,
