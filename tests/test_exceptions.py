@@ -145,7 +145,7 @@ def test_a_rejection_s_status_comes_first():
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
-        (Chat, "Server takes an Application, not the class Chat: say Chat()"),
+        (Chat, "Server takes an Application, not the class Chat: use Chat()"),
         (dict, "Server takes an Application, not the class dict"),
         (None, "Server takes an Application, not None"),
     ],

@@ -120,7 +120,7 @@ def require(kind: type, given: object, taker: str) -> None:
     wanted = f"{taker} takes {article} {kind.__name__}"
     if isinstance(given, type):
         name = given.__name__
-        hint = f": say {name}()" if issubclass(given, kind) else ""
+        hint = f": use {name}()" if issubclass(given, kind) else ""
         raise TypeError(f"{wanted}, not the class {name}{hint}")
     raise TypeError(f"{wanted}, not {given!r}")
 

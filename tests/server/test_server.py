@@ -450,7 +450,7 @@ def test_without_a_clock_time_is_the_reactor_s():
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
-        ((Application,), "an Application, not the class Application: say Applica"),
+        ((Application,), "an Application, not the class Application: use Applica"),
         ((Application(), {"ping_interval": 1}), "a Config, not {'ping_interval': 1}"),
     ],
 )

@@ -151,6 +151,7 @@ class Quota:
             network = _network(address)
             self._per_address[network] += step
             if not self._per_address[network]:
+                # Else it would keep an entry for each address ever seen.
                 del self._per_address[network]
 
 

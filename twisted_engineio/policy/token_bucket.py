@@ -52,7 +52,7 @@ class TokenBucket:
             now: The current time, in seconds.
 
         """
-        if now > self._since:
+        if now > self._since:  # else the clock was set back: add nothing
             gained = (now - self._since) * self.rate
             self._level = min(self._level + gained, self.capacity)
             self._since = now

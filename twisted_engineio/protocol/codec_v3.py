@@ -173,7 +173,7 @@ def _bounds(units: str, at: int) -> tuple[int, int]:
     """Return the start and end of the packet whose length is at ``at``."""
     colon = units.find(":", at, at + _MAX_DIGITS + 1)
     if colon < 0:
-        raise InvalidPacket("its length has no end")
+        raise InvalidPacket("its length is not terminated")
     digits = units[at:colon]
     end = colon + 1 + (_LENGTHS.get(digits) or _to_length(digits))
     if end > len(units):
@@ -185,7 +185,7 @@ def _from_units(packet: str, has_pairs: bool) -> str | bytes | Packet:
     """Parse one packet of a text payload."""
     if has_pairs:
         if packet[-1] > "\uffff":
-            raise InvalidPacket("its length cuts a character in two")
+            raise InvalidPacket("its length splits a character")
         packet = packet.replace(_SECOND_HALF, "")
     return packet[1:] if packet[0] == "4" else _from_text(packet)
 
@@ -238,7 +238,7 @@ def _binary_bounds(body: bytes, at: int) -> tuple[int, int]:
     """Return the start and end of the packet whose kind byte is at ``at``."""
     mark = body.find(_END_OF_LENGTH, at + 1, at + _MAX_DIGITS + 2)
     if mark < 0:
-        raise InvalidPacket("its length has no end")
+        raise InvalidPacket("its length is not terminated")
     digits = body[at + 1 : mark]
     end = mark + 1 + (_LENGTHS_AS_BYTES.get(digits) or _bytes_to_length(digits))
     if end > len(body):

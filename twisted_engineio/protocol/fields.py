@@ -110,6 +110,7 @@ class HeaderFields(RawFields[str]):
     def get(self, name: str, /, default: object = None) -> object:
         """Return a header, or the default."""
         given: object = name
+        # No header's name contains a colon; such a key could match part of a value.
         if not isinstance(given, str) or ":" in name:
             return default
         # Lower case never changes the length of latin-1 text, so positions stay valid.

@@ -164,6 +164,7 @@ class Heartbeat:
     def stop(self) -> None:
         """Cancel the timer and drop the reference to the session, which is over."""
         self.cancel()
+        # Breaks the reference cycle, which only the garbage collector would free.
         del self._session
 
     def overdue(self) -> float:

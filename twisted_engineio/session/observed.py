@@ -119,7 +119,7 @@ class ObservedSession(Session):
 
     def send_many(self, messages: Iterable[Message | Buffer]) -> bool:
         """Send messages together, and notify observers of each."""
-        messages = list(messages)
+        messages = list(messages)  # iterated twice
         sent = super().send_many(messages)
         for data in map(as_message, messages):
             self._notify(self.server.hooks.packet_sent, data)

@@ -265,7 +265,7 @@ class Receiving(SessionBase):
         if held.client is not ClientPresence.HERE and held.is_paused_by(
             PauseReason.RATE
         ):
-            self._finish(held.end)  # the rest is over the rate limit: drop it
+            self._finish(held.end)  # at once, as Session.fail does under a rate limit
         elif held.client is ClientPresence.OVERDUE and self._cancel_handler(held):
             return True
         elif held.client is not ClientPresence.HERE:

@@ -398,7 +398,7 @@ class Session(Sending, Receiving):
         assert inbox is not None  # it owns the timer that called this
         self.limit_reached("paused_timeout")
         self.server.log.warn(
-            "session {sid}... ends: the application took no message of it for"
+            "session {sid}... ends: its application accepted no message for"
             " {seconds:g} s (paused_timeout)",
             sid=self.sid[:6],
             seconds=self.server.config.paused_timeout,
@@ -423,6 +423,7 @@ class Session(Sending, Receiving):
         if self.state is State.CLOSED:
             return
         was_open = self.state is not State.OPENING
+        # First: the steps below may call back into the session.
         self.state = State.CLOSED
         # The reason of close() or abort() is kept, even if the client did not read it.
         self.reason = reason = self.reason or reason

@@ -67,7 +67,7 @@ class SharedTimeout:
         if self._timer is None:
             if len(self._due) == 1:  # else _fire is running, and arms the timer
                 self._arm(self.delay, due)
-        elif due < self._next:
+        elif due < self._next:  # the clock was set back: rule 1
             self._due = dict.fromkeys(self._due, due)
             self._timer.reset(self.delay)
             self._next = due

@@ -233,6 +233,7 @@ class Descriptors:
     def doRead(self) -> None:
         """Read from and write to all connections that are ready."""
         selectables = self._selectables
+        # epoll refuses a maximum of 0 events.
         for fd, event in self._epoll.poll(0, max(len(selectables), 1)):
             selectable = selectables.get(fd)
             if selectable is None:

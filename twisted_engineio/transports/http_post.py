@@ -95,7 +95,7 @@ class PostingTransport:
                 answer(request, 400, PLAIN, b"")
                 return
             self.begin(request)
-        self.cork()
+        self.cork()  # the replies to all its packets leave together
         self._stage = PostStage.READING
         valid = self._read(request, body)
         self._stage = PostStage.READ

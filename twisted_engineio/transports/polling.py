@@ -109,7 +109,7 @@ class PollingTransport(PostingTransport):
         request.notifyFinish().addBoth(self._over, request)
         self.writable = True
         self.receiver.transport_ready()
-        if self._get is request:
+        if self._get is request:  # not answered from the queue
             pack(request)
 
     # The session's side.

@@ -153,7 +153,7 @@ class LowMemoryWebSocketTransport(WebSocketTransport):
 
     def begin(self, opening: OpeningHandshake, rest: bytes) -> None:
         """Open without Autobahn, which would parse the handshake again."""
-        if opening.deflate is not None:
+        if opening.deflate is not None:  # Autobahn negotiates compression
             super().begin(opening, rest)
             return
         self.sendData(switching_protocols(opening, self._headers))

@@ -185,7 +185,7 @@ class WebSocketTransport(LimitedWebSocket):
         """Abort the connection: Autobahn refused the handshake of ``begin``."""
         # Not Autobahn's own answer, which echoes the reason in the status line.
         self.log.error(
-            "Autobahn refused a handshake of ours: {reason}", reason=reason[:120]
+            "Autobahn refused a generated handshake: {reason}", reason=reason[:120]
         )
         self.transport.abortConnection()
 
