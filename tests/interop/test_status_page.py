@@ -75,4 +75,4 @@ def test_through_a_proxy_nobody_is_this_machine(
     headers = {"X-Forwarded-For": "127.0.0.1"}
     facts = browser.run("stranger", server, headers=headers)
     assert facts["status"] == 403
-    assert "Only for this machine" in facts["shown"]
+    assert "Allowed from this machine only" in facts["shown"]
