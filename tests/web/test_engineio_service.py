@@ -83,7 +83,7 @@ def test_a_description_is_listened_on(server, reactor):
     assert (port, interface) == (3000, "127.0.0.1")
     assert type(site) is EngineIOSite
     assert type(site.resource_at(b"/engine.io")) is EngineIOResource
-    assert site.engineio_places.elsewhere is server
+    assert site.engineio_mounts.elsewhere is server
 
 
 def test_the_reactor_of_a_description_may_be_another(reactor, listener, server):
@@ -115,7 +115,7 @@ def test_a_root_is_served_with_the_limits_of_our_own_site(server, root):
     EngineIOService(server, endpoint := Endpoint(), root).startService()
     assert type(endpoint.factory) is EngineIOSite
     assert endpoint.factory.resource is root
-    assert endpoint.factory.engineio_places.elsewhere is None
+    assert endpoint.factory.engineio_mounts.elsewhere is None
 
 
 def test_it_listens_once(server, reactor):

@@ -246,7 +246,7 @@ def test_a_site_finds_where_its_server_stands(server, path, at):
         root.putChild(b"", root)  # an idiom: a resource that is its own child
         root.putChild(b"page", Data(b"home", "text/plain"))
     site = EngineIOSite(root, server)
-    assert site.engineio_places.server_at(at) is server
+    assert site.engineio_mounts.server_at(at) is server
     assert site.resource_at(at) is resource
     assert site.resource_at(b"/elsewhere") is None
 
@@ -257,7 +257,7 @@ def test_a_server_may_stand_in_several_places(server):
     root.putChild(b"engine.io", EngineIOResource(server))
     site = EngineIOSite(root, server)
     for at in (b"/a/b", b"/engine.io"):
-        assert site.engineio_places.server_at(at) is server
+        assert site.engineio_mounts.server_at(at) is server
         assert type(site.resource_at(at)) is EngineIOResource
 
 
@@ -283,7 +283,7 @@ def test_a_site_without_its_server_is_not_made(server, make_server, kind):
         EngineIOSite(root, server)
     assert it.value.option == "root"
     site = EngineIOSite(root, server, "/engine.io")
-    assert site.engineio_places.server_at(b"/engine.io") is server
+    assert site.engineio_mounts.server_at(b"/engine.io") is server
 
 
 # What twisted.web's Site takes.
@@ -302,9 +302,9 @@ def test_a_site_takes_a_timeout(server, make_server, options, idle, http2):
     """Of an idle connection; over HTTP/2 a poll that is held looks like one."""
     root = nest(b"engine.io", child=EngineIOResource(server))
     site = EngineIOSite(root, server, **options)
-    assert site.engineio_places.keep_alive_timeout == idle
-    site.engineio_places.add(make_server(keep_alive_timeout=300.0), "/other")
-    assert site.engineio_places.keep_alive_timeout == (idle if options else 300.0)
+    assert site.engineio_mounts.keep_alive_timeout == idle
+    site.engineio_mounts.add(make_server(keep_alive_timeout=300.0), "/other")
+    assert site.engineio_mounts.keep_alive_timeout == (idle if options else 300.0)
     assert site.timeOut == http2
 
 
