@@ -29,6 +29,8 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 napoleon_numpy_docstring = False
 
+RELEASES = ".. towncrier release notes start\n"
+
 
 def add_the_next_release(app, docname, source):
     """Insert the entries of changelog.d for the next release above the others."""
@@ -40,7 +42,8 @@ def add_the_next_release(app, docname, source):
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        source[0] += "\n" + draft
+        changelog = (Path(__file__).parent.parent / "CHANGELOG.rst").read_text("utf-8")
+        source[0] = changelog.replace(RELEASES, f"{RELEASES}\n{draft}\n")
 
 
 def let_long_names_break(app, doctree, docname):
