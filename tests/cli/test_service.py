@@ -6,6 +6,7 @@ import signal
 from functools import partial
 
 import pytest
+from twisted.internet.defer import fail
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, formatEvent, globalLogPublisher
@@ -13,6 +14,7 @@ from twisted.scripts._twistd_unix import UnixAppLogger
 
 from twisted_engineio import Application, CloseReason, Server, __version__
 from twisted_engineio.cli.service import ServerService
+from twisted_engineio.web.listening import CannotStart, ListeningService
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 ALL = [*SIGNALS, signal.SIGHUP]
@@ -76,6 +78,20 @@ def test_a_service_does_not_wait_for_ever_for_its_clients(server, clock, session
     for _ in range(3):
         clock.advance(0.5)
     assert len(stopped) == 1
+
+
+def test_a_start_that_fails_names_the_command(server):
+    """Standard error and the log may have lines of others."""
+
+    class Endpoint:
+        def listen(self, factory):
+            return fail(OSError("in use"))
+
+    service = ServerService(server, LogLevel.info)
+    service.addService(ListeningService("tcp:1", Endpoint(), None))
+    with pytest.raises(CannotStart) as caught:
+        service.privilegedStartService()
+    assert caught.value.code == "twistd engineio: Couldn't listen on tcp:1: in use"
 
 
 # SIGTERM and SIGINT.
