@@ -235,7 +235,7 @@ def test_a_failing_application_fills_no_log(tmp_path):
         for _ in range(30):
             url, _ = server.open()
             server.ask("POST", url, message)
-        wait_for(lambda: "lines suppressed" in server.log)
+        wait_for(lambda: "lines left out" in server.log)
         server.stop()
         log = server.log
     assert not any(each.startswith("2026-01-01T00:00:00") for each in log.splitlines())

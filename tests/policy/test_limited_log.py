@@ -108,7 +108,7 @@ def test_ten_lines_a_second_and_then_a_count(log, events, clock):
     assert events == []
     clock.advance(0.5)
     assert [formatEvent(each) for each in events] == [
-        "lines suppressed: 991, like: line {number}"
+        "lines left out: 991, like: line {number}"
     ]
     assert events[0]["count"] == 991
     assert events[0]["log_level"] is LogLevel.info

@@ -211,7 +211,7 @@ def test_failures_are_limited_too(server, listener, open_session, logged, clock)
         open_session(server).receive("x")
     assert len(logged) == 10
     clock.advance(1)
-    assert formatEvent(logged[-1]).startswith("lines suppressed: 20, like: the applica")
+    assert formatEvent(logged[-1]).startswith("lines left out: 20, like: the applica")
     logged.clear()
 
 
@@ -224,9 +224,7 @@ def test_slow_clients_are_a_line_each_and_then_a_count(server, browse, events, c
     assert len(lines) == 10
     assert lines[0].startswith("Timing out client: IPv4Address(")
     clock.advance(1)
-    assert texts(events)[10:] == [
-        "lines suppressed: 15, like: Timing out client: {peer}"
-    ]
+    assert texts(events)[10:] == ["lines left out: 15, like: Timing out client: {peer}"]
 
 
 @pytest.mark.parametrize(
@@ -292,4 +290,4 @@ def test_autobahn_s_lines_are_limited(make_server, browse, events, clock, deflat
         session.transport.log.warn("broken by {peer}", peer="x" * 500)
     assert texts(events) == [f"broken by {'x' * 120}..."] * 10
     clock.advance(1)
-    assert "lines suppressed: 15, like: broken by" in texts(events)[-1]
+    assert "lines left out: 15, like: broken by" in texts(events)[-1]

@@ -194,10 +194,7 @@ class EngineIOResource(Resource):
         try:
             return decide(*about)
         except Exception as error:
-            self.engineio.log.failure(
-                "the function given as cors raised an exception; the request was"
-                " refused"
-            )
+            self.engineio.log.failure("cors failed; the request is refused")
             raise Refused(ErrorCode.BAD_REQUEST, "cors raised") from error
 
     def _refuse_origin(self) -> None:
