@@ -142,7 +142,7 @@ def test_chat():
         assert first.hear() == second.hear() == "4Guest 1: hi"
         second.leave()
         assert first.hear() == "4Guest 2 left (transport close)"
-        assert "A whole Engine.IO client" in first.page("/")
+        assert "A minimal, complete Engine.IO client" in first.page("/")
         first.leave()
 
 
