@@ -59,7 +59,7 @@ def service(*answers):
         (
             CannotListenError(None, b"/run/x", "Cannot acquire lock"),
             "Couldn't listen on x:1: /run/x.lock names a running process; stop"
-            " that one",
+            " that process first",
         ),
         (OSError(1, "not ours"), "Couldn't listen on x:1: [Errno 1] not ours"),
         (ValueError("two\nlines"), "Couldn't listen on x:1: two lines"),
