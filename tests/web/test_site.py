@@ -349,3 +349,13 @@ def test_a_request_factory_with_the_limits_is_taken(server):
     root = nest(b"engine.io", child=EngineIOResource(server))
     kind = type("Limited", (EngineIORequest,), {})
     assert EngineIOSite(root, server, requestFactory=kind).requestFactory is kind
+
+
+@pytest.mark.parametrize("leaf", [True, False])
+def test_what_stands_between_the_root_and_the_resource_answers(server, leaf):
+    """A leaf, or what is no Resource of twisted.web's, may do so as it likes."""
+    root = Resource()
+    between = Data(b"leaf", "text/plain") if leaf else object()
+    root.children[b"app"] = between
+    site = EngineIOSite(root, server, "/app/engine.io")
+    assert site.resource_at(b"/app/engine.io") is None
