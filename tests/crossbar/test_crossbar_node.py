@@ -160,7 +160,7 @@ def test_a_component_sends_to_sessions(visitors, component, mode):
         lambda: component.call(uri="engineio.send", args=[names["bob"], "?"]),
         {
             "error": "engineio.error.no_such_session",
-            "args": ["no session is called so"],
+            "args": ["no session has this name"],
         },
     )
 

@@ -81,6 +81,6 @@ async def test_an_observer_that_always_raises_changes_nothing(start: Start) -> N
     assert (await (await child.peer()).ask("/engine.io/")).status == 400
     candidate.say("1")
     assert await child.ended(upgrading.sid) == ["transport close"]
-    child.faults = "raised an exception"
-    await child.says(", like: observer")
+    child.faults = "an observer raised an exception"
+    await child.says(", like: an observer raised")
     assert child.log.count(child.faults) > 10

@@ -539,4 +539,6 @@ class Server(AdmissionControl):
             observer: The observer, or the observer's method, that raised it.
 
         """
-        self.log.failure("observer {observer} raised an exception", observer=observer)
+        self.log.failure(
+            "an observer raised an exception: {observer}", observer=observer
+        )
