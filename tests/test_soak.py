@@ -250,7 +250,15 @@ def test_memory_that_wavers_is_no_leak():
 
 def test_timers_that_pile_up_are_found():
     """A delayed call that nobody cancels."""
-    line = the_one(judge(evidence(samples=leak("delayed", 20))))
+    line = the_one(judge(evidence(samples=leak("delayed", 40))))
+    assert line.startswith("delayed calls grew by ")
+
+
+def test_timers_of_a_long_run_are_judged_by_more():
+    """When no connection outlasts its session any more, half as many are a leak."""
+    slowly = [replace(each, at=4 * each.at) for each in leak("delayed", 20)]
+    assert judge(evidence(samples=leak("delayed", 20))) == []
+    line = the_one(judge(evidence(samples=slowly)))
     assert line.startswith("delayed calls grew by ")
 
 
