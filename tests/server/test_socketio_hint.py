@@ -141,6 +141,14 @@ def test_it_is_said_once_a_minute(said):
     assert said == [("warn", "x", None), ("warn", "x", 2)]
 
 
+def test_each_sign_is_said_by_itself(said):
+    """A client at ``/socket.io/`` does not hide one whose first message is ``40``."""
+    log = limited(Clock())
+    for sign in ("x", "y", "x"):
+        log_hint(log, sign)
+    assert said == [("warn", "x", None), ("warn", "y", None)]
+
+
 def limited(clock):
     """Make the log that a server has for what is said once a minute."""
     return LimitedLog(Logger(), LineLimit(clock, 1, 60.0, timed=False))

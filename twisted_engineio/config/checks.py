@@ -138,6 +138,7 @@ def check_interval(name: str, value: object) -> None:
 
 def _check_jitter(jitter: object, ping_interval: float) -> None:
     number = isinstance(jitter, (int, float)) and not isinstance(jitter, bool)
+    # It is a number: mypy does not follow that through a variable.
     if not number or not 0 <= jitter <= ping_interval:  # type: ignore[operator]
         raise ConfigError(
             "ping_jitter", f"must be from 0 to ping_interval, not {jitter!r}"

@@ -55,6 +55,7 @@ def log_hint(log: LimitedLog, sign: str) -> None:
     log.warn(
         "a Socket.IO client tried to connect ({sign}): this server speaks Engine.IO"
         " only; connect with engine.io-client",
+        kind=sign,
         more="Socket.IO clients since the last such line: {count}",
         sign=sign,
     )
@@ -74,6 +75,7 @@ class SocketIOHint(Resource):
             log: The log for its hints.
 
         """
+        # Twisted does not annotate it.
         super().__init__()  # type: ignore[no-untyped-call]
         self._log = log
         self._body = json.dumps(

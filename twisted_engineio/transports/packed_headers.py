@@ -42,7 +42,7 @@ class PackedHeaders(Headers):
             for value in values
         )
 
-    # Every method of Headers reads this attribute.
+    # Every method of Headers reads this attribute; mypy wants one that can be set.
     @property
     def _rawHeaders(self) -> dict[bytes, list[bytes]]:  # type: ignore[override]
         raw: dict[bytes, list[bytes]] = {}
